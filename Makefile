@@ -1,0 +1,75 @@
+# procroute: what there is to do. `make demo` and `make test` set up all they need first.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON := .venv/bin/python
+# Labs wait more than they compute, so two a core.
+WORKERS ?= $(shell echo $$(( 2 * $$(nproc) )))
+ARGS ?=
+
+say = @printf '\033[1;36m▸\033[0m %s\n' '$(1)'
+
+.PHONY: help demo test check check-format check-lint check-types check-imports check-bpf format bench promises bpf \
+        lock clean
+
+help:  ## this list
+	@printf '\033[1mprocroute\033[0m: a process with its own default route\n\n'
+	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do \
+	    printf '  \033[36mmake %-9s\033[0m %s\n' "$$name" "$$what"; done
+
+demo:  ## see it work, in private namespaces; touches nothing on the machine
+	@tools/setup run
+	@tools/as-root $(PYTHON) -m procroute demo $(ARGS)
+
+test:  ## every test, on the real kernel in private namespaces (ARGS="-k dns" for some)
+	@tools/setup test
+	@tools/as-root $(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+
+check: check-format check-lint check-types check-imports check-bpf  ## format, lint, types, imports, BPF objects
+
+check-format: .venv/ready
+	$(call say,format)
+	@$(PYTHON) -m ruff format --check --quiet . || { echo 'mend with: make format'; exit 1; }
+
+check-lint: .venv/ready
+	$(call say,lint)
+	@$(PYTHON) -m ruff check --quiet .
+
+check-types: .venv/ready
+	$(call say,types)
+	@$(PYTHON) -m mypy --no-error-summary
+
+check-imports: .venv/ready
+	$(call say,imports)
+	@.venv/bin/lint-imports --no-logo
+
+check-bpf:
+	$(call say,BPF objects)
+	@procroute/kernel/bpf/build --check
+
+format: .venv/ready  ## format, and mend what lint can mend
+	@$(PYTHON) -m ruff format --quiet .
+	@$(PYTHON) -m ruff check --fix --quiet .
+
+bench:  ## start-up time and kernel instructions per operation, against tests/bench/baseline.json
+	@tools/setup bench
+	@tools/as-root $(PYTHON) -m tests.bench.startup $(ARGS)
+	@tools/as-root $(PYTHON) -m tests.bench.packets $(ARGS)
+
+promises: .venv/ready  ## each promise of docs/promises.md and the tests that hold it
+	@$(PYTHON) -m pytest --promises
+
+bpf:  ## compile the BPF programs (needs clang)
+	@procroute/kernel/bpf/build
+
+lock:  ## choose all versions anew
+	@tools/lock
+
+clean:  ## remove what make made
+	rm -rf .venv .lock-venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+
+.PHONY: .venv/ready
+.venv/ready:
+	@tools/setup test
