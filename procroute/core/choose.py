@@ -1,0 +1,70 @@
+"""The adapter that somebody asked for: found and fit, or refused with what would help."""
+
+from __future__ import annotations
+
+import difflib
+
+from procroute.core.gateways import NoWay, WayOut, way_out
+from procroute.core.machine import Machine
+from procroute.core.tables import families
+from procroute.errors import ProcrouteError
+from procroute.model import Adapter, Family, LiveRoute, Route
+
+
+def find(machine: Machine, name: str) -> Adapter:
+    """The adapter of a name or alternative name.
+
+    Raises ProcrouteError adapter-unknown with the nearest name and the candidates, or adapter-unfit.
+    """
+    adapter = machine.adapter(name)
+    if adapter is None:
+        names = [n for a in machine.outward() for n in (a.name, *a.altnames)]
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}? " if near else ""
+        listed = ", ".join(a.name for a in machine.outward()) or "none"
+        raise ProcrouteError("adapter-unknown", f"there is no adapter {name}", f"{hint}adapters here: {listed}")
+    if adapter.loopback:
+        raise ProcrouteError("adapter-unfit", f"{name} is the loopback: nothing leaves there")
+    if not adapter.up:
+        raise ProcrouteError("adapter-down", f"adapter {name} is down", f"ip link set {name} up")
+    if not adapter.carrier:
+        raise ProcrouteError("adapter-down", f"adapter {name} has no carrier", "is the cable or modem connected?")
+    return adapter
+
+
+def check_ways(machine: Machine, route: Route) -> list[str]:
+    """The families that this route cannot use, as lines for people; one usable family is enough.
+
+    Raises ProcrouteError address-missing or gateway-unknown when there is none, gateway-bad for a given
+    gateway that cannot be used.
+    """
+    adapter = find(machine, route.adapter)
+    live = LiveRoute(route, 0)
+    ways = {f: way_out(machine, adapter, f, live) for f in families(machine)}
+    for family, way in ways.items():
+        gateway = route.gateway(family)
+        if gateway is None:
+            continue
+        if isinstance(way, NoWay):
+            raise ProcrouteError("gateway-bad", f"gateway {gateway} is of no use: {adapter.name} has {way.reason}")
+        if any(gateway == a.interface.ip for d in machine.adapters for a in d.addresses):
+            raise ProcrouteError("gateway-bad", f"{gateway} is this machine's own address, not a gateway")
+        if gateway.is_multicast or gateway.is_unspecified or gateway.is_loopback:
+            raise ProcrouteError("gateway-bad", f"{gateway} cannot be a gateway")
+    if not any(isinstance(w, WayOut) for w in ways.values()):
+        raise _none(adapter, ways)
+    missing = [(f, w) for f, w in ways.items() if isinstance(w, NoWay)]
+    return [
+        f"{adapter.name} has {way.reason}: {family.title} is unreachable for this command"
+        for family, way in missing
+    ]
+
+
+def _none(adapter: Adapter, ways: dict[Family, WayOut | NoWay]) -> ProcrouteError:
+    lacking = [f for f, w in ways.items() if isinstance(w, NoWay) and w.gateway_missing]
+    if not lacking:
+        return ProcrouteError(
+            "address-missing", f"adapter {adapter.name} has no usable address", "is its DHCP or RA done?"
+        )
+    options = " or ".join(f"--gateway{f.value} ADDRESS" for f in lacking)
+    return ProcrouteError("gateway-unknown", f"no gateway is known for {adapter.name}", f"give it: {options}")

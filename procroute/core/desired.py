@@ -1,0 +1,91 @@
+"""From the machine and its routes to everything of ours that should be in the kernel."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from ipaddress import ip_network
+
+from procroute.core.door import Door
+from procroute.core.gateways import known_gateways
+from procroute.core.lan import lan_entries
+from procroute.core.machine import Machine, Observed, Ours, Restore
+from procroute.core.rules import adapters_with_addresses, desired_rules
+from procroute.core.tables import adapter_entries, lan_table, route_entries
+from procroute.identity import Identity
+from procroute.model import Adapter, Family, IPNetwork, LiveRoute
+
+
+def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute]) -> Ours:
+    """What should be there for these routes; without routes, nothing."""
+    machine = observed.machine
+    if not routes:
+        return Ours()
+    entries = lan_table(identity, machine)
+    for adapter in adapters_with_addresses(machine):
+        entries += adapter_entries(identity, machine, adapter)
+    for live in routes:
+        entries += route_entries(identity, machine, live, observed.ours.entries)
+    strict_check = [a for a in _adapters_of(machine, routes) if _rp_filter_drops(machine, a)]
+    names = {identity.route_table(r.number): f"procroute-{r.route.name}" for r in routes}
+    return Ours(
+        rules=frozenset(desired_rules(identity, machine, routes)),
+        entries=frozenset(entries),
+        targets=frozenset(remembered(machine, r) for r in routes),
+        doors={r.number: door(machine, r) for r in routes},
+        restore=_restore(identity, machine, routes),
+        valid_mark=frozenset(a.name for a in strict_check),
+        table_names=names if machine.names_tables else {},
+    )
+
+
+def remembered(machine: Machine, live: LiveRoute) -> LiveRoute:
+    """A live route with the gateways that main has for it now; a family it has none for keeps the old one."""
+    now = known_gateways(machine, live.route)
+    kept = (g for g in live.known if all(g.version != n.version for n in now))
+    return replace(live, known=tuple(sorted((*now, *kept), key=lambda g: g.version)))
+
+
+def door(machine: Machine, live: LiveRoute) -> Door:
+    """What the guard of a route lets through, and where its look-ups go."""
+    adapter = machine.adapter(live.route.adapter)
+    own = frozenset() if adapter is None else frozenset({adapter.ifindex})
+    prefixes: dict[IPNetwork, int] = {}
+    if not live.route.strict:
+        for entry in lan_entries(machine.main, machine.adapters, live.route.adapter):
+            if entry.kind == "unicast":
+                ifindex = entry.hops[0].ifindex if len(entry.hops) == 1 else 0
+                prefixes[entry.destination] = 0 if prefixes.get(entry.destination, ifindex) != ifindex else ifindex
+    servers = tuple(s for s in live.route.dns if not s.is_link_local)
+    if adapter is not None:
+        prefixes.update((ip_network(s), adapter.ifindex) for s in servers if not s.is_loopback)
+    return Door(
+        adapters=own,
+        lan=frozenset(prefixes.items()),
+        dns_servers=servers,
+        resolvers=machine.resolvers if servers else (),
+    )
+
+
+def _adapters_of(machine: Machine, routes: Collection[LiveRoute]) -> list[Adapter]:
+    found = (machine.adapter(name) for name in sorted({r.route.adapter for r in routes}))
+    return [a for a in found if a is not None]
+
+
+def _rp_filter_drops(machine: Machine, adapter: Adapter) -> bool:
+    """Whether what arrives by an adapter fails the reverse path check of main (ip-sysctl, rp_filter)."""
+    value = machine.rp_filter.get(adapter.name, 0)
+    has_default = any(e.destination == Family.IPV4.everything for e in machine.main)
+    return value == 1 or (value == 2 and not has_default)
+
+
+def _restore(identity: Identity, machine: Machine, routes: Collection[LiveRoute]) -> Restore | None:
+    adapters = frozenset(
+        a.name
+        for a in _adapters_of(machine, routes)
+        if machine.checks_reverse_path or _rp_filter_drops(machine, a)
+    )
+    if not adapters:
+        return None
+    marks = (identity.mark(r.number) for r in routes)
+    return Restore(adapters, frozenset(m | b for m in marks for b in (0, identity.bound)))

@@ -1,0 +1,80 @@
+"""What the BPF programs of a route are told: what is fixed when they are attached, and what may change.
+
+    marking = Marking(mark=0x0200_0000, mask=0xFF00_0000, bound=0x0100_0000, strict=False)
+    door = Door(frozenset({3}), frozenset({(IPv4Network("192.168.1.0/24"), 3)}))
+
+Both are read back from the kernel and compared for equality, so a Door brings itself into one form.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from procroute.errors import ProcrouteError
+from procroute.model import IPAddress, IPNetwork
+
+ADAPTERS: Final = 4
+SERVERS: Final = 3
+RESOLVERS: Final = 64
+ANY_ADAPTER: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Marking:
+    """mark: the route's number in its place; mask: all bits of ours; bound: the one among them that says
+    "tied to an address on purpose". strict: nothing but the route's adapters and loopback."""
+
+    mark: int
+    mask: int
+    bound: int
+    strict: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """adapters: ifindexes of the route, at most 4. lan: prefixes that may be reached by another adapter, each
+    with the ifindex of that adapter or 0 for any; the longest prefix decides, so a host with another ifindex
+    is an exception. dns_servers: at most 3 a family, none link-local; empty: look-ups are not rewritten, and
+    resolvers is emptied. resolvers: the system's, at most 64.
+
+    Raises ProcrouteError (door-*) when a limit is passed.
+    """
+
+    adapters: frozenset[int]
+    lan: frozenset[tuple[IPNetwork, int]] = frozenset()
+    dns_servers: tuple[IPAddress, ...] = ()
+    resolvers: tuple[IPAddress, ...] = ()
+
+    def __post_init__(self) -> None:
+        servers = sorted(_distinct(self.dns_servers), key=lambda server: server.version)
+        object.__setattr__(self, "dns_servers", tuple(servers))
+        object.__setattr__(self, "resolvers", _distinct(self.resolvers) if servers else ())
+        if len(self.adapters) > ADAPTERS:
+            raise ProcrouteError("door-adapters", f"a route has at most {ADAPTERS} adapters")
+        for version in (4, 6):
+            if sum(server.version == version for server in servers) > SERVERS:
+                raise ProcrouteError(
+                    "door-dns-servers", f"a route has at most {SERVERS} IPv{version} name servers"
+                )
+        for server in servers:
+            if server.is_link_local:
+                raise ProcrouteError(
+                    "door-dns-servers",
+                    f"the name server {server} is link-local: look-ups cannot be rewritten to it",
+                    hint="name another one with --dns",
+                )
+        if len(self.resolvers) > RESOLVERS:
+            raise ProcrouteError("door-resolvers", f"the system has more than {RESOLVERS} resolvers")
+
+
+def _distinct(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
+    return tuple(dict.fromkeys(_plain(address) for address in addresses))
+
+
+def _plain(address: IPAddress) -> IPAddress:
+    """Without a scope, which the kernel keeps elsewhere, and IPv4 where it is only written as IPv6."""
+    if isinstance(address, IPv4Address):
+        return address
+    return address.ipv4_mapped or IPv6Address(int(address))

@@ -1,0 +1,102 @@
+"""Where an adapter's default leads, per family, and why it may lead nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from procroute.core.machine import Machine
+from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute, Route
+
+SCOPE_LINK = 253
+
+
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """How a family leaves by an adapter. gateway None: the adapter needs none.
+
+    model: main's own default for it, whose preferred source and metrics (MTU …) ours take over.
+    """
+
+    gateway: IPAddress | None
+    model: Entry | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NoWay:
+    """Why a family cannot leave by an adapter, in words that follow `wan1 has`."""
+
+    reason: str
+    gateway_missing: bool = False
+
+
+def default_in_main(
+    main: Iterable[Entry], adapter: Adapter, family: Family
+) -> tuple[Entry, IPAddress | None] | None:
+    """The best default that main has by this adapter, and its gateway; hops of a multipath default count."""
+    found = [
+        (entry, hop.gateway)
+        for entry in main
+        if entry.destination == family.everything and entry.kind == "unicast"
+        for hop in entry.hops
+        if hop.ifindex == adapter.ifindex and (hop.gateway is None or hop.gateway.version == family.value)
+    ]
+    return min(found, key=lambda f: f[0].metric, default=None)
+
+
+def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> WayOut | NoWay:
+    """How a family leaves by an adapter: a given gateway, main's, the last known, or none where none is needed.
+
+    live: the route that asks; None for an adapter on its own.
+    """
+    if not adapter.up:
+        return NoWay("been set down")
+    if not adapter.carrier:
+        return NoWay("no carrier")
+    if not adapter.usable(family):
+        return NoWay(f"no {family.title} address")
+    given = live.route.gateway(family) if live else None
+    if given is not None:
+        return WayOut(given)
+    found = default_in_main(machine.main, adapter, family)
+    if found is not None and (found[1] is not None or adapter.tunnel):
+        return WayOut(found[1], found[0])
+    remembered = _still_on_link(live.last_known(family), adapter) if live else None
+    if remembered is not None or adapter.tunnel:
+        return WayOut(remembered)
+    return NoWay(f"no {family.title} gateway", gateway_missing=True)
+
+
+def _still_on_link(gateway: IPAddress | None, adapter: Adapter) -> IPAddress | None:
+    """A gateway remembered from main, which loses its defaults when an adapter goes down, if it still fits."""
+    if gateway is None:
+        return None
+    on_link = any(gateway in a.interface.network for a in adapter.addresses if a.interface.version == gateway.version)
+    return gateway if on_link else None
+
+
+def default_entry(
+    machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None
+) -> Entry | None:
+    """The default of a family by an adapter (table 0: to be set), or None where it has no way out.
+
+    Nor has it one while its gateway does not answer: connects then fail at once instead of hanging.
+    """
+    way = way_out(machine, adapter, family, live)
+    if isinstance(way, NoWay) or (adapter.ifindex, way.gateway) in machine.failed_gateways:
+        return None
+    # onlink: a gateway outside the adapter's subnets is common on rented servers, and no look-up is needed.
+    hop = Hop(adapter.ifindex, way.gateway, onlink=way.gateway is not None)
+    scope = SCOPE_LINK if family is Family.IPV4 and way.gateway is None else 0
+    source = way.model.source if way.model and way.model.source in adapter.usable(family) else None
+    metrics = way.model.metrics if way.model else ()
+    return Entry(0, family.everything, (hop,), scope=scope, source=source, metrics=metrics)
+
+
+def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
+    """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs."""
+    adapter = machine.adapter(route.adapter)
+    if adapter is None:
+        return ()
+    found = (default_in_main(machine.main, adapter, f) for f in Family)
+    return tuple(f[1] for f in found if f is not None and f[1] is not None and not f[1].is_link_local)

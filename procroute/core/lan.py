@@ -1,0 +1,68 @@
+"""Which entries of main are the LAN, and so stay reachable for routed commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from ipaddress import ip_network
+
+from procroute.model import Adapter, Entry, IPNetwork
+
+# RFC 1918, RFC 3927, RFC 4193, RFC 4291 2.5.6
+_PRIVATE = tuple(
+    ip_network(n)
+    for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
+)
+
+
+def is_private(destination: IPNetwork) -> bool:
+    """Whether a whole prefix is private, ULA or link-local."""
+    return any(
+        destination.version == p.version and destination.subnet_of(p)  # type: ignore[arg-type]
+        for p in _PRIVATE
+    )
+
+
+def is_connected(entry: Entry, adapter: Adapter | None) -> bool:
+    """Whether an entry is the subnet of an address that the adapter itself has."""
+    return (
+        adapter is not None
+        and all(h.gateway is None for h in entry.hops)
+        and any(a.interface.network == entry.destination for a in adapter.addresses)
+    )
+
+
+def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: str) -> list[Entry]:
+    """The entries of main that a non-strict route by adapter `own` keeps.
+
+    Private prefixes, subnets that an adapter is connected to, and whatever main sends by `own` itself. Never a
+    global prefix through another tunnel: OpenVPN's halves and WireGuard's lists of all but the LAN would catch
+    everything. A connected subnet counts on another tunnel only when it is private.
+    """
+    by_index = {a.ifindex: a for a in adapters}
+    kept = []
+    for entry in main:
+        if entry.destination.prefixlen == 0:
+            continue
+        devices = [by_index.get(h.ifindex) for h in entry.hops]
+        if entry.hops and all(d is not None and d.name == own for d in devices):
+            kept.append(entry)
+        elif is_private(entry.destination):
+            kept.append(entry)
+        elif len(devices) == 1 and is_connected(entry, devices[0]) and not _tunnel(devices[0]):
+            kept.append(entry)
+    return kept
+
+
+def own_subnets(main: Iterable[Entry], adapter: Adapter) -> list[Entry]:
+    """What a strict route keeps: the adapter's own subnets and its link-local prefix."""
+    return [
+        e
+        for e in main
+        if [h.ifindex for h in e.hops] == [adapter.ifindex]
+        and (is_connected(e, adapter) or (e.destination.version == 6 and e.destination.is_link_local))
+        and e.destination.prefixlen > 0
+    ]
+
+
+def _tunnel(adapter: Adapter | None) -> bool:
+    return adapter is not None and adapter.tunnel

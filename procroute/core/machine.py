@@ -1,0 +1,84 @@
+"""What the machine is like and what is ours on it: the input of every decision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+
+from procroute.core.door import Door
+from procroute.model import Adapter, Entry, IPAddress, LiveRoute, Rule
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What is there without us.
+
+    main: the entries of table main. rules: other people's ip rules. failed_gateways: those whose neighbour entry is FAILED; probing: those being asked
+    for again (INCOMPLETE, rtnetlink(7)). rp_filter: adapter -> the value in force. checks_reverse_path: a
+    firewall compares the way back itself (nft `fib`, xt_rpfilter). resolvers: the system's name servers.
+    ipv6: the kernel has it. names_tables: this is the machine's own network namespace, whose tables may
+    have names in /etc.
+    """
+
+    adapters: tuple[Adapter, ...] = ()
+    main: tuple[Entry, ...] = ()
+    rules: tuple[Rule, ...] = ()
+    failed_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
+    probing_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
+    rp_filter: Mapping[str, int] = field(default_factory=dict)
+    checks_reverse_path: bool = False
+    resolvers: tuple[IPAddress, ...] = ()
+    ipv6: bool = True
+    names_tables: bool = False
+
+    def adapter(self, name: str) -> Adapter | None:
+        """The adapter of that name or alternative name (ip-link(8), altname)."""
+        return next((a for a in self.adapters if name == a.name or name in a.altnames), None)
+
+    def outward(self) -> Iterator[Adapter]:
+        """Every adapter but loopback."""
+        return (a for a in self.adapters if not a.loopback)
+
+
+@dataclass(frozen=True, slots=True)
+class Ours:
+    """What is ours in the kernel, or should be.
+
+    targets: the routes that have a cgroup. doors: route number -> what its guard lets through, where all of
+    its programs are attached. restore: the adapters on which the mark of a socket
+    is copied to what arrives for it, and the numbers it is done for. valid_mark: adapters whose
+    src_valid_mark we have set. table_names: number -> name for ip(8).
+    """
+
+    rules: frozenset[Rule] = frozenset()
+    entries: frozenset[Entry] = frozenset()
+    targets: frozenset[LiveRoute] = frozenset()
+    doors: Mapping[int, Door] = field(default_factory=dict)
+    restore: Restore | None = None
+    valid_mark: frozenset[str] = frozenset()
+    table_names: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """The nft chain that gives arriving packets the mark of their socket."""
+
+    adapters: frozenset[str]
+    marks: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One look at the kernel. populated: the numbers of routes with living processes."""
+
+    machine: Machine
+    ours: Ours
+    populated: frozenset[int] = frozenset()
+
+    def alive(self) -> tuple[LiveRoute, ...]:
+        """The routes that somebody uses. The others are what a killed engine left behind."""
+        return tuple(sorted((t for t in self.ours.targets if t.number in self.populated), key=_number))
+
+
+def _number(live: LiveRoute) -> int:
+    return live.number

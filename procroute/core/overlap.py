@@ -1,0 +1,79 @@
+"""Other people's rules and tables that would misroute us, or we them: refused by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from procroute.core.machine import Machine
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.model import Entry, Rule
+
+LOCAL = 255
+_WHERE = "choose other numbers in [identity] of /etc/procroute/config.toml"
+
+
+def check(identity: Identity, machine: Machine) -> None:
+    """Raises ProcrouteError overlap, naming the rule or table, where routes would not hold on this machine.
+
+    Sources: ip-rule(8); Documentation/networking/vrf.rst for the recipe that moves the rule of table local.
+    """
+    for rule in machine.rules:
+        if rule.action == "table" and rule.target == LOCAL and rule.preference > identity.preference:
+            raise ProcrouteError(
+                "overlap",
+                f"the rule of table local stands at {rule.preference}, behind ours",
+                f"set [identity] preference above {rule.preference}, or move that rule to 0 again",
+            )
+        if identity.owns_preference(rule.preference):
+            raise ProcrouteError("overlap", f"somebody else's rule stands among ours: {text(rule)}", _WHERE)
+        if rule.mark & rule.mask & identity.mark_mask and rule.mask != 0xFFFF_FFFF:
+            raise ProcrouteError("overlap", f"a rule uses bits of our mark: {text(rule)}", _WHERE)
+        if rule.mask == 0xFFFF_FFFF and rule.mark & identity.mark_mask:
+            raise ProcrouteError("overlap", f"a rule uses a mark with our bits: {text(rule)}", _WHERE)
+        if rule.preference < identity.preference and _catches_all(identity, rule):
+            raise ProcrouteError(
+                "overlap",
+                f"a rule before ours catches everything: {text(rule)}",
+                f"set [identity] preference below {rule.preference}, or give that rule a number above "
+                f"{identity.last_preference}",
+            )
+        if rule.action == "table" and identity.owns_table(rule.target):
+            raise ProcrouteError("overlap", f"somebody else's rule leads to a table of ours: {text(rule)}", _WHERE)
+
+
+def check_entries(identity: Identity, entries: Iterable[Entry]) -> None:
+    """Raises ProcrouteError overlap when somebody else's entry is among those of our tables."""
+    for entry in entries:
+        if entry.protocol != identity.protocol:
+            raise ProcrouteError(
+                "overlap",
+                f"somebody else's entry for {entry.destination} is in table {entry.table}, which is ours",
+                _WHERE,
+            )
+
+
+def _catches_all(identity: Identity, rule: Rule) -> bool:
+    """Whether a rule takes a routed packet whatever its addresses are."""
+    if rule.selective or rule.source is not None or rule.destination is not None:
+        return False
+    if rule.action == "goto":
+        return rule.target > identity.last_preference
+    if rule.action == "table" and rule.target == LOCAL:
+        return False
+    ours = identity.mark(1)
+    matches = not (rule.mark ^ ours) & rule.mask
+    return matches is not rule.inverted
+
+
+def text(rule: Rule) -> str:
+    """A rule as ip(8) would print it, near enough to find it."""
+    words = [f"{rule.preference}:", *(["not"] if rule.inverted else []), f"from {rule.source or 'all'}"]
+    if rule.destination is not None:
+        words.append(f"to {rule.destination}")
+    if rule.mask:
+        words.append(f"fwmark {rule.mark:#x}" + ("" if rule.mask == 0xFFFF_FFFF else f"/{rule.mask:#x}"))
+    words.append({"table": "lookup"}.get(rule.action, rule.action))
+    if rule.target:
+        words.append(str(rule.target))
+    return " ".join(words) + f" ({rule.family.title})"

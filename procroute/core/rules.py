@@ -1,0 +1,116 @@
+"""The ip rules, in their order.
+
+Offsets from the first preference (4400):
+
+    0    no mark of ours: goto the end; bystanders are out after one comparison
+    1    not bound: goto the tree
+    2    strict routes, bound to an address of their own adapter: their own table
+    3    bound: the LAN
+    4    bound to an address: that adapter's table
+    5    the tree: `goto` on the bits of the route's number down to its table
+    297  multicast follows main (bystanders do not come here)
+    299  whatever is ours and found no table: unreachable
+
+The tree's gotos only save comparisons: each leaf compares the whole number, so a missing or stale goto
+costs time and never misroutes. `unreachable` is a rule, not an entry of the table: in IPv6 the kernel
+prefers an unreachable entry over a gateway whose neighbour entry failed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from ipaddress import ip_network
+
+from procroute.core.machine import Machine
+from procroute.core.tables import FOLLOWS_MAIN, families
+from procroute.identity import Identity
+from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute, Rule
+
+MAIN = 254
+_UNBOUND, _OWN, _LAN, _BOUND, _TREE, _MULTICAST = 1, 2, 3, 4, 5, 297
+
+
+def desired_rules(identity: Identity, machine: Machine, routes: Collection[LiveRoute]) -> list[Rule]:
+    """Every ip rule that the routes need, both families; none without routes."""
+    if not routes:
+        return []
+    return [rule for family in families(machine) for rule in _family(identity, machine, routes, family)]
+
+
+def _family(
+    identity: Identity, machine: Machine, routes: Collection[LiveRoute], family: Family
+) -> Iterable[Rule]:
+    first, protocol = identity.preference, identity.protocol
+    mask, bound = identity.mark_mask, identity.bound
+
+    def rule(offset: int, action: str, target: int = 0, **match: object) -> Rule:
+        return Rule(family, first + offset, action, target, protocol=protocol, **match)  # type: ignore[arg-type]
+
+    tree = list(_tree(identity, sorted(r.number for r in routes), family))
+    yield rule(0, "goto", identity.last_preference, mark=0, mask=mask)
+    yield rule(_UNBOUND, "goto", min(r.preference for r in tree), mark=0, mask=bound)
+    for live in routes:
+        adapter = machine.adapter(live.route.adapter)
+        if live.route.strict and adapter is not None:
+            mark, table = identity.mark(live.number) | bound, identity.route_table(live.number)
+            for address in adapter.usable(family):
+                yield rule(_OWN, "table", table, mark=mark, mask=mask, source=_host(address))
+    yield rule(_LAN, "table", identity.table, mark=bound, mask=bound)
+    for adapter in machine.outward():
+        for address in adapter.usable(family):
+            table = identity.adapter_table_of(adapter.ifindex)
+            yield rule(_BOUND, "table", table, mark=bound, mask=bound, source=_host(address))
+    yield from tree
+    if family is Family.IPV4:
+        for destination in FOLLOWS_MAIN:
+            yield rule(_MULTICAST, "table", MAIN, destination=destination)
+    yield Rule(family, identity.last_preference, "unreachable", 0, 0, mask, True, protocol=protocol)
+
+
+def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Rule]:
+    """Leaves and gotos for the route numbers, each at the place that a full tree in pre-order gives it."""
+
+    def place(number: int, bits: int) -> int:
+        """The pre-order place of the node that the top `bits` bits of a number lead to."""
+        at = 0
+        for depth in range(bits):
+            below = (1 << (identity.number_bits - depth)) - 1  # nodes under this one's half
+            at += 1 + (below if number >> (identity.number_bits - 1 - depth) & 1 else 0)
+        return at
+
+    def walk(members: list[int], depth: int) -> tuple[list[Rule], int]:
+        base = identity.preference + _TREE
+        if len(members) == 1:
+            number = members[0]
+            preference = base + place(number, identity.number_bits)
+            leaf = Rule(
+                family,
+                preference,
+                "table",
+                identity.route_table(number),
+                identity.mark(number),
+                identity.number_mask,
+                protocol=identity.protocol,
+            )
+            return [leaf], preference
+        bit = 1 << (identity.number_bits - 1 - depth)
+        low, high = [n for n in members if not n & bit], [n for n in members if n & bit]
+        if not low or not high:
+            return walk(low or high, depth + 1)
+        low_rules, _ = walk(low, depth + 1)
+        high_rules, high_first = walk(high, depth + 1)
+        preference = base + place(members[0], depth)
+        mark = identity.mark(bit)
+        skip = Rule(family, preference, "goto", high_first, mark, mark, protocol=identity.protocol)
+        return [skip, *low_rules, *high_rules], preference
+
+    return walk(numbers, 0)[0]
+
+
+def _host(address: IPAddress) -> IPNetwork:
+    return ip_network(address)
+
+
+def adapters_with_addresses(machine: Machine) -> list[Adapter]:
+    """The adapters that get a table of their own."""
+    return [a for a in machine.outward() if any(a.usable(f) for f in families(machine))]

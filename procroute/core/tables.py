@@ -1,0 +1,102 @@
+"""The entries of our tables: one table per route, the complete truth; one for the LAN; one per adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from ipaddress import IPv4Network, ip_network
+
+from procroute.core.gateways import default_entry
+from procroute.core.lan import lan_entries, own_subnets
+from procroute.core.lookups import elsewhere
+from procroute.core.machine import Machine
+from procroute.identity import Identity
+from procroute.model import Adapter, Entry, Family, LiveRoute
+
+# Multicast and limited broadcast of non-strict routes follow main: `throw` lets the look-up go on.
+FOLLOWS_MAIN = (IPv4Network("224.0.0.0/4"), IPv4Network("255.255.255.255/32"))
+
+IPV6_METRIC = 1024
+
+
+def families(machine: Machine) -> tuple[Family, ...]:
+    """The families that this kernel has."""
+    return (Family.IPV4, Family.IPV6) if machine.ipv6 else (Family.IPV4,)
+
+
+def route_entries(identity: Identity, machine: Machine, live: LiveRoute, present: frozenset[Entry]) -> list[Entry]:
+    """The table of a route as it should be now.
+
+    present: what is there. A gateway that is being asked for again is left as it is, so that a blip neither
+    withdraws a default that works nor brings one back that does not.
+    """
+    table = identity.route_table(live.number)
+    adapter = machine.adapter(live.route.adapter)
+    entries: list[Entry] = []
+    if adapter is not None:
+        if live.route.strict:
+            entries += own_subnets(machine.main, adapter)
+        entries += _defaults(identity, machine, adapter, live, table, present)
+    if not live.route.strict:
+        entries += lan_entries(machine.main, machine.adapters, live.route.adapter)
+        entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)
+        entries += _name_servers(machine, live, table)
+    return [ours(identity, e, table) for e in entries]
+
+
+def _name_servers(machine: Machine, live: LiveRoute, table: int) -> Iterable[Entry]:
+    """Entries for name servers that the LAN entries would lead to another adapter."""
+    adapter = machine.adapter(live.route.adapter)
+    for server in live.route.dns:
+        if server.is_loopback or server.is_link_local or not elsewhere(machine, live.route, server):
+            continue
+        way = default_entry(machine, adapter, Family.of(server), live) if adapter else None
+        there = ip_network(server)
+        yield replace(way, destination=there) if way else Entry(table, there, kind="unreachable")
+
+
+def lan_table(identity: Identity, machine: Machine) -> list[Entry]:
+    """The LAN for sockets that are bound to an address, whichever it is."""
+    entries = lan_entries(machine.main, machine.adapters, own="")
+    return [ours(identity, e, identity.table) for e in entries]
+
+
+def adapter_entries(identity: Identity, machine: Machine, adapter: Adapter) -> list[Entry]:
+    """By which way a socket answers that is bound to an address of this adapter."""
+    table = identity.adapter_table_of(adapter.ifindex)
+    entries = []
+    for family in families(machine):
+        if not adapter.usable(family):
+            continue
+        default = default_entry(machine, adapter, family, None)
+        entries.append(default or Entry(table, family.everything, kind="unreachable"))
+        if family is Family.IPV4:
+            entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)
+    return [ours(identity, e, table) for e in entries]
+
+
+def _defaults(
+    identity: Identity,
+    machine: Machine,
+    adapter: Adapter,
+    live: LiveRoute,
+    table: int,
+    present: Iterable[Entry],
+) -> list[Entry]:
+    entries = []
+    table_is_new = not any(e.table == table for e in present)
+    for family in families(machine):
+        entry = default_entry(machine, adapter, family, live)
+        if entry is None:
+            continue
+        probing = (adapter.ifindex, entry.hops[0].gateway) in machine.probing_gateways
+        if probing and not table_is_new and ours(identity, entry, table) not in present:
+            continue
+        entries.append(entry)
+    return entries
+
+
+def ours(identity: Identity, entry: Entry, table: int) -> Entry:
+    """An entry as it stands in one of our tables, in the form in which the kernel gives it back."""
+    metric = entry.metric or (IPV6_METRIC if entry.family is Family.IPV6 else 0)
+    return replace(entry, table=table, protocol=identity.protocol, metric=metric)

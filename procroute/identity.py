@@ -1,0 +1,89 @@
+"""Every number and name that is ours, and why it is this one.
+
+All of it can be changed in the `[identity]` table of /etc/procroute/config.toml.
+
+mark mask    0xff000000. Others: Tailscale 0x00ff0000, mwan3 0x3f00, pbr 0x00ff0000, wg-quick 0xca6c (a whole
+             mark, none of our bits), Kubernetes 0xc000. Calico takes 0xffff0000: on such a machine choose
+             another. The lowest bit of the mask is the bound bit, the rest is the route's number, 1 to 127.
+preferences  4400-4699: before Tailscale (5210-5270), pbr (30000), wg-quick (32764 and up) and `main`
+             (32766); after `local` (0) and l3mdev (1000).
+tables       7001-7127 are routes, 7000 is the LAN, 700000 + ifindex an adapter's. wg-quick uses 51820,
+             Tailscale 52, systemd-networkd's examples small numbers.
+protocol     112 tags our ip rules and table entries; unassigned in iproute2's rt_protos.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+NFT_TABLE: Final = "procroute"
+SLICE: Final = "procroute.slice"
+RUN_DIRECTORY: Final = "/run/procroute"
+CONFIG_FILE: Final = "/etc/procroute/config.toml"
+TABLE_NAMES_FILE: Final = "/etc/iproute2/rt_tables.d/procroute.conf"
+XATTR: Final = "trusted.procroute"
+
+# Offsets from the first preference; see core/rules.py for what stands where.
+PREFERENCES: Final = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """The numbers by which the kernel's objects are ours."""
+
+    mark_mask: int = 0xFF00_0000
+    preference: int = 4400
+    table: int = 7000
+    adapter_table: int = 700_000
+    protocol: int = 112
+
+    @property
+    def bound(self) -> int:
+        """The bit that says: this socket is tied to an address on purpose."""
+        return self.mark_mask & -self.mark_mask
+
+    @property
+    def number_mask(self) -> int:
+        """The bits that carry a route's number."""
+        return self.mark_mask & ~self.bound
+
+    @property
+    def number_bits(self) -> int:
+        """How many bits a route's number has."""
+        return self.number_mask.bit_count()
+
+    @property
+    def numbers(self) -> range:
+        """The numbers a route can have; 0 means not routed."""
+        return range(1, 1 << self.number_bits)
+
+    @property
+    def last_preference(self) -> int:
+        """Where bystanders leave our rules, and what is ours and found no table is unreachable."""
+        return self.preference + PREFERENCES - 1
+
+    def mark(self, number: int) -> int:
+        """The fwmark of route `number`, without the bound bit."""
+        return number * (self.bound << 1)
+
+    def number(self, mark: int) -> int:
+        """The route's number in a fwmark; 0 when it carries none of ours."""
+        return (mark & self.number_mask) // (self.bound << 1)
+
+    def route_table(self, number: int) -> int:
+        """The table of route `number`."""
+        return self.table + number
+
+    def adapter_table_of(self, ifindex: int) -> int:
+        """The table by which sockets bound to an address of this adapter answer."""
+        return self.adapter_table + ifindex
+
+    def owns_table(self, table: int) -> bool:
+        """Whether a table number lies in one of our ranges."""
+        routes = range(self.table, self.table + (1 << self.number_bits))
+        return table in routes or self.adapter_table <= table < self.adapter_table + 100_000
+
+    def owns_preference(self, preference: int) -> bool:
+        """Whether an ip rule's preference lies in our range."""
+        return self.preference <= preference <= self.last_preference

@@ -1,0 +1,20 @@
+"""What the engine needs of a kernel: the real one (linux.py) and the fake one (fake.py) both give it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from procroute.core.machine import Observed
+from procroute.core.plan import Step
+
+
+class Kernel(Protocol):
+    """Look at everything, change one thing."""
+
+    def observe(self) -> Observed:
+        """What is there now."""
+        ...
+
+    def apply(self, step: Step) -> None:
+        """Do one step. Raises ProcrouteError when the kernel refuses; what is gone already is no error."""
+        ...

@@ -1,0 +1,65 @@
+"""The one sysctl that we may have to change, per adapter; the old value is on disk until it is put back.
+
+src_valid_mark (Documentation/networking/ip-sysctl.rst): the reverse path check looks up with the packet's mark.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from procroute.identity import RUN_DIRECTORY
+
+_CONF = Path("/proc/sys/net/ipv4/conf")
+
+
+def _saved(namespace: int) -> Path:
+    return Path(RUN_DIRECTORY) / "src_valid_mark" / str(namespace)
+
+
+def rp_filter(adapter: str) -> int:
+    """The reverse path check in force for an adapter: the higher one of its own and of all."""
+    return max(_read(_CONF / "all" / "rp_filter"), _read(_CONF / adapter / "rp_filter"))
+
+
+def changed(namespace: int) -> frozenset[str]:
+    """The adapters whose src_valid_mark we have set."""
+    folder = _saved(namespace)
+    if not folder.is_dir():
+        return frozenset()
+    return frozenset(f.name for f in folder.iterdir() if _read(_CONF / f.name / "src_valid_mark") == 1)
+
+
+def set_valid_mark(namespace: int, adapter: str) -> None:
+    """Set it, keeping the old value on disk first."""
+    folder, setting = _saved(namespace), _CONF / adapter / "src_valid_mark"
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / adapter).exists():
+        (folder / adapter).write_text(setting.read_text())
+    setting.write_text("1")
+
+
+def restore_valid_mark(namespace: int, adapter: str) -> None:
+    """Put the old value back; an adapter that is gone needs none."""
+    saved, setting = _saved(namespace) / adapter, _CONF / adapter / "src_valid_mark"
+    if setting.exists() and saved.exists():
+        setting.write_text(saved.read_text())
+    saved.unlink(missing_ok=True)
+
+
+def forget(namespace: int) -> None:
+    """Drop what is kept for adapters that are no more, and the folder when it is empty."""
+    folder = _saved(namespace)
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        if not (_CONF / file.name).exists():
+            file.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _read(path: Path) -> int:
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return 0

@@ -1,0 +1,166 @@
+"""Frozen types that every layer speaks."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from enum import Enum
+from ipaddress import (
+    IPv4Address,
+    IPv4Interface,
+    IPv4Network,
+    IPv6Address,
+    IPv6Interface,
+    IPv6Network,
+)
+
+IPAddress = IPv4Address | IPv6Address
+IPInterface = IPv4Interface | IPv6Interface
+IPNetwork = IPv4Network | IPv6Network
+
+
+class Family(Enum):
+    """An address family. Both are always meant, unless one is named."""
+
+    IPV4 = 4
+    IPV6 = 6
+
+    @property
+    def title(self) -> str:
+        """As people write it."""
+        return f"IPv{self.value}"
+
+    @property
+    def everything(self) -> IPNetwork:
+        """The destination of a default route."""
+        return IPv4Network("0.0.0.0/0") if self is Family.IPV4 else IPv6Network("::/0")
+
+    @staticmethod
+    def of(thing: IPAddress | IPInterface | IPNetwork) -> Family:
+        """The family that an address or network belongs to."""
+        return Family.IPV4 if thing.version == 4 else Family.IPV6
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An address of an adapter. usable: the kernel would choose it as a source for the world.
+
+    Not so link-local ones, and those still under or failed by duplicate address detection (RFC 4862, 5.4).
+    """
+
+    interface: IPInterface
+    usable: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard, ppp)."""
+
+    name: str
+    ifindex: int
+    up: bool = True
+    carrier: bool = True
+    tunnel: bool = False
+    loopback: bool = False
+    addresses: tuple[Address, ...] = ()
+    altnames: tuple[str, ...] = ()
+
+    def usable(self, family: Family) -> tuple[IPAddress, ...]:
+        """Its addresses of a family that can be a source."""
+        return tuple(
+            a.interface.ip for a in self.addresses if a.usable and a.interface.version == family.value
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A named way out: an adapter and options. Equal options make the same route.
+
+    gateway4, gateway6: given ones, that hold against what the machine knows. dns: the name servers that
+    look-ups are sent to; none: look-ups are left to the system.
+    """
+
+    adapter: str
+    strict: bool = False
+    gateway4: IPv4Address | None = None
+    gateway6: IPv6Address | None = None
+    dns: tuple[IPAddress, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """`wan1`, `wan1~strict`, or with a short digest when other options were given."""
+        options = [str(o) for o in (self.gateway4, self.gateway6, *self.dns)]
+        name = self.adapter + ("~strict" if self.strict else "")
+        if any(o != "None" for o in options):
+            name += "~" + hashlib.sha256(",".join(options).encode()).hexdigest()[:8]
+        return name
+
+    def gateway(self, family: Family) -> IPAddress | None:
+        """The given gateway of a family."""
+        return self.gateway4 if family is Family.IPV4 else self.gateway6
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRoute:
+    """A route that is in the kernel: its number, and the gateways that were last known for it."""
+
+    route: Route
+    number: int
+    known: tuple[IPAddress, ...] = ()
+
+    def last_known(self, family: Family) -> IPAddress | None:
+        """The gateway that main last had for this route's adapter."""
+        return next((g for g in self.known if g.version == family.value), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Hop:
+    """Where an entry sends a packet next. weight: as in ip-route(8), 1 is the least."""
+
+    ifindex: int
+    gateway: IPAddress | None = None
+    onlink: bool = False
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a routing table (rtnetlink(7), RTM_NEWROUTE). kind: unicast, unreachable, throw …
+
+    scope and protocol: numbers of rtnetlink(7). source: the preferred one. metrics: RTAX numbers and values.
+    """
+
+    table: int
+    destination: IPNetwork
+    hops: tuple[Hop, ...] = ()
+    kind: str = "unicast"
+    scope: int = 0
+    source: IPAddress | None = None
+    metric: int = 0
+    metrics: tuple[tuple[str, int], ...] = ()
+    protocol: int = 0
+
+    @property
+    def family(self) -> Family:
+        """The family of its destination."""
+        return Family.of(self.destination)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One ip rule (ip-rule(8)). action: table, goto, unreachable; target: the table or the preference.
+
+    selective: it matches on something that this type does not carry (ports, user, adapter …).
+    """
+
+    family: Family
+    preference: int
+    action: str
+    target: int = 0
+    mark: int = 0
+    mask: int = 0
+    inverted: bool = False
+    source: IPNetwork | None = None
+    destination: IPNetwork | None = None
+    selective: bool = field(default=False)
+    protocol: int = 0
