@@ -1,0 +1,95 @@
+"""The process that holds a lab together: it forks the machine and the nodes, outlives a killed owner, cleans up.
+
+    python -m procroute.lab.keeper FD      FD: its end of the channel to the owner
+
+It watches its owner's pidfd: a lab ends with the process that made it, even with kill -9. If the keeper itself
+is killed, the kernel takes its children along, and the next lab sweeps the empty cgroup.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import sys
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from procroute.lab import cgroups, machine_init, namespaces, node
+from procroute.lab.channel import Callee
+
+
+class Keeper:
+    """The keeper's operations. Children get a channel of their own, handed to the owner."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        namespaces.unshare(namespaces.NEWNS)
+        namespaces.mount("none", "/", None, namespaces.MS_REC | namespaces.MS_PRIVATE)
+        parent = cgroups.own_path()
+        cgroups.mount_private()
+        self.top = cgroups.make(cgroups.MOUNT / parent)
+        self._callee = Callee(sock, {"machine": self._machine, "node": self._node})
+
+    def serve(self) -> None:
+        """Answer the owner until it hangs up or dies."""
+        owner = os.pidfd_open(os.getppid())
+        poll = select.poll()
+        poll.register(owner, select.POLLIN)
+        poll.register(self._callee.sock, select.POLLIN)
+        while True:
+            for fd, _ in poll.poll():
+                if fd == owner or not self._callee.step():
+                    return
+
+    def _machine(self, **options: Any) -> dict[str, object]:
+        own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
+        namespaces.unshare(namespaces.NEWPID)  # the next child is its init
+        try:
+            pid = self._fork(lambda sock: machine_init.run(sock, self.top / "machine", options))
+        finally:
+            namespaces.setns(own_namespace, namespaces.NEWPID)
+            os.close(own_namespace)
+        return {"pid": pid, "procs": str(self.top / "machine" / machine_init.SESSION / "cgroup.procs")}
+
+    def _node(self, name: str, number: int) -> dict[str, object]:
+        outside = self.top / "outside"
+        pid = self._fork(lambda sock: node.run(sock, outside, name, number))
+        return {"pid": pid, "procs": str(outside / "cgroup.procs")}
+
+    def _fork(self, life: Callable[[socket.socket], None]) -> int:
+        mine, its = socket.socketpair()
+        pid = os.fork()
+        if pid:
+            its.close()
+            self._callee.fds_to_pass.append(mine.detach())
+            return pid
+        status = 1
+        try:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            mine.close()
+            self._callee.sock.close()
+            for fd in self._callee.fds_to_pass:
+                os.close(fd)
+            life(its)
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        os._exit(status)
+
+
+def main() -> int:
+    """The keeper's life; always removes the lab's cgroup."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    keeper = Keeper(socket.socket(fileno=int(sys.argv[1])))
+    try:
+        keeper.serve()
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        cgroups.remove(keeper.top)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,55 @@
+"""Everything of the machine's network that must be the same before and after a run, as text by name.
+
+before = snapshot(lab); lab.run([...]); assert changes(before, snapshot(lab)) == {}
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+_COMMANDS: Final = {
+    "rules4": "ip -d -4 rule show",
+    "rules6": "ip -d -6 rule show",
+    "routes4": "ip -d -4 route show table all",
+    "routes6": "ip -d -6 route show table all",
+    "links": "ip -d link show",
+    "addresses": "ip address show",
+    "nft": "nft list ruleset",
+    "mounts": "cat /proc/self/mountinfo",
+    "files": "find /etc/procroute /etc/iproute2 /run /sys/fs/bpf ! -type d -exec ls -l --time-style=+ {} + 2>/dev/null; true",
+    "directories": "find /etc/procroute /etc/iproute2 /run /sys/fs/bpf -type d 2>/dev/null; true",
+}
+_CUT: Final = "=====procroute-lab====="
+
+
+class Observed(Protocol):
+    """What a snapshot needs of a lab."""
+
+    def sh(self, script: str, timeout: float = 30) -> str:
+        """Standard output of a shell script in the machine."""
+
+    def ask(self, op: str) -> object:
+        """The answer of the machine's init."""
+
+
+def snapshot(lab: Observed) -> dict[str, str]:
+    """The present state. Sysctls are keys of their own ("sysctl net/ipv4/…"), so are BPF programs by cgroup."""
+    script = "\n".join(f"{command}; echo {_CUT}" for command in _COMMANDS.values())
+    found = dict(zip(_COMMANDS, lab.sh(script).split(_CUT + "\n"), strict=False))
+    cgroups, programs, sysctls = lab.ask("cgroups"), lab.ask("attached"), lab.ask("sysctls")
+    assert isinstance(cgroups, list) and isinstance(programs, dict) and isinstance(sysctls, dict)
+    found["cgroups"] = "\n".join(cgroups)
+    found |= {f"bpf {place}": str(ids) for place, ids in programs.items()}
+    found |= {f"sysctl {path}": value for path, value in sysctls.items()}
+    return found
+
+
+def changes(before: dict[str, str], after: dict[str, str]) -> dict[str, tuple[str, str]]:
+    """What differs: name → (lines only before, lines only after)."""
+    found = {}
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name, "").splitlines(), after.get(name, "").splitlines()
+        if old != new:
+            gone, come = [line for line in old if line not in new], [line for line in new if line not in old]
+            found[name] = ("\n".join(gone), "\n".join(come))
+    return found
