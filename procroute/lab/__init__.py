@@ -9,8 +9,8 @@
     router1 ── wan1 ┼ machine          each router is "the internet" behind its uplink: it answers on every
     router2 ── wan2 ┘                  address and says which router it is
 
-Nothing of the host is changed: no named namespace, no file, no route; several labs run side by side. A lab ends
-with the process that made it, however that one ends. Needs root, iproute2, nftables and util-linux.
+Nothing of the host is changed: no named namespace, no file, no route; several labs run side by side. A lab
+ends with the process that made it, however that one ends. Needs root, iproute2, nftables and util-linux.
 """
 
 from __future__ import annotations

@@ -61,7 +61,7 @@ class _Query(ctypes.Structure):
 
 
 def programs(root: Path) -> dict[str, list[int]]:
-    """ "<cgroup> <attach type>" → ids of the programs attached right there, for every cgroup from `root` down."""
+    """Ids of the programs attached right to each cgroup from `root` down, by "<cgroup> <attach type>"."""
     found = {}
     for directory, _, _ in os.walk(root):
         fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)

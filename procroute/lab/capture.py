@@ -1,4 +1,4 @@
-"""Every IP packet that comes in on an adapter: an AF_PACKET socket with a large buffer, read by the node's loop.
+"""Every IP packet that comes in on an adapter: an AF_PACKET socket with a large buffer.
 
 The socket is a tap: it sees frames before any filter of the router. Markers (frames of an EtherType for local
 experiments) tell when all that was sent before them has been seen.

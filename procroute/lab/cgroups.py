@@ -1,10 +1,10 @@
-"""The lab's own cgroup: made below the caller's, killed and removed at the end, swept if its keeper was killed.
+"""The lab's own cgroup: made below the caller's, killed and removed at the end, or swept by a later lab.
 
     procroute-lab-<pid namespace>-<keeper's pid>-<its start time>/machine    what the machine sees as the root
                                                                  /outside    routers and hosts
 
 The name tells who made it, so that a later lab can be sure that the maker is dead.
-Sources: cgroups(7), Documentation/admin-guide/cgroup-v2.rst (cgroup.kill, cgroup.events), proc(5) (stat field 22).
+Sources: cgroups(7), Documentation/admin-guide/cgroup-v2.rst (cgroup.kill, cgroup.events), proc(5) (stat).
 """
 
 from __future__ import annotations

@@ -35,12 +35,10 @@ class Channel:
         with self._lock:
             return self._call(op, timeout, args)
 
-    def call_for_sockets(
-        self, op: str, timeout: float = 30, **args: object
-    ) -> tuple[Any, list[socket.socket]]:
+    def call_for_sockets(self, op: str, **args: object) -> tuple[Any, list[socket.socket]]:
         """Like `call`, for operations that also hand over sockets."""
         with self._lock:
-            result = self._call(op, timeout, args)
+            result = self._call(op, 30, args)
             fds, self._received = self._received, []
             return result, [socket.socket(fileno=fd) for fd in fds]
 
@@ -97,7 +95,7 @@ class Callee:
         reply: dict[str, object]
         try:
             reply = {"result": self._operations[call["op"]](**call["args"])}
-        except Exception as error:  # whatever it was, the caller is told
+        except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told
             reply = {"error": f"{type(error).__name__}: {error}"}
         data = json.dumps(reply).encode() + b"\n"
         fds, self.fds_to_pass = self.fds_to_pass, []

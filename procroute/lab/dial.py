@@ -46,7 +46,7 @@ def main() -> int:
         error = "ETIMEDOUT"
     except OSError as failure:
         error = errno.errorcode.get(failure.errno or 0, str(failure))
-    print(answer, sender, error, sep="\n")
+    sys.stdout.write(f"{answer}\n{sender}\n{error}\n")
     return 0
 
 

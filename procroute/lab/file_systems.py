@@ -1,4 +1,4 @@
-"""The machine's view of the file system: the host's, with everything that a run may write replaced by its own.
+"""The machine's view of the file system: the host's, with its own of all that a run may write.
 
 /etc is an overlay on a tmpfs (changes stay in the lab), /run and /tmp are empty, /sys shows the machine's
 adapters, /sys/fs/cgroup is its own tree, /proc its own processes; of /proc/sys only net.* is writable.

@@ -1,9 +1,9 @@
-"""The process that holds a lab together: it forks the machine and the nodes, outlives a killed owner, cleans up.
+"""The process that holds a lab together: forks the machine and the nodes, outlives a killed owner, cleans up.
 
     python -m procroute.lab.keeper FD      FD: its end of the channel to the owner
 
-It watches its owner's pidfd: a lab ends with the process that made it, even with kill -9. If the keeper itself
-is killed, the kernel takes its children along, and the next lab sweeps the empty cgroup.
+It watches its owner's pidfd: a lab ends with the process that made it, even with kill -9. If the keeper
+itself is killed, the kernel takes its children along, and the next lab sweeps the empty cgroup.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Keeper:
                 os.close(fd)
             life(its)
             status = 0
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - a fork must never return into its parent's code
             traceback.print_exc()
         os._exit(status)
 

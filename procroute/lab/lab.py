@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal
+from typing import IO, Any, Literal, Self
 
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
@@ -42,8 +42,8 @@ _PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 class Lab:
     """A machine with two uplinks and a LAN. A context manager; everything ends with the block.
 
-    main: which uplinks have a default route in table main ("both": wan2 preferred by metric); rp_filter: 0, 1 or
-    2 on every adapter; families: per adapter, e.g. {"wan1": "4"}; ipv6: False switches it off in the machine;
+    main: which uplinks have a default route in table main ("both": wan2 preferred by metric); rp_filter: on
+    every adapter; families: per adapter, e.g. {"wan1": "4"}; ipv6: False switches it off in the machine;
     gateway6: "global", or "link-local" as router advertisements give; cgroup: "unified" or "hybrid";
     keep: directories below /tmp or /run that stay visible in the machine.
 
@@ -74,11 +74,9 @@ class Lab:
 
     # --- beginning and end
 
-    def __enter__(self) -> Lab:
+    def __enter__(self) -> Self:
         if os.geteuid():
-            raise ProcrouteError(
-                "not-root", "a lab is made of namespaces, which only root may make", hint="use sudo"
-            )
+            raise ProcrouteError("not-root", "a lab is made of namespaces, which takes root", hint="use sudo")
         self._start_keeper()
         try:
             self._start_machine()
@@ -158,7 +156,7 @@ class Lab:
 
     def _build(self, wires: Sequence[Wire], tunnel: bool = False) -> list[Uplink]:
         nodes = [self._child(wire.node, "node", name=wire.node, number=wire.number) for wire in wires]
-        for wire, (node, channel) in zip(wires, nodes, strict=True):
+        for wire, (_, channel) in zip(wires, nodes, strict=True):
             channel.call("ready")
             if tunnel:
                 channel.call("tunnel", machine=self.machine.pid, adapter=wire.adapter, far_end=FAR_END)
@@ -183,7 +181,7 @@ class Lab:
         return [self.uplinks[wire.adapter] for wire in wires]
 
     def add(self, wire: Wire, tunnel: bool = False) -> Uplink:
-        """Another adapter with a node behind it: a veth, or with `tunnel` a tun adapter. It gets no default route."""
+        """Another adapter with a node behind it: a veth, or with `tunnel` a tun adapter. It gets no route."""
         return self._build([wire], tunnel)[0]
 
     # --- what there is
@@ -214,13 +212,13 @@ class Lab:
         command: Sequence[str | os.PathLike[str]],
         *,
         timeout: float = 30,
-        input: str = "",
+        stdin: str = "",
         env: dict[str, str] | None = None,
         cwd: str | None = None,
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command to its end; see Inside.run."""
-        return self.machine.run(command, timeout=timeout, input=input, env=env, cwd=cwd, check=check)
+        return self.machine.run(command, timeout=timeout, stdin=stdin, env=env, cwd=cwd, check=check)
 
     def popen(
         self,
@@ -254,7 +252,7 @@ class Lab:
 
     def nft(self, script: str) -> str:
         """Run an nftables script; its output. Raises subprocess.CalledProcessError."""
-        return self.run(["nft", "-f", "-"], input=script, check=True).stdout
+        return self.run(["nft", "-f", "-"], stdin=script, check=True).stdout
 
     def sysctl(self, name: str, value: str) -> None:
         """Set a sysctl of the machine's network, as "net/ipv4/conf/wan1/rp_filter"."""
@@ -288,12 +286,12 @@ class Lab:
 
 def _batch(place: Inside, lines: str) -> None:
     if lines.strip():
-        place.run(["ip", "-batch", "-"], input=lines, check=True)
+        place.run(["ip", "-batch", "-"], stdin=lines, check=True)
 
 
 def _visible(keep: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Directories that the machine needs although they lie where it has its own: Python, its code, ours."""
-    wanted = {sys.prefix, sys.base_prefix, _PACKAGE_ROOT, os.getcwd(), *map(os.fspath, keep)}
+    wanted = {sys.prefix, sys.base_prefix, _PACKAGE_ROOT, os.getcwd(), *(os.fspath(path) for path in keep)}
     wanted |= {path for path in sys.path if os.path.isdir(path)}
     found: list[str] = []
     for path in sorted(map(os.path.realpath, wanted)):

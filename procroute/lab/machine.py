@@ -1,7 +1,7 @@
 """Running things inside the machine (or in a node's network) from outside: nsenter(1), in the lab's cgroup.
 
-Each command is started in a session of its own, so that its process group exists in the machine's pid namespace,
-job control works, and all of it can be killed.
+Each command is started in a session of its own, so that its process group exists in the machine's pid
+namespace, job control works, and all of it can be killed.
 """
 
 from __future__ import annotations
@@ -64,12 +64,14 @@ class Process(subprocess.Popen[str]):
 
 @dataclass(frozen=True, slots=True)
 class Inside:
-    """A place to run commands: the namespaces of process `pid`, and a cgroup (its cgroup.procs, as we see it)."""
+    """A place to run commands: the namespaces of process `pid`, and a cgroup.
+
+    procs: that cgroup's cgroup.procs as we see it; whole: all namespaces, or the network only (a node's).
+    """
 
     pid: int
     procs: str
     whole: bool
-    """All namespaces, or (a node's) the network only."""
 
     def popen(
         self,
@@ -82,11 +84,14 @@ class Inside:
         stderr: int | IO[str] | None = None,
         terminal: bool = False,
     ) -> Process:
-        """Start `command`. env: added to the environment; terminal: stdin, a terminal, becomes the controlling one."""
+        """Start `command`.
+
+        env: added to the environment; terminal: stdin is one, and becomes the controlling terminal.
+        """
         where = cwd or os.getcwd()
         kinds = ["-m", "-n", "-p", "-u", "-i", "-C"] if self.whole else ["-n"]
         session = ["setsid", "--wait", "--ctty"] if terminal else ["setsid", "--wait"]
-        inside = ["sh", "-c", _INSIDE, "sh", where, *map(os.fspath, command)]
+        inside = ["sh", "-c", _INSIDE, "sh", where, *(os.fspath(word) for word in command)]
         return Process(
             ["sh", "-c", _ENTER, "sh", self.procs, "-t", str(self.pid), *kinds, "--", *session, *inside],
             env=environment() | (env or {}),
@@ -102,7 +107,7 @@ class Inside:
         command: Sequence[str | os.PathLike[str]],
         *,
         timeout: float = 30,
-        input: str = "",
+        stdin: str = "",
         env: dict[str, str] | None = None,
         cwd: str | None = None,
         check: bool = False,
@@ -115,7 +120,7 @@ class Inside:
         pipe = subprocess.PIPE
         process = self.popen(command, env=env, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
-            out, err = process.communicate(input, timeout)
+            out, err = process.communicate(stdin, timeout)
         except subprocess.TimeoutExpired as expired:
             process.kill_session()
             process.wait(5)

@@ -84,8 +84,8 @@ class Init:
 def mark(token: str) -> dict[str, int]:
     """Send a marker frame with `token` (32 hex digits) by every adapter with a carrier, once from each CPU.
 
-    Each CPU queues received frames by itself: what it queued before its marker comes before it. How many markers
-    were sent, by adapter.
+    Each CPU queues received frames by itself: what it queued before its marker comes before it.
+    How many markers were sent, by adapter.
     """
     adapters = [name for name in os.listdir("/sys/class/net") if name != "lo" and _has_carrier(name)]
     sent = dict.fromkeys(adapters, 0)
@@ -116,7 +116,10 @@ def _has_carrier(adapter: str) -> bool:
 
 
 def pending_neighbours() -> int:
-    """How many neighbours are being asked for: packets may wait for each. Source: rtnetlink(7), RTM_GETNEIGH."""
+    """How many neighbours are being asked for: packets may wait for each.
+
+    Source: rtnetlink(7), RTM_GETNEIGH.
+    """
     incomplete = 0x01
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE) as sock:
         # nlmsghdr: length, RTM_GETNEIGH, NLM_F_REQUEST | NLM_F_DUMP, sequence, port; then an empty ndmsg
@@ -172,7 +175,7 @@ def _set_sysctl(path: str, value: str) -> None:
 
 
 def _quicken(adapter: str) -> None:
-    """Ask an adapter's neighbours 4 times as fast as by default, so that one that is gone is known as such soon."""
+    """Ask an adapter's neighbours 4 times as fast as by default, so that one that is gone is soon known."""
     for family in ("ipv4", "ipv6"):
         path = Path(f"/proc/sys/net/{family}/neigh/{adapter}/retrans_time_ms")
         if path.exists():

@@ -22,7 +22,7 @@ from procroute.lab.servers import Servers
 _SYSCTLS = {
     "net/ipv4/conf/all/rp_filter": "0",
     "net/ipv4/conf/default/rp_filter": "0",
-    "net/ipv4/conf/default/arp_ignore": "1",  # all addresses are local here: answer ARP for the adapter's only
+    "net/ipv4/conf/default/arp_ignore": "1",  # answer ARP for the adapter's addresses only
     "net/ipv6/conf/all/accept_dad": "0",
     "net/ipv6/conf/default/accept_dad": "0",
     "net/ipv6/conf/default/accept_ra": "0",
@@ -41,7 +41,7 @@ class Node:
         callee = Callee(
             sock,
             {
-                "ready": lambda: os.getpid(),
+                "ready": os.getpid,
                 "capture": self._start_capture,
                 "settled": self._settled,
                 "packets": lambda: [astuple(packet) for packet in self._captured().packets()],

@@ -5,8 +5,9 @@ before = snapshot(lab); lab.run([...]); assert changes(before, snapshot(lab)) ==
 
 from __future__ import annotations
 
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+_PLACES: Final = "/etc/procroute /etc/iproute2 /run /sys/fs/bpf"
 _COMMANDS: Final = {
     "rules4": "ip -d -4 rule show",
     "rules6": "ip -d -6 rule show",
@@ -16,8 +17,8 @@ _COMMANDS: Final = {
     "addresses": "ip address show",
     "nft": "nft list ruleset",
     "mounts": "cat /proc/self/mountinfo",
-    "files": "find /etc/procroute /etc/iproute2 /run /sys/fs/bpf ! -type d -exec ls -l --time-style=+ {} + 2>/dev/null; true",
-    "directories": "find /etc/procroute /etc/iproute2 /run /sys/fs/bpf -type d 2>/dev/null; true",
+    "files": f"find {_PLACES} ! -type d -exec ls -l --time-style=+ {{}} + 2>/dev/null; true",
+    "directories": f"find {_PLACES} -type d 2>/dev/null; true",
 }
 _CUT: Final = "=====procroute-lab====="
 
@@ -28,16 +29,15 @@ class Observed(Protocol):
     def sh(self, script: str, timeout: float = 30) -> str:
         """Standard output of a shell script in the machine."""
 
-    def ask(self, op: str) -> object:
+    def ask(self, op: str) -> Any:
         """The answer of the machine's init."""
 
 
 def snapshot(lab: Observed) -> dict[str, str]:
-    """The present state. Sysctls are keys of their own ("sysctl net/ipv4/…"), so are BPF programs by cgroup."""
+    """The present state, by name. Each sysctl has a key ("sysctl net/ipv4/…"), so have BPF programs."""
     script = "\n".join(f"{command}; echo {_CUT}" for command in _COMMANDS.values())
     found = dict(zip(_COMMANDS, lab.sh(script).split(_CUT + "\n"), strict=False))
     cgroups, programs, sysctls = lab.ask("cgroups"), lab.ask("attached"), lab.ask("sysctls")
-    assert isinstance(cgroups, list) and isinstance(programs, dict) and isinstance(sysctls, dict)
     found["cgroups"] = "\n".join(cgroups)
     found |= {f"bpf {place}": str(ids) for place, ids in programs.items()}
     found |= {f"sysctl {path}": value for path, value in sysctls.items()}

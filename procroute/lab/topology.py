@@ -159,7 +159,7 @@ def node_internet(wire: Wire) -> str:
 
 
 def default_routes(wire: Wire, main: Main, gateway6: str) -> str:
-    """Lines for the machine's default routes by `wire` in table main, as a DHCP client would set them, or nothing.
+    """Lines for the machine's default routes by `wire` in table main, as a DHCP client sets them, or nothing.
 
     gateway6: "global" or "link-local" (what router advertisements give).
     """

@@ -1,7 +1,8 @@
 """A wire of two tun adapters, one in the machine and one in the node, with the node's process between them.
 
 Point-to-point adapters need no gateway and have no neighbours: what most VPN programs make.
-Source: Documentation/networking/tuntap.rst. The four bytes before each packet (no IFF_NO_PI) keep its protocol.
+The four bytes before each packet (no IFF_NO_PI) keep its protocol.
+Source: Documentation/networking/tuntap.rst.
 """
 
 from __future__ import annotations

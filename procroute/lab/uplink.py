@@ -15,7 +15,11 @@ from procroute.lab.records import Answer, Query
 from procroute.lab.topology import FAR_END, Wire, machine_side, node_addresses
 
 Transport = Literal["tcp", "udp"]
-_SILENCE = f"table netdev silence {{ chain in {{ type filter hook ingress device {FAR_END} priority 0; policy drop; }}; }}\n"
+_SILENCE = f"""table netdev silence {{
+    chain in {{ type filter hook ingress device {FAR_END} priority 0; policy drop; }}
+}}
+"""
+_SOUND = "table netdev silence\ndelete table netdev silence\n"
 
 
 class Uplink:
@@ -89,8 +93,12 @@ class Uplink:
         self._ip(self._node, node_addresses(self.wire) if on else f"link set {FAR_END} down")
 
     def silence(self, on: bool = True, forget: bool = True) -> None:
-        """The node hears nothing any more, with no link event. forget: the machine must ask for it anew at once."""
-        self._nft(_SILENCE if on else "table netdev silence\ndelete table netdev silence\n")
+        """The node hears nothing any more, with no link event.
+
+        forget: the machine must ask for its neighbour anew at once, and finds it gone within a second; else
+        as long as the kernel takes to notice.
+        """
+        self._nft(_SILENCE if on else _SOUND)
         if on and forget:
             self.forget_neighbours()
 
@@ -109,7 +117,7 @@ class Uplink:
 
     def restore(self) -> None:
         """Undo all of the above: as a DHCP client would after the link came back."""
-        self._nft("table netdev silence\ndelete table netdev silence\n")
+        self._nft(_SOUND)
         self.carrier(True)
         self._ip(self._machine, machine_side(self.wire))
         if self._routes:
@@ -159,7 +167,7 @@ class Uplink:
         return self._node.popen(command, stdin=stdin, stdout=stdout)
 
     def _ip(self, place: Inside, lines: str) -> None:
-        place.run(["ip", "-batch", "-"], input=lines + "\n", check=True)
+        place.run(["ip", "-batch", "-"], stdin=lines + "\n", check=True)
 
     def _nft(self, script: str) -> None:
-        self._node.run(["nft", "-f", "-"], input=script, check=True)
+        self._node.run(["nft", "-f", "-"], stdin=script, check=True)
