@@ -1,9 +1,9 @@
 """/etc/procroute/config.toml: TOML in, settings out; what it does not know it refuses.
 
-    [identity]
-    mark_mask = 0x00ff0000
-    preference = 4000
-    table = 9000
+[identity]
+mark_mask = 0x00ff0000
+preference = 4000
+table = 9000
 """
 
 from __future__ import annotations

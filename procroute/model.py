@@ -76,23 +76,25 @@ class Adapter:
 class Route:
     """A named way out: an adapter and options. Equal options make the same route.
 
-    gateway4, gateway6: given ones, that hold against what the machine knows. dns: the name servers that
-    look-ups are sent to; none: look-ups are left to the system.
+    gateway4, gateway6: given ones, that hold against what the machine knows. dns: given name servers; None:
+    those that are known for the adapter; empty: look-ups are left to the system.
     """
 
     adapter: str
     strict: bool = False
     gateway4: IPv4Address | None = None
     gateway6: IPv6Address | None = None
-    dns: tuple[IPAddress, ...] = ()
+    dns: tuple[IPAddress, ...] | None = None
 
     @property
     def name(self) -> str:
         """`wan1`, `wan1~strict`, or with a short digest when other options were given."""
-        options = [str(o) for o in (self.gateway4, self.gateway6, *self.dns)]
+        given = [f"gateway {g}" for g in (self.gateway4, self.gateway6) if g is not None]
+        if self.dns is not None:
+            given += [f"dns {server}" for server in self.dns or ("system",)]
         name = self.adapter + ("~strict" if self.strict else "")
-        if any(o != "None" for o in options):
-            name += "~" + hashlib.sha256(",".join(options).encode()).hexdigest()[:8]
+        if given:
+            name += "~" + hashlib.sha256("\n".join(given).encode()).hexdigest()[:8]
         return name
 
     def gateway(self, family: Family) -> IPAddress | None:
@@ -102,10 +104,15 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class LiveRoute:
-    """A route that is in the kernel: its number, and the gateways that were last known for it."""
+    """A route that is in the kernel, with its number.
+
+    servers: the name servers that look-ups are sent to; none: they are left to the system. known: the
+    gateways that main last had for the adapter.
+    """
 
     route: Route
     number: int
+    servers: tuple[IPAddress, ...] = ()
     known: tuple[IPAddress, ...] = ()
 
     def last_known(self, family: Family) -> IPAddress | None:

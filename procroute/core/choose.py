@@ -22,13 +22,17 @@ def find(machine: Machine, name: str) -> Adapter:
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}? " if near else ""
         listed = ", ".join(a.name for a in machine.outward()) or "none"
-        raise ProcrouteError("adapter-unknown", f"there is no adapter {name}", f"{hint}adapters here: {listed}")
+        raise ProcrouteError(
+            "adapter-unknown", f"there is no adapter {name}", f"{hint}adapters here: {listed}"
+        )
     if adapter.loopback:
         raise ProcrouteError("adapter-unfit", f"{name} is the loopback: nothing leaves there")
     if not adapter.up:
         raise ProcrouteError("adapter-down", f"adapter {name} is down", f"ip link set {name} up")
     if not adapter.carrier:
-        raise ProcrouteError("adapter-down", f"adapter {name} has no carrier", "is the cable or modem connected?")
+        raise ProcrouteError(
+            "adapter-down", f"adapter {name} has no carrier", "is the cable or modem connected?"
+        )
     return adapter
 
 
@@ -46,7 +50,9 @@ def check_ways(machine: Machine, route: Route) -> list[str]:
         if gateway is None:
             continue
         if isinstance(way, NoWay):
-            raise ProcrouteError("gateway-bad", f"gateway {gateway} is of no use: {adapter.name} has {way.reason}")
+            raise ProcrouteError(
+                "gateway-bad", f"gateway {gateway} is of no use: {adapter.name} has {way.reason}"
+            )
         if any(gateway == a.interface.ip for d in machine.adapters for a in d.addresses):
             raise ProcrouteError("gateway-bad", f"{gateway} is this machine's own address, not a gateway")
         if gateway.is_multicast or gateway.is_unspecified or gateway.is_loopback:

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import ip_network
 
-from procroute.core.door import Door
+from procroute.core.door import RESOLVERS, Door
 from procroute.core.gateways import known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
@@ -55,15 +55,16 @@ def door(machine: Machine, live: LiveRoute) -> Door:
         for entry in lan_entries(machine.main, machine.adapters, live.route.adapter):
             if entry.kind == "unicast":
                 ifindex = entry.hops[0].ifindex if len(entry.hops) == 1 else 0
-                prefixes[entry.destination] = 0 if prefixes.get(entry.destination, ifindex) != ifindex else ifindex
-    servers = tuple(s for s in live.route.dns if not s.is_link_local)
+                prefixes[entry.destination] = (
+                    0 if prefixes.get(entry.destination, ifindex) != ifindex else ifindex
+                )
     if adapter is not None:
-        prefixes.update((ip_network(s), adapter.ifindex) for s in servers if not s.is_loopback)
+        prefixes.update((ip_network(s), adapter.ifindex) for s in live.servers if not s.is_loopback)
     return Door(
         adapters=own,
         lan=frozenset(prefixes.items()),
-        dns_servers=servers,
-        resolvers=machine.resolvers if servers else (),
+        dns_servers=live.servers,
+        resolvers=machine.resolvers[:RESOLVERS],
     )
 
 

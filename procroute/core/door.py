@@ -18,7 +18,6 @@ from procroute.model import IPAddress, IPNetwork
 ADAPTERS: Final = 4
 SERVERS: Final = 3
 RESOLVERS: Final = 64
-ANY_ADAPTER: Final = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,13 +71,13 @@ def _still_on_link(gateway: IPAddress | None, adapter: Adapter) -> IPAddress | N
     """A gateway remembered from main, which loses its defaults when an adapter goes down, if it still fits."""
     if gateway is None:
         return None
-    on_link = any(gateway in a.interface.network for a in adapter.addresses if a.interface.version == gateway.version)
+    on_link = any(
+        gateway in a.interface.network for a in adapter.addresses if a.interface.version == gateway.version
+    )
     return gateway if on_link else None
 
 
-def default_entry(
-    machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None
-) -> Entry | None:
+def default_entry(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> Entry | None:
     """The default of a family by an adapter (table 0: to be set), or None where it has no way out.
 
     Nor has it one while its gateway does not answer: connects then fail at once instead of hanging.

@@ -3,41 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Literal
 
+from procroute.core.door import SERVERS
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, Route
 
-Wanted = tuple[IPAddress, ...] | Literal["system"] | None
-
 
 def servers(
-    machine: Machine, route: Route, wanted: Wanted, adapters_own: Iterable[IPAddress]
+    machine: Machine, route: Route, adapters_own: Iterable[IPAddress]
 ) -> tuple[tuple[IPAddress, ...], list[str]]:
     """The servers for a route, and lines for people about what is not as they might expect.
 
-    wanted: given ones; "system": leave look-ups alone; None: the adapter's own (adapters_own), else those of
-    the system that lie behind the adapter. Raises ProcrouteError dns-unknown for a strict route that would
-    have to ask outside its adapter.
+    Given ones; or the adapter's own (adapters_own), else those of the system that lie behind the adapter. Raises
+    ProcrouteError dns-unknown for a strict route that would have to ask outside its adapter.
     """
-    if wanted == "system":
-        return (), []
-    if wanted:
-        away = [s for s in wanted if elsewhere(machine, route, s) and not s.is_loopback]
-        return tuple(wanted), [f"name server {s} is asked through {route.adapter}" for s in away]
+    if route.dns is not None:
+        away = [s for s in route.dns if elsewhere(machine, route, s) and not s.is_loopback]
+        return route.dns, [f"name server {s} is asked through {route.adapter}" for s in away]
     own = tuple(s for s in adapters_own if not s.is_link_local)
     if own:
-        return own, []
+        return _first(own), []
     behind = tuple(s for s in machine.resolvers if not s.is_link_local and not elsewhere(machine, route, s))
     if behind:
-        return behind, []
+        return _first(behind), []
     asked = ", ".join(str(s) for s in machine.resolvers) or "none configured"
     hint = f"give one that {route.adapter} reaches: --dns ADDRESS; or --dns system to leave look-ups alone"
     if route.strict:
         raise ProcrouteError("dns-unknown", f"no name server is known for {route.adapter}", hint)
     return (), [f"no name server is known for {route.adapter}: look-ups go to the system's ({asked}); {hint}"]
+
+
+def _first(found: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
+    """As many of each family as a door takes; glibc would not ask more than three either."""
+    return tuple(s for v in (4, 6) for s in [f for f in found if f.version == v][:SERVERS])
 
 
 def elsewhere(machine: Machine, route: Route, server: IPAddress) -> bool:

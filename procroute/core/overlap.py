@@ -39,7 +39,9 @@ def check(identity: Identity, machine: Machine) -> None:
                 f"{identity.last_preference}",
             )
         if rule.action == "table" and identity.owns_table(rule.target):
-            raise ProcrouteError("overlap", f"somebody else's rule leads to a table of ours: {text(rule)}", _WHERE)
+            raise ProcrouteError(
+                "overlap", f"somebody else's rule leads to a table of ours: {text(rule)}", _WHERE
+            )
 
 
 def check_entries(identity: Identity, entries: Iterable[Entry]) -> None:

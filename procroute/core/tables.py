@@ -24,7 +24,9 @@ def families(machine: Machine) -> tuple[Family, ...]:
     return (Family.IPV4, Family.IPV6) if machine.ipv6 else (Family.IPV4,)
 
 
-def route_entries(identity: Identity, machine: Machine, live: LiveRoute, present: frozenset[Entry]) -> list[Entry]:
+def route_entries(
+    identity: Identity, machine: Machine, live: LiveRoute, present: frozenset[Entry]
+) -> list[Entry]:
     """The table of a route as it should be now.
 
     present: what is there. A gateway that is being asked for again is left as it is, so that a blip neither
@@ -47,7 +49,7 @@ def route_entries(identity: Identity, machine: Machine, live: LiveRoute, present
 def _name_servers(machine: Machine, live: LiveRoute, table: int) -> Iterable[Entry]:
     """Entries for name servers that the LAN entries would lead to another adapter."""
     adapter = machine.adapter(live.route.adapter)
-    for server in live.route.dns:
+    for server in live.servers:
         if server.is_loopback or server.is_link_local or not elsewhere(machine, live.route, server):
             continue
         way = default_entry(machine, adapter, Family.of(server), live) if adapter else None

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import msgspec
 
-from procroute.core.unit_names import escape, slice_of
+from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, XATTR
 from procroute.kernel.refusal import refused
-from procroute.model import LiveRoute, Route
+from procroute.model import IPAddress, LiveRoute, Route
 
 
 class _Record(msgspec.Struct, frozen=True):
@@ -34,7 +34,8 @@ class _Record(msgspec.Struct, frozen=True):
     strict: bool
     gateway4: str
     gateway6: str
-    dns: list[str]
+    dns: list[str] | None
+    servers: list[str]
     known: list[str]
 
 
@@ -75,9 +76,9 @@ def targets(mount: Path, namespace: int) -> list[Target]:
     return found
 
 
-def unfinished(mount: Path) -> list[Path]:
+def unnamed(mount: Path) -> list[Path]:
     """Targets that nothing is written on: an engine died between making and naming them."""
-    return [p for p in (mount / SLICE).glob("procroute-*.slice") if _read(p) is None and not populated(p)]
+    return [p for p in (mount / SLICE).glob("procroute-*.slice") if _read(p) is None]
 
 
 def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
@@ -94,7 +95,7 @@ def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
             raise refused(e.errno or 0, "cgroup", f"make the cgroup {path}") from e
         describe(path, namespace, live)
         return path
-    raise ProcrouteError("target-taken", f"the cgroup {path} is there already", "procroute cleanup")
+    raise ProcrouteError("target-taken", f"the cgroup of {live.route.name} is taken", "procroute cleanup")
 
 
 def describe(path: Path, namespace: int, live: LiveRoute) -> None:
@@ -107,7 +108,8 @@ def describe(path: Path, namespace: int, live: LiveRoute) -> None:
         strict=route.strict,
         gateway4=str(route.gateway4 or ""),
         gateway6=str(route.gateway6 or ""),
-        dns=[str(s) for s in route.dns],
+        dns=None if route.dns is None else [str(s) for s in route.dns],
+        servers=[str(s) for s in live.servers],
         known=[str(g) for g in live.known],
     )
     try:
@@ -144,7 +146,7 @@ def remove_root(mount: Path) -> None:
 def add_assignment(target: Path, name: str, origin: str) -> Path:
     """Make the cgroup of an assignment below a target. origin: the cgroup that its processes come from."""
     for n in range(1000):
-        path = target / f"{escape(name)}{f'.{n}' if n else ''}.scope"
+        path = target / f"{name}{f'.{n}' if n else ''}.scope"
         try:
             path.mkdir()
         except FileExistsError:
@@ -153,7 +155,9 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
             raise refused(e.errno or 0, "cgroup", f"make the cgroup {path}") from e
         os.setxattr(path, XATTR, origin.encode())
         return path
-    raise ProcrouteError("target-taken", f"too many assignments named {name} in {target}", "procroute cleanup")
+    raise ProcrouteError(
+        "target-taken", f"too many assignments named {name} in {target}", "procroute cleanup"
+    )
 
 
 def origin(assignment: Path) -> str:
@@ -211,6 +215,10 @@ def _live(record: _Record) -> LiveRoute:
         strict=record.strict,
         gateway4=ip_address(record.gateway4) if record.gateway4 else None,  # type: ignore[arg-type]
         gateway6=ip_address(record.gateway6) if record.gateway6 else None,  # type: ignore[arg-type]
-        dns=tuple(ip_address(s) for s in record.dns),
+        dns=None if record.dns is None else _addresses(record.dns),
     )
-    return LiveRoute(route, record.number, tuple(ip_address(g) for g in record.known))
+    return LiveRoute(route, record.number, _addresses(record.servers), _addresses(record.known))
+
+
+def _addresses(texts: list[str]) -> tuple[IPAddress, ...]:
+    return tuple(ip_address(text) for text in texts)

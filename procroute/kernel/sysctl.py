@@ -46,15 +46,12 @@ def restore_valid_mark(namespace: int, adapter: str) -> None:
     saved.unlink(missing_ok=True)
 
 
-def forget(namespace: int) -> None:
-    """Drop what is kept for adapters that are no more, and the folder when it is empty."""
+def restore_all(namespace: int) -> None:
+    """Put back whatever is kept, also for adapters whose setting somebody changed since."""
     folder = _saved(namespace)
-    if not folder.is_dir():
-        return
-    for file in folder.iterdir():
-        if not (_CONF / file.name).exists():
-            file.unlink()
-    if not any(folder.iterdir()):
+    if folder.is_dir():
+        for file in folder.iterdir():
+            restore_valid_mark(namespace, file.name)
         folder.rmdir()
 
 

@@ -116,7 +116,9 @@ def change_entry(ipr: IPRoute, command: str, entry: Entry) -> None:
     except NetlinkError as e:
         if e.code in _ABSENT if command == "del" else e.code == errno.EEXIST:
             return
-        raise refused(e.code, "entry", f"{command} the entry {entry.destination} in table {entry.table}") from e
+        raise refused(
+            e.code, "entry", f"{command} the entry {entry.destination} in table {entry.table}"
+        ) from e
 
 
 def _hop(hop: Hop, family: Family) -> dict[str, Any]:
@@ -170,7 +172,9 @@ def change_rule(ipr: IPRoute, command: str, rule: Rule) -> None:
         "family": AF[rule.family],
         "priority": rule.preference,
         "protocol": rule.protocol,
-        "action": FR_ACT_NAMES["FR_ACT_TO_TBL" if rule.action == "table" else f"FR_ACT_{rule.action.upper()}"],
+        "action": FR_ACT_NAMES[
+            "FR_ACT_TO_TBL" if rule.action == "table" else f"FR_ACT_{rule.action.upper()}"
+        ],
         "flags": _INVERT if rule.inverted else 0,
     }
     if rule.mask:

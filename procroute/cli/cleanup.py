@@ -1,0 +1,39 @@
+"""`procroute cleanup`: remove everything of ours."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from procroute.cli import output
+from procroute.errors import Exit, ProcrouteError
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a parser."""
+    parser = verbs.add_parser(
+        "cleanup",
+        help="remove everything of procroute's, after any crash",
+        description="Removes every route, rule, table, program and cgroup of procroute's and nothing else. "
+        "Refuses while routed processes are alive.",
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="let living processes go, back to the machine's routes"
+    )
+    parser.set_defaults(main=main)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Clean up; returns the exit status."""
+    if os.geteuid() != 0:
+        raise ProcrouteError("not-root", "cleanup must be started by root", "sudo procroute cleanup")
+    from procroute import config
+    from procroute.engine.cleanup import cleanup
+
+    done = cleanup(config.read(), force=options.force)
+    routes = f"{done.routes} route{'' if done.routes == 1 else 's'} removed"
+    released = f", {len(done.released)} processes let go" if done.released else ""
+    output.answer(
+        f"{routes}{released}: nothing of procroute's is left" if done.routes else "nothing was left"
+    )
+    return Exit.OK

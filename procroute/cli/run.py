@@ -1,0 +1,107 @@
+"""`procroute run --via ADAPTER -- CMD`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+from procroute.cli import output
+from procroute.errors import ProcrouteError
+
+if TYPE_CHECKING:
+    from procroute.engine.request import Request
+    from procroute.model import IPAddress
+
+_EPILOG = """exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
+125 procroute failed and CMD was not started, 2 wrong usage."""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a parser."""
+    parser = verbs.add_parser(
+        "run",
+        help="run a command with an adapter as its default route",
+        description="Runs CMD, and everything that it starts, with ADAPTER as its default route: IPv4, IPv6 and "
+        "name look-ups. The LAN stays reachable, unless --strict.",
+        usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A] [--dns A,…|system] [--strict] "
+        "[--user NAME] -- CMD [ARG…]",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--via", metavar="ADAPTER", required=True, help="the adapter to leave by")
+    parser.add_argument("--gateway4", metavar="A", type=_gateway4, help="its IPv4 gateway, if main has none")
+    parser.add_argument("--gateway6", metavar="A", type=_gateway6, help="its IPv6 gateway, if main has none")
+    parser.add_argument(
+        "--dns",
+        metavar="A,…",
+        type=_servers,
+        help="name servers to ask through it; system: leave look-ups alone",
+    )
+    parser.add_argument("--strict", action="store_true", help="nothing but the adapter and loopback: no LAN")
+    parser.add_argument("--user", metavar="NAME", help="run CMD as this user")
+    parser.add_argument(
+        "command", metavar="CMD", nargs=argparse.REMAINDER, help="the command and its arguments"
+    )
+    parser.set_defaults(main=main)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the command; returns its status."""
+    request = _request(options)
+    if os.geteuid() != 0:
+        raise ProcrouteError(
+            "not-root", "run must be started by root", "sudo procroute run … --user $USER -- CMD"
+        )
+    if os.environ.get("SUDO_USER") not in (None, "root") and options.user is None:
+        user = os.environ["SUDO_USER"]
+        output.tell(f"the command runs as root; --user {user} runs it as {user}")
+    try:
+        from procroute import config
+        from procroute.engine.run import run
+    except ModuleNotFoundError as e:
+        raise ProcrouteError(
+            "library-missing", f"the Python package {e.name} is missing", f"pip install {e.name}"
+        ) from e
+    return run(request, config.read(), output.tell)
+
+
+def _request(options: argparse.Namespace) -> Request:
+    from procroute.engine.request import Request
+
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER -- CMD")
+    return Request(
+        command=command,
+        adapter=options.via,
+        strict=options.strict,
+        gateway4=options.gateway4,
+        gateway6=options.gateway6,
+        dns=options.dns,
+        user=options.user,
+    )
+
+
+def _gateway4(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError as e:
+        raise argparse.ArgumentTypeError(f"{text} is not an IPv4 address") from e
+
+
+def _gateway6(text: str) -> IPv6Address:
+    try:
+        return IPv6Address(text)
+    except AddressValueError as e:
+        raise argparse.ArgumentTypeError(f"{text} is not an IPv6 address") from e
+
+
+def _servers(text: str) -> tuple[IPAddress, ...]:
+    if text == "system":
+        return ()
+    try:
+        return tuple(dict.fromkeys(ip_address(word.strip()) for word in text.split(",")))
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{text!r}: addresses with commas between, or system") from e

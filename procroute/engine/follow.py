@@ -1,0 +1,76 @@
+"""Keep what is in the kernel right while commands run: adapters come and go, gateways fail and answer again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from procroute.engine.lock import lock
+from procroute.engine.words import Tell
+from procroute.engine.reconcile import alive, reconcile, steps
+from procroute.errors import ProcrouteError
+from procroute.kernel.linux import Linux
+from procroute.kernel.monitor import Monitor
+
+# Several messages tell of one thing that happened; look when they have paused, in seconds.
+_PAUSE = 0.015
+_AT_MOST = 0.08
+# How often a gateway that does not answer is asked again, in seconds.
+_ASK = 0.7
+
+
+class Follower:
+    """Looks when there is news and does what is missing. route: the number of the one it cares for."""
+
+    def __init__(self, linux: Linux, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+        self.monitor = Monitor()
+        self.route = 0
+        self._linux = linux
+        self._tell = tell
+        self._clock = clock
+        self._since: float | None = None
+        self._look: float | None = None
+        self._ask: float | None = None
+        self._said = ""
+
+    def close(self) -> None:
+        """Stop listening."""
+        self.monitor.close()
+
+    def timeout(self) -> int | None:
+        """Milliseconds until there is something to do; None: nothing until news come."""
+        due = [t for t in (self._look, self._ask) if t is not None]
+        return max(0, round((min(due) - self._clock()) * 1000) + 1) if due else None
+
+    def work(self) -> None:
+        """Take in the news and, when they have paused, look and repair."""
+        now = self._clock()
+        if self.monitor.drain():
+            self._since = self._since if self._since is not None else now
+            self._look = min(now + _PAUSE, self._since + _AT_MOST)
+        if self._ask is not None and now >= self._ask:
+            self._ask = None
+            self._look = now
+        if self._look is not None and now >= self._look:
+            self._since = self._look = None
+            self._repair()
+
+    def _repair(self) -> None:
+        linux, identity = self._linux, self._linux.identity
+        try:
+            observed = linux.observe()
+            if steps(identity, observed, alive(observed)):
+                with lock():
+                    observed = reconcile(linux, identity)
+            self._said = ""
+        except ProcrouteError as e:
+            self._look = self._clock() + 1
+            if e.message != self._said:
+                self._tell(f"the route could not be kept in step: {e.message}")
+                self._said = e.message
+            return
+        live = next((t for t in observed.ours.targets if t.number == self.route), None)
+        adapter = observed.machine.adapter(live.route.adapter) if live else None
+        if adapter is not None and any(n[0] == adapter.ifindex for n in observed.machine.failed_gateways):
+            linux.ask_again(adapter, observed)
+            self._ask = self._clock() + _ASK

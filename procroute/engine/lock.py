@@ -1,0 +1,57 @@
+"""One writer at a time: a lock in /run/procroute that goes with the process that holds it."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from procroute.errors import ProcrouteError
+from procroute.identity import RUN_DIRECTORY
+
+
+@contextmanager
+def lock() -> Iterator[int]:
+    """Hold the lock; waits for whoever has it. Yields the descriptor, which a forked child holds as well.
+
+    The folder is removed with the last route (see release_directory), so the file that was locked may be gone.
+    """
+    path = Path(RUN_DIRECTORY) / "lock"
+    while True:
+        try:
+            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            continue
+        except PermissionError as e:
+            raise ProcrouteError("not-root", f"{RUN_DIRECTORY} cannot be written", "run it as root") from e
+        except OSError as e:
+            raise ProcrouteError("run-directory", f"{path} cannot be made: {e.strerror}") from e
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if _is_still(path, descriptor):
+            break
+        os.close(descriptor)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def release_directory() -> None:
+    """Remove the lock and its folder, while holding the lock, when nothing else is kept there."""
+    directory = Path(RUN_DIRECTORY)
+    for folder in (directory / "src_valid_mark",):
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+    if [f.name for f in directory.iterdir()] == ["lock"]:
+        (directory / "lock").unlink()
+        directory.rmdir()
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,62 @@
+"""Observe, plan, apply, verify. Every change of the kernel's state goes through here, under the lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from procroute.core.desired import desired
+from procroute.core.machine import Observed
+from procroute.core.plan import Step, plan
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.kernel.interface import Kernel
+from procroute.model import LiveRoute
+
+Routes = Callable[[Observed], Collection[LiveRoute]]
+_TRIES = 4
+
+
+def alive(observed: Observed) -> Collection[LiveRoute]:
+    """The routes that have processes; what killed engines left behind is not among them."""
+    return observed.alive()
+
+
+def steps(identity: Identity, observed: Observed, routes: Collection[LiveRoute]) -> list[Step]:
+    """What would have to be done for these routes and no others."""
+    return plan(desired(identity, observed, routes), observed.ours)
+
+
+def reconcile(
+    kernel: Kernel, identity: Identity, routes: Routes = alive, observed: Observed | None = None
+) -> Observed:
+    """Bring the kernel to the state that these routes need; returns what is there then.
+
+    observed: a look that the caller has just taken under the same lock.
+
+    Raises ProcrouteError when a step fails, or when somebody keeps changing it at the same time; what is there
+    then is partly done and a further call goes on from it.
+    """
+    observed = observed or kernel.observe()
+    failure: ProcrouteError | None = None
+    for _ in range(_TRIES):
+        todo = steps(identity, observed, routes(observed))
+        if not todo:
+            return observed
+        failure = _apply(kernel, todo) or ProcrouteError(
+            "unstable",
+            "the kernel's routing state is not what was asked for",
+            f"somebody changes it at the same time; the last to do was {todo[0]}",
+        )
+        observed = kernel.observe()
+    assert failure is not None
+    raise failure
+
+
+def _apply(kernel: Kernel, todo: Collection[Step]) -> ProcrouteError | None:
+    """Do the steps; the first that fails ends it, since an adapter may just have gone: look again."""
+    for step in todo:
+        try:
+            kernel.apply(step)
+        except ProcrouteError as e:
+            return e
+    return None

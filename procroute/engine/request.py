@@ -1,0 +1,66 @@
+"""What somebody asks of `run`, and the route that it becomes on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from ipaddress import IPv4Address, IPv6Address
+
+from procroute.core import choose, lookups, overlap
+from procroute.core.machine import Observed
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.kernel import resolvers
+from procroute.kernel.linux import Linux
+from procroute.model import IPAddress, LiveRoute, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A command and how it is to leave. dns as in Route. user: a name or uid; None: whoever called."""
+
+    command: Sequence[str]
+    adapter: str
+    strict: bool = False
+    gateway4: IPv4Address | None = None
+    gateway6: IPv6Address | None = None
+    dns: tuple[IPAddress, ...] | None = None
+    user: str | None = None
+
+
+def route_for(
+    linux: Linux, observed: Observed, request: Request, identity: Identity
+) -> tuple[LiveRoute, list[str]]:
+    """The live route to use or to make, and lines for people about what is not as they might expect.
+
+    Raises ProcrouteError where the adapter is unfit, or where other people's rules or tables are in the way.
+    """
+    machine = observed.machine
+    adapter = choose.find(machine, request.adapter)
+    route = Route(adapter.name, request.strict, request.gateway4, request.gateway6, request.dns)
+    notes = choose.check_ways(machine, route)
+    overlap.check(identity, machine)
+    servers, more = lookups.servers(machine, route, resolvers.of_adapter(adapter.ifindex))
+    live = next((t for t in observed.ours.targets if t.route == route), None)
+    if live is None:
+        live = LiveRoute(route, _free_number(identity, observed))
+    live = replace(live, servers=servers)
+    new = {identity.table, identity.route_table(live.number)}
+    new |= {identity.adapter_table_of(a.ifindex) for a in machine.outward() if a.addresses}
+    overlap.check_entries(identity, linux.entries_of(*sorted(new)))
+    return live, notes + more
+
+
+def _free_number(identity: Identity, observed: Observed) -> int:
+    """A number that no route has, nor a rule or table of one that is being removed."""
+    taken = {t.number for t in observed.ours.targets}
+    taken |= {identity.number(r.mark) for r in observed.ours.rules}
+    taken |= {e.table - identity.table for e in observed.ours.entries}
+    free = next((n for n in identity.numbers if n not in taken), None)
+    if free is None:
+        raise ProcrouteError(
+            "routes-exhausted",
+            f"all {len(identity.numbers)} routes are in use",
+            "end some, or give [identity] mark_mask more bits",
+        )
+    return free

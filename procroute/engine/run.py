@@ -1,0 +1,88 @@
+"""`procroute run`, embedded: the engine lives as long as the command, and cleans up after it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Collection
+from pathlib import Path
+
+from procroute.core.machine import Observed
+from procroute.engine.follow import Follower
+from procroute.engine.launch import Start, launch
+from procroute.engine.linger import linger
+from procroute.engine.lock import lock, release_directory
+from procroute.engine.reconcile import reconcile
+from procroute.engine.request import Request, route_for
+from procroute.engine.supervise import FORWARDED, Supervisor
+from procroute.engine.user import find
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.kernel import cgroups, resolvers
+from procroute.kernel.linux import Linux
+from procroute.kernel.signals import Signals
+from procroute.model import LiveRoute
+
+
+def run(request: Request, identity: Identity, tell: Tell) -> int:
+    """Run a command by an adapter; returns its exit status, 128+n for signal n.
+
+    tell: says a line to the person at the terminal. Raises ProcrouteError when the command was not started;
+    then nothing of ours is left.
+    """
+    with Linux(identity) as linux, contextlib.closing(Signals(FORWARDED | {signal.SIGCHLD})) as signals:
+        # Listening starts before the first look, so that nothing is missed between that and the command.
+        follower = Follower(linux, tell)
+        with contextlib.closing(follower):
+            with lock():
+                try:
+                    number, assignment, pid = _start(linux, request, signals, tell)
+                except BaseException:
+                    with contextlib.suppress(ProcrouteError):
+                        _settle(linux)
+                    raise
+            follower.route = number
+            status = Supervisor(pid, assignment, signals, follower, tell).watch()
+        _finish(linux, number, assignment)
+    return status
+
+
+def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tuple[int, Path, int]:
+    user = find(request.user) if request.user is not None else None
+    observed = linux.observe()
+    live, notes = route_for(linux, observed, request, linux.identity)
+    for note in notes:
+        tell(note)
+
+    def routes(now: Observed) -> Collection[LiveRoute]:
+        return [*(t for t in now.alive() if t.number != live.number), live]
+
+    reconcile(linux, linux.identity, routes, observed)
+    assignment = cgroups.add_assignment(linux.path(live.number), f"run-{os.getpid()}", cgroups.current())
+    start = Start(request.command, assignment, user, _resolv_conf(live))
+    return live.number, assignment, launch(start, signals.newly_blocked)
+
+
+def _resolv_conf(live: LiveRoute) -> str | None:
+    if not live.servers:
+        return None
+    servers = [f"nameserver {server}" for server in live.servers]
+    return "\n".join([f"# by procroute, for {live.route.name}", *servers, *resolvers.other_lines()]) + "\n"
+
+
+def _finish(linux: Linux, number: int, assignment: Path) -> None:
+    """Remove what nobody uses any more."""
+    target = assignment.parent
+    if not cgroups.populated(target):
+        linger(linux.identity, number)
+    with lock():
+        cgroups.remove_tree(assignment)
+        _settle(linux)
+
+
+def _settle(linux: Linux) -> None:
+    """What living routes need, and nothing else."""
+    reconcile(linux, linux.identity)
+    release_directory()

@@ -1,0 +1,129 @@
+"""Stay with a command: pass signals on, keep its route in step with the machine, wait for its last process."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import time
+from pathlib import Path
+
+from procroute.engine.follow import Follower
+from procroute.engine.words import Tell, describe
+from procroute.kernel import cgroups
+from procroute.kernel.signals import Received, Signals
+
+# What a terminal sends to stop a job stays as it is: we stop with the command, as one job.
+FORWARDED = frozenset(
+    s
+    for s in signal.Signals
+    if s
+    not in {
+        signal.SIGKILL,
+        signal.SIGSTOP,
+        signal.SIGTSTP,
+        signal.SIGTTIN,
+        signal.SIGTTOU,
+        signal.SIGSEGV,
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGABRT,
+        signal.SIGTRAP,
+        signal.SIGSYS,
+    }
+)
+_ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
+
+
+class Supervisor:
+    """Watches one assignment, from its start to its last process."""
+
+    def __init__(self, pid: int, assignment: Path, signals: Signals, follower: Follower, tell: Tell) -> None:
+        self.pid = pid
+        self.assignment = assignment
+        self.status: int | None = None
+        self._signals = signals
+        self._follower = follower
+        self._tell = tell
+        self._stopped = False
+        self._leave = False
+
+    def watch(self) -> int:
+        """Returns CMD's exit status, 128+n for signal n, when nothing of the assignment runs any more.
+
+        A terminal's or user's wish to end, once only others are waited for, sends us to the background: the
+        shell has its prompt back, and what is ours is still removed after the last one.
+        """
+        events = os.open(self.assignment / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        poll = select.poll()
+        poll.register(self._signals, select.POLLIN)
+        poll.register(self._follower.monitor, select.POLLIN)
+        poll.register(events, select.POLLPRI)
+        try:
+            while True:
+                self._reap()
+                if self.status is not None and not cgroups.populated(self.assignment):
+                    return self.status
+                os.pread(events, 512, 0)
+                for descriptor, _ in poll.poll(self._follower.timeout()):
+                    if descriptor == self._signals.fileno():
+                        for received in self._signals.read():
+                            self._on_signal(received)
+                self._follower.work()
+                if self._leave:
+                    self._to_background()
+        finally:
+            os.close(events)
+
+    def _reap(self) -> None:
+        """See what became of CMD; when it stopped, stop too, so that the shell sees its job stopped."""
+        while self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            if pid == 0:
+                return
+            if os.WIFSTOPPED(status):
+                self._stopped = True
+                os.kill(os.getpid(), signal.SIGSTOP)
+                self._continue()
+            elif os.WIFCONTINUED(status):
+                self._stopped = False
+            else:
+                self._stopped = False
+                self.status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+                self._say_who_remains()
+
+    def _continue(self) -> None:
+        if self._stopped and self.status is None:
+            self._stopped = False
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGCONT)
+
+    def _say_who_remains(self) -> None:
+        """Give what is ending with CMD a moment, then name the rest."""
+        until = time.monotonic() + 0.05
+        while cgroups.populated(self.assignment):
+            if time.monotonic() > until:
+                named = ", ".join(describe(pid) for pid, _ in cgroups.processes(self.assignment))
+                self._tell(f"waiting for {named or 'a process'} that the command left running on its route")
+                return
+            time.sleep(0.005)
+
+    def _on_signal(self, received: Received) -> None:
+        if received.number == signal.SIGCHLD:
+            return
+        if received.number == signal.SIGCONT:
+            self._continue()
+        elif self.status is not None:
+            self._leave = self._leave or received.number in _ENDING
+        elif not received.by_kernel and received.sender != self.pid:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, received.number)
+
+    def _to_background(self) -> None:
+        """Let the shell go on; a forked copy stays until the last process has ended."""
+        self._leave = False
+        if os.fork() != 0:
+            os._exit(self.status or 0)
+        os.setsid()

@@ -1,0 +1,43 @@
+"""Running a command as somebody else."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from dataclasses import dataclass
+
+from procroute.errors import ProcrouteError
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """Whom a command runs as. groups: the supplementary ones."""
+
+    name: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...]
+    home: str
+    shell: str
+
+    def environment(self) -> dict[str, str]:
+        """What runuser(1) sets too."""
+        return {"HOME": self.home, "SHELL": self.shell, "USER": self.name, "LOGNAME": self.name}
+
+    def become(self) -> None:
+        """Groups before the uid, since root alone may set them (setgroups(2))."""
+        os.setgroups(self.groups)
+        os.setresgid(self.gid, self.gid, self.gid)
+        os.setresuid(self.uid, self.uid, self.uid)
+
+
+def find(name: str) -> User:
+    """The user of a name or number. Raises ProcrouteError user-unknown."""
+    try:
+        entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
+    except (KeyError, OverflowError) as e:
+        raise ProcrouteError("user-unknown", f"there is no user {name}", "getent passwd lists them") from e
+    groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
+    return User(
+        entry.pw_name, entry.pw_uid, entry.pw_gid, tuple(groups), entry.pw_dir, entry.pw_shell or "/bin/sh"
+    )

@@ -1,0 +1,24 @@
+"""Words for the person at the terminal: on stderr, never on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+Tell = Callable[[str], None]
+
+
+def describe(pid: int) -> str:
+    """A process as people know it: `sleep (pid 4711)`. 0: one that cannot be seen from here."""
+    if not pid:
+        return "a process outside this pid namespace"
+    try:
+        name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
+    except OSError:
+        name = "a process"
+    return f"{printable(name)} (pid {pid})"
+
+
+def printable(text: str) -> str:
+    """Without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() else "?" for c in text)

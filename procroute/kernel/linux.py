@@ -1,0 +1,160 @@
+"""The real kernel behind the interface: one look at everything, one step at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from pyroute2 import IPRoute
+
+from procroute.core import plan
+from procroute.core.door import Door, Marking
+from procroute.core.machine import Machine, Observed, Ours
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.kernel import (
+    adapters,
+    cgroups,
+    neighbours,
+    netns,
+    nft,
+    programs,
+    resolvers,
+    sysctl,
+    table_names,
+    tables,
+)
+from procroute.model import Adapter, Entry, Family, LiveRoute, Rule
+
+MAIN = 254
+
+
+class Linux:
+    """The kernel of this machine, seen from our network namespace."""
+
+    def __init__(self, identity: Identity) -> None:
+        self.identity = identity
+        self.mount = cgroups.mount_point()
+        self.namespace = netns.namespace()
+        self.ipr = IPRoute(strict_check=True)
+        self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
+        self._paths: dict[int, Path] = {}
+
+    def __enter__(self) -> Linux:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.ipr.close()
+
+    def observe(self) -> Observed:
+        """Everything that decisions need."""
+        targets = cgroups.targets(self.mount, self.namespace)
+        self._paths = {t.live.number: t.path for t in targets}
+        rules = list(tables.read_rules(self.ipr, self.families))
+        ours = Ours(
+            rules=frozenset(r for r in rules if self._is_ours(r)),
+            entries=frozenset(
+                e for e in self._entries(proto=self.identity.protocol) if self.identity.owns_table(e.table)
+            ),
+            targets=frozenset(t.live for t in targets),
+            doors={
+                t.live.number: a.door
+                for t in targets
+                if (a := programs.attached(str(t.path))) is not None and a.complete
+            },
+            restore=nft.read(self.identity.mark_mask),
+            valid_mark=sysctl.changed(self.namespace),
+            table_names=table_names.read() if netns.is_the_machines() else {},
+        )
+        populated = frozenset(t.live.number for t in targets if t.populated)
+        return Observed(self._machine(rules, targets), ours, populated)
+
+    def _machine(self, rules: list[Rule], targets: list[cgroups.Target]) -> Machine:
+        found = adapters.read(self.ipr)
+        used = {a.ifindex for a in found for t in targets if t.live.route.adapter in (a.name, *a.altnames)}
+        states = neighbours.states(self.ipr, used)
+        return Machine(
+            adapters=found,
+            main=tuple(self._entries(table=MAIN)),
+            rules=tuple(r for r in rules if not self._is_ours(r)),
+            failed_gateways=frozenset(n for n, s in states.items() if s == neighbours.FAILED),
+            probing_gateways=frozenset(n for n, s in states.items() if s == neighbours.INCOMPLETE),
+            rp_filter={a.name: sysctl.rp_filter(a.name) for a in found},
+            checks_reverse_path=nft.checks_reverse_path(),
+            resolvers=resolvers.of_system(),
+            ipv6=Family.IPV6 in self.families,
+            names_tables=netns.is_the_machines(),
+        )
+
+    def _is_ours(self, rule: Rule) -> bool:
+        return rule.protocol == self.identity.protocol and self.identity.owns_preference(rule.preference)
+
+    def _entries(self, **match: int) -> Iterator[Entry]:
+        for family in self.families:
+            yield from tables.read_entries(self.ipr, family, **match)
+
+    def entries_of(self, *numbers: int) -> Iterator[Entry]:
+        """What stands in these tables, whoever put it there."""
+        for number in numbers:
+            yield from self._entries(table=number)
+
+    def path(self, number: int) -> Path:
+        """The cgroup of a route's target, as last observed or added."""
+        return self._paths[number]
+
+    def ask_again(self, adapter: Adapter, observed: Observed) -> None:
+        """Have the gateways of an adapter that do not answer resolved once more."""
+        for neighbour in observed.machine.failed_gateways:
+            if neighbour[0] == adapter.ifindex:
+                neighbours.ask_again(self.ipr, neighbour)
+
+    def apply(self, step: plan.Step) -> None:
+        """Do one step; see core/plan.py for what each is."""
+        match step:
+            case plan.AddEntry(entry):
+                tables.change_entry(self.ipr, "add", entry)
+            case plan.DeleteEntry(entry):
+                tables.change_entry(self.ipr, "del", entry)
+            case plan.AddRule(rule):
+                tables.change_rule(self.ipr, "add", rule)
+            case plan.DeleteRule(rule):
+                tables.change_rule(self.ipr, "del", rule)
+            case plan.AddTarget(live):
+                self._paths[live.number] = cgroups.add_target(self.mount, self.namespace, live)
+            case plan.UpdateTarget(live):
+                cgroups.describe(self._paths[live.number], self.namespace, live)
+            case plan.RemoveTarget(live):
+                self._remove(live)
+            case plan.SetDoor(number, door):
+                self._open(number, door)
+            case plan.SetRestore(restore):
+                nft.write(restore, self.identity.mark_mask)
+            case plan.SetValidMark(adapter, on):
+                change = sysctl.set_valid_mark if on else sysctl.restore_valid_mark
+                change(self.namespace, adapter)
+            case plan.NameTables(names):
+                table_names.write(names)
+
+    def _remove(self, live: LiveRoute) -> None:
+        cgroups.remove_tree(self._paths.pop(live.number))
+        if not self._paths:
+            sysctl.restore_all(self.namespace)
+        cgroups.remove_root(self.mount)
+
+    def _open(self, number: int, door: Door) -> None:
+        path, identity = self._paths[number], self.identity
+        there = programs.attached(str(path))
+        strict = next((t.live.route.strict for t in self._targets() if t.live.number == number), None)
+        if strict is None:
+            raise ProcrouteError("target-gone", f"the cgroup of route {number} is gone", "procroute cleanup")
+        if there is not None and there.complete:
+            programs.update(str(path), door)
+            return
+        marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict)
+        programs.attach(str(path), marking, door)
+
+    def _targets(self) -> list[cgroups.Target]:
+        return cgroups.targets(self.mount, self.namespace)

@@ -1,0 +1,153 @@
+"""Our nft table: arriving packets get the mark of the socket that they are for.
+
+Needed where the reverse path is checked with the packet's mark: rp_filter 1, rp_filter 2 with no default in
+main, and firewalls that look themselves (firewalld's IPv6_rpfilter). No conntrack, no NAT.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import re
+import socket
+import struct
+from pathlib import Path
+from typing import Any
+
+from procroute.core.machine import Restore
+from procroute.errors import ProcrouteError
+from procroute.identity import NFT_TABLE
+from procroute.kernel.refusal import refused
+
+# linux/netlink.h, linux/netfilter/nfnetlink.h, nf_tables.h
+_NETLINK_NETFILTER, _SUBSYSTEM = 12, 10
+_GET_TABLE, _GET_RULE = 1, 7
+_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+_ERROR, _DONE = 2, 3
+_INET = 1
+_TABLE_NAME = 1
+_SAFE_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
+
+
+def read(mask: int) -> Restore | None:
+    """What the table in the kernel restores; None when it is not there or not whole."""
+    if not _exists():
+        return None
+    listed = json.loads(_run(f"list table inet {NFT_TABLE}", as_json=True))["nftables"]
+    sets = {o["set"]["name"]: o["set"].get("elem", []) for o in listed if "set" in o}
+    rules = [o["rule"] for o in listed if "rule" in o]
+    marks = frozenset(int(m) for m in sets.get("marks", []))
+    adapters = frozenset(_name(a) for a in sets.get("adapters", []))
+    whole = len(rules) == len(_rules(mask, marks))
+    return Restore(adapters, marks if whole else frozenset())
+
+
+def write(restore: Restore | None, mask: int) -> None:
+    """Replace the table in one transaction, or remove it."""
+    fresh = f"table inet {NFT_TABLE}\ndelete table inet {NFT_TABLE}\n"
+    if restore is None:
+        if _exists():
+            _run(fresh)
+        return
+    for name in restore.adapters:
+        if not _SAFE_NAME.fullmatch(name):
+            raise ProcrouteError("adapter-unfit", f"the adapter name {name!r} cannot stand in an nft rule")
+    rules = "\n".join(f"    {r}" for r in _rules(mask, restore.marks))
+    names = ", ".join(f'"{a}"' for a in sorted(restore.adapters))
+    marks = ", ".join(f"{m:#x}" for m in sorted(restore.marks))
+    _run(
+        fresh
+        + f"""table inet {NFT_TABLE} {{
+  set adapters {{
+    type ifname
+    elements = {{ {names} }}
+  }}
+  set marks {{
+    type mark
+    elements = {{ {marks} }}
+  }}
+  chain restore_mark {{
+    type filter hook prerouting priority mangle
+    policy accept
+{rules}
+  }}
+}}
+"""
+    )
+
+
+def _rules(mask: int, marks: frozenset[int]) -> list[str]:
+    """The chain's rules. nft cannot join two marks, so other people's bits are kept value by value."""
+    others = ~mask & 0xFFFF_FFFF
+    return [
+        "iifname != @adapters accept",
+        f"meta mark 0x0 socket mark and {mask:#x} != 0x0 meta mark set socket mark accept",
+        *(
+            f"meta mark and {mask:#x} == 0x0 socket mark and {mask:#x} == {m:#x} "
+            f"meta mark set mark and {others:#x} or {m:#x} accept"
+            for m in sorted(marks)
+        ),
+    ]
+
+
+def checks_reverse_path() -> bool:
+    """Whether somebody's firewall compares the way back itself: nft `fib`, or the rpfilter match of iptables."""
+    for family in ("ip", "ip6"):
+        try:
+            if "rpfilter" in Path(f"/proc/net/{family}_tables_matches").read_text():
+                return True
+        except OSError:
+            continue
+    return any(b"fib\0" in data or b"rpfilter\0" in data for data in _ask(_GET_RULE, 0, b"", dump=True))
+
+
+def _exists() -> bool:
+    name = NFT_TABLE.encode() + b"\0"
+    attribute = struct.pack("=HH", 4 + len(name), _TABLE_NAME) + name
+    return any(True for _ in _ask(_GET_TABLE, _INET, attribute + bytes(-len(attribute) % 4), dump=False))
+
+
+def _ask(message: int, family: int, attributes: bytes, *, dump: bool) -> list[bytes]:
+    """Ask nf_tables and give the raw answers; none where the kernel has no nf_tables."""
+    flags = _REQUEST | (_DUMP if dump else _ACK)
+    body = struct.pack("!BBH", family, 0, 0) + attributes
+    header = struct.pack("=IHHII", 16 + len(body), _SUBSYSTEM << 8 | message, flags, 1, 0)
+    answers: list[bytes] = []
+    try:
+        s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
+    except OSError as e:
+        if e.errno == errno.EPROTONOSUPPORT:
+            return answers
+        raise
+    with s:
+        s.settimeout(5)
+        s.send(header + body)
+        while True:
+            data = s.recv(1 << 18)
+            while len(data) >= 16:
+                length, kind = struct.unpack_from("=IH", data)
+                if kind in (_ERROR, _DONE):
+                    return answers
+                answers.append(data[16:length])
+                data = data[(length + 3) & ~3 :]
+
+
+def _run(script: str, *, as_json: bool = False) -> str:
+    try:
+        from nftables import Nftables  # costs 6 ms, and only some machines need it
+
+        nft = Nftables()
+    except (ImportError, OSError) as e:
+        raise ProcrouteError(
+            "library-missing", f"libnftables cannot be loaded: {e}", "install libnftables1 and pip-nftables"
+        ) from e
+    nft.set_json_output(as_json)
+    status, output, error = nft.cmd(script)
+    if status:
+        option = errno.ENOENT if "No such file" in error else errno.EINVAL
+        raise refused(option, "nft", f"load the nft table: {error.strip().splitlines()[:1]}")
+    return str(output)
+
+
+def _name(element: Any) -> str:
+    return str(element["elem"]["val"] if isinstance(element, dict) else element)
