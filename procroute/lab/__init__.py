@@ -18,7 +18,7 @@ from __future__ import annotations
 from procroute.lab.lab import Lab
 from procroute.lab.packet import ICMP, ICMP6, TCP, UDP, Packet
 from procroute.lab.records import Answer, Query
-from procroute.lab.topology import LAN, WAN1, WAN2, Wire
+from procroute.lab.topology import LAN, TUN, VPN, WAN1, WAN2, Wire
 from procroute.lab.uplink import Uplink
 
 __all__ = [
@@ -26,7 +26,9 @@ __all__ = [
     "ICMP6",
     "LAN",
     "TCP",
+    "TUN",
     "UDP",
+    "VPN",
     "WAN1",
     "WAN2",
     "Answer",

@@ -100,6 +100,22 @@ LAN: Final = Wire(
     "lan0", "lan", 3, "192.168.50.2", "fd50::2", "192.168.50.1", "fd50::1", "192.168.50.53", "fd50::53"
 )
 
+VPN: Final = Wire("vpn0", "vpn", 4, "10.8.0.2", "fd08::2", "10.8.0.1", "fd08::1", "10.8.0.53", "fd08::53")
+"""Not there at first: Lab.add(VPN)."""
+TUN: Final = Wire(
+    "tun0",
+    "tun",
+    5,
+    "10.9.0.2",
+    "fd09::2",
+    "10.9.0.1",
+    "fd09::1",
+    "10.9.0.53",
+    "fd09::53",
+    point_to_point=True,
+)
+"""A point-to-point adapter: Lab.add(TUN, tunnel=True)."""
+
 
 def link(wire: Wire, pid: int) -> str:
     """The line that makes `wire` as a veth pair, run in the machine. pid: the node's."""
