@@ -1,0 +1,246 @@
+"""A program to run in the lab's machine: opens sockets as it is told and says what became of them.
+
+One JSON request a line on stdin, one JSON answer a line on stdout, until stdin ends:
+
+    {"how": "tcp", "to": "192.0.2.80"}
+    {"router": "wan1", "client": "198.51.100.2", "local": "198.51.100.2", "error": "", "ms": 0.4, ...}
+
+how: tcp, udp (connected), unconnected, ping. It needs the standard library only and imports nothing of ours.
+Sources: ip(7), ipv6(7), socket(7); include/uapi/linux/in.h for IP_UNICAST_IF.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+WHO = 7000
+MPTCP = 262
+IP_PKTINFO = 8
+IP_UNICAST_IF = 50
+IPV6_UNICAST_IF = 76
+
+_kept: dict[str, socket.socket] = {}
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    if len(sys.argv) > 1:
+        print(json.dumps(answer(json.loads(sys.argv[1]))), flush=True)
+        return
+    for line in sys.stdin:
+        print(json.dumps(answer(json.loads(line))), flush=True)
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Do what is asked; an OSError becomes its name."""
+    how = request.pop("how")
+    begun = time.monotonic()
+    found: dict[str, Any] = {}
+    try:
+        found = _WAYS[how](**request)
+    except TimeoutError:
+        found["error"] = "ETIMEDOUT"
+    except OSError as failure:
+        found["error"] = errno.errorcode.get(failure.errno or 0, repr(failure))
+    return {"ms": (time.monotonic() - begun) * 1000, **found}
+
+
+def talk(kind: str, to: str, keep: str = "", **options: Any) -> dict[str, Any]:
+    """Ask a "who" server. keep: leave the socket open under this name."""
+    sock, seconds = _socket(kind, to, **options)
+    if keep:
+        _kept[keep] = sock
+    try:
+        return _ask(sock, kind, to, seconds, options)
+    finally:
+        if not keep:
+            sock.close()
+
+
+def _socket(
+    kind: str,
+    to: str,
+    seconds: float = 1,
+    source: str = "",
+    device: str = "",
+    unicast: str = "",
+    mark: int | None = None,
+    mptcp: bool = False,
+    **_: Any,
+) -> tuple[socket.socket, float]:
+    """source: bind to it; device: SO_BINDTODEVICE; unicast: IP_UNICAST_IF; mark: SO_MARK."""
+    family = socket.AF_INET6 if ":" in to else socket.AF_INET
+    stream = kind == "tcp"
+    protocol = MPTCP if mptcp else 0
+    try:
+        sock = socket.socket(family, socket.SOCK_STREAM if stream else socket.SOCK_DGRAM, protocol)
+    except OSError:
+        if not mptcp:
+            raise
+        sock = socket.socket(family, socket.SOCK_STREAM)  # as programs do that try MPTCP first
+    sock.settimeout(seconds)
+    if mark is not None:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, mark)
+    if device:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+    if unicast:
+        index = socket.htonl(socket.if_nametoindex(unicast))
+        level, name = (
+            (socket.IPPROTO_IPV6, IPV6_UNICAST_IF)
+            if family == socket.AF_INET6
+            else (socket.IPPROTO_IP, IP_UNICAST_IF)
+        )
+        sock.setsockopt(level, name, struct.pack("I", index))
+    if source:
+        sock.bind((source, 0))
+    return sock, seconds
+
+
+def _ask(sock: socket.socket, kind: str, to: str, seconds: float, options: dict[str, Any]) -> dict[str, Any]:
+    said: dict[str, Any] = {
+        "protocol": sock.proto or sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL),
+        "mark": sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK),
+    }
+    port = options.get("port", WHO)
+    try:
+        if kind == "unconnected":
+            sock.sendmsg([b"who"], _pktinfo(sock, options), 0, (to, port))
+        else:
+            sock.connect((to, port))
+        said["local"] = str(sock.getsockname()[0])
+        if kind == "udp":
+            sock.send(b"who")
+        data, sender = sock.recvfrom(4096)
+        said["sender"] = sender[0] if sender else str(sock.getpeername()[0])
+        reply = json.loads(data)
+        said |= {"router": reply["router"], "client": reply["client"]}
+    except TimeoutError:
+        said["error"] = "ETIMEDOUT"
+    except OSError as failure:
+        said["error"] = errno.errorcode.get(failure.errno or 0, repr(failure))
+    return said
+
+
+def _pktinfo(sock: socket.socket, options: dict[str, Any]) -> list[tuple[int, int, bytes]]:
+    """Ancillary data that asks for a source address ("from") or an adapter ("by") for one datagram."""
+    source, by = options.get("pktinfo_from", ""), options.get("pktinfo_by", "")
+    if not source and not by:
+        return []
+    index = socket.if_nametoindex(by) if by else 0
+    if sock.family == socket.AF_INET6:
+        address = socket.inet_pton(socket.AF_INET6, source or "::")
+        return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address + struct.pack("I", index))]
+    address = socket.inet_pton(socket.AF_INET, source or "0.0.0.0")
+    return [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("I", index) + address + bytes(4))]
+
+
+def again(name: str, to: str = "", seconds: float = 1) -> dict[str, Any]:
+    """Speak once more on a kept socket. to: where an unconnected one sends."""
+    sock = _kept[name]
+    sock.settimeout(seconds)
+    if to:
+        sock.sendto(b"again", (to, WHO))
+    else:
+        sock.sendall(b"again\n")
+    return {"said": sock.recv(4096).decode()}
+
+
+def drop(name: str) -> dict[str, Any]:
+    """Close a kept socket."""
+    _kept.pop(name).close()
+    return {}
+
+
+def ping(to: str, seconds: float = 1, by: str = "") -> dict[str, Any]:
+    """ping(8) once. by: an address or an adapter, as its option -I."""
+    family = "-6" if ":" in to else "-4"
+    command = ["ping", family, "-n", "-q", "-c", "1", "-W", str(seconds), *(["-I", by] if by else []), to]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=seconds + 10, check=False)
+    if done.returncode == 0:
+        return {}
+    return {"error": done.stderr.strip() or "ETIMEDOUT"}
+
+
+def spawn(depth: int, **request: Any) -> dict[str, Any]:
+    """Have a descendant do it: each one starts the next in a session of its own."""
+    inner = {"how": "spawn", "depth": depth - 1, **request} if depth > 1 else request | {"how": request["of"]}
+    if depth <= 1:
+        inner.pop("of")
+    command = [sys.executable, "-S", __file__, json.dumps(inner)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=20, check=True, start_new_session=True
+    )
+    return dict(json.loads(done.stdout))
+
+
+def serve(transport: str, address: str, port: int) -> dict[str, Any]:
+    """Answer each line or datagram with "served by <where it arrived>", in the background."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+    sock.bind((address, port))
+    if transport == "tcp":
+        sock.listen()
+    threading.Thread(target=_serve, args=(sock, transport), daemon=True).start()
+    _kept[f"{transport} {address} {port}"] = sock
+    return {"local": address}
+
+
+def _serve(sock: socket.socket, transport: str) -> None:
+    while True:
+        try:
+            if transport == "tcp":
+                connection, _ = sock.accept()
+                with connection:
+                    connection.settimeout(3)
+                    connection.recv(4096)
+                    connection.sendall(f"served at {connection.getsockname()[0]}\n".encode())
+            else:
+                _, client = sock.recvfrom(4096)
+                sock.sendto(f"served at {sock.getsockname()[0]}\n".encode(), client)
+        except OSError:
+            if sock.fileno() < 0:
+                return
+
+
+def send_from(name: str, to: str, port: int = WHO) -> dict[str, Any]:
+    """One datagram from a server's own socket, to somebody who did not ask."""
+    _kept[name].sendto(b"unasked", (to, port))
+    return {}
+
+
+def hello() -> dict[str, Any]:
+    """Who this is."""
+    lines = Path("/proc/self/cgroup").read_text().splitlines()
+    cgroup = next(line[3:] for line in lines if line.startswith("0::"))
+    return {"pid": os.getpid(), "cgroup": cgroup}
+
+
+_WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
+    "tcp": lambda **request: talk("tcp", **request),
+    "udp": lambda **request: talk("udp", **request),
+    "unconnected": lambda **request: talk("unconnected", **request),
+    "ping": ping,
+    "again": again,
+    "drop": drop,
+    "spawn": spawn,
+    "serve": serve,
+    "send_from": send_from,
+    "hello": hello,
+}
+
+if __name__ == "__main__":
+    main()

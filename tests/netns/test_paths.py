@@ -1,0 +1,158 @@
+"""What the command sends leaves by its adapter, from that adapter's address, whatever main says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from procroute.lab import Lab
+from tests.lab import foreign
+from tests.netns.inhabitants import Command, bystander, routed
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere, own_address
+
+promise = pytest.mark.promise
+both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
+each_way = pytest.mark.parametrize(
+    "way",
+    [pytest.param(way, marks=promise(f"PATH-0{number}")) for number, way in enumerate(WAYS, 1)],
+)
+
+GATEWAYS = ("--gateway4", "198.51.100.1", "--gateway6", "2001:db8:1::1")
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param((main, rp_filter), id=f"main={main}-rp_filter={rp_filter}", marks=marks)
+        for main, marks in (
+            ("both", [promise("PATH-06")]),
+            ("none", [promise("PATH-05", "PATH-06", "CLI-11")]),
+            ("wan1", [promise("PATH-06")]),
+        )
+        for rp_filter in (0, 1, 2)
+    ],
+)
+def command(request: pytest.FixtureRequest) -> Iterator[Command]:
+    """A command by wan1; main=both prefers wan2, wan1 knows no other, none knows no gateway at all."""
+    main, rp_filter = request.param
+    with Lab(main=main, rp_filter=rp_filter) as lab:
+        with routed(lab, *(GATEWAYS if main == "none" else ())) as command:
+            yield command
+
+
+@promise("PATH-08")
+@each_way
+@both_families
+def test_it_leaves_by_the_adapter(command: Command, family: int, way: str) -> None:
+    assert not astray(command.lab, command, way, family, command.lab.wan1)
+
+
+@pytest.fixture(scope="module", params=["both", "none", "wan1"])
+def firewalled(request: pytest.FixtureRequest) -> Iterator[Command]:
+    """The same where a firewall checks the way back itself."""
+    with Lab(main=request.param) as lab:
+        foreign.firewalld(lab)
+        with routed(lab, *(GATEWAYS if request.param == "none" else ())) as command:
+            yield command
+
+
+@promise("PATH-07")
+@each_way
+@both_families
+def test_a_firewall_that_checks_the_way_back_lets_answers_in(
+    firewalled: Command, family: int, way: str
+) -> None:
+    assert not astray(firewalled.lab, firewalled, way, family, firewalled.lab.wan1)
+
+
+@pytest.fixture(scope="module")
+def ordinary() -> Iterator[Command]:
+    """A command by wan1 on a machine that prefers wan2."""
+    with Lab(main="both") as lab, routed(lab) as command:
+        yield command
+
+
+@promise("PATH-09")
+@pytest.mark.parametrize("way", WAYS)
+@both_families
+def test_what_the_command_starts_goes_the_same_way(ordinary: Command, family: int, way: str) -> None:
+    lab = ordinary.lab
+    lab.clear()
+    heard = ordinary.ask("spawn", depth=3, of=way, to=SERVER[family])
+    assert not heard.error
+    assert way == "ping" or heard.client == own_address(lab.wan1, family)
+    assert not elsewhere(lab, "wan1")
+    assert lab.wan1.packets(source=own_address(lab.wan1, family), destination=SERVER[family])
+
+
+@promise("PATH-01", "PATH-02", "PATH-03", "PATH-04", "CLI-11")
+@both_families
+def test_a_given_gateway_holds_against_that_of_main(family: int) -> None:
+    """Nobody is at the given gateway, so nothing is answered; main's own would."""
+    other = {4: "198.51.100.9", 6: "2001:db8:1::9"}[family]
+    with Lab(main="both") as lab, routed(lab, f"--gateway{family}", other) as command:
+        assert command.ask("tcp", to=SERVER[family], seconds=0.3).error
+        assert command.ask("udp", to=SERVER[family], seconds=0.3).error
+        assert not elsewhere(lab)
+        known = {4: 6, 6: 4}[family]
+        assert not astray(lab, command, "tcp", known, lab.wan1)
+
+
+@promise("PATH-01", "PATH-02", "PATH-03", "PATH-04")
+@both_families
+def test_a_link_local_gateway_serves_as_well(family: int) -> None:
+    """Router advertisements give IPv6 gateways such addresses."""
+    with Lab(main="both", gateway6="link-local") as lab, routed(lab) as command:
+        for way in WAYS:
+            assert not astray(lab, command, way, family, lab.wan1)
+
+
+@promise("NEG-01")
+@both_families
+def test_without_the_mark_nothing_arrives(family: int) -> None:
+    """The guard alone lets nothing out; without it either everything leaves as a bystander's does."""
+    with Lab(main="both") as lab, routed(lab) as command, bystander(lab) as other:
+        for way in WAYS:
+            assert not astray(lab, command, way, family, lab.wan1)
+        command.switch_off("mark")
+        for way in WAYS:
+            assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
+        assert not elsewhere(lab)
+        command.switch_off("guard")
+        for way in WAYS:
+            assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
+            assert elsewhere(lab, "wan1")
+            assert not astray(lab, other, way, family, lab.wan2)
+
+
+@promise("NEG-03")
+@both_families
+def test_without_the_rules_nothing_arrives(family: int) -> None:
+    with Lab(main="both") as lab, routed(lab) as command:
+        for way in WAYS:
+            assert not astray(lab, command, way, family, lab.wan1)
+        command.freeze()
+        delete_our_rules(lab)
+        for way in WAYS:
+            assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
+        assert not elsewhere(lab)
+
+
+@promise("NEG-03")
+@both_families
+def test_without_the_restored_mark_strict_reverse_path_checks_drop_answers(family: int) -> None:
+    with Lab(main="both", rp_filter=1) as lab:
+        foreign.firewalld(lab)
+        with routed(lab) as command:
+            assert not astray(lab, command, "tcp", family, lab.wan1)
+            command.freeze()
+            lab.nft("flush table inet procroute")
+            for way in WAYS:
+                assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
+
+
+def delete_our_rules(lab: Lab) -> None:
+    """Every ip rule of ours, both families."""
+    for family in FAMILIES:
+        lab.sh(f"while ip -{family} rule del protocol 112 2>/dev/null; do :; done")

@@ -1,0 +1,70 @@
+"""Ways to send, the addresses they are sent to, and what is wrong with where they went."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from procroute.lab import ICMP, ICMP6, Lab, Uplink
+from procroute.lab.topology import OTHER_SERVER4, OTHER_SERVER6, SERVER4, SERVER6
+from tests.netns.inhabitants import Heard, Inhabitant
+
+FAMILIES: Final = (4, 6)
+WAYS: Final = ("tcp", "udp", "unconnected", "ping")
+SERVER: Final = {4: SERVER4, 6: SERVER6}
+OTHER_SERVER: Final = {4: OTHER_SERVER4, 6: OTHER_SERVER6}
+NO_WAY: Final = ("ENETUNREACH", "EHOSTUNREACH")
+"""How the kernel says at once that there is no way."""
+
+
+def own_address(uplink: Uplink, family: int) -> str:
+    """The machine's address on an uplink."""
+    return uplink.wire.address4 if family == 4 else uplink.wire.address6
+
+
+def gateway(uplink: Uplink, family: int) -> str:
+    """The node's address on an uplink."""
+    return uplink.wire.gateway4 if family == 4 else uplink.wire.gateway6
+
+
+def elsewhere(lab: Lab, *allowed: str) -> list[str]:
+    """Packets that came out by any adapter but the allowed ones, as text."""
+    lab.settle()
+    return [
+        f"{adapter}: {packet}"
+        for adapter, uplink in lab.uplinks.items()
+        if adapter not in allowed
+        for packet in uplink.packets()
+    ]
+
+
+def astray(
+    lab: Lab, who: Inhabitant, way: str, family: int, uplink: Uplink, to: str = "", seconds: float = 1
+) -> list[str]:
+    """Send one thing and say everything that is not as it should be when it leaves by `uplink`.
+
+    It must be answered by the node there, to the adapter's address, and nothing may come out elsewhere.
+    """
+    lab.clear()
+    heard = who.ask(way, to=to or SERVER[family], seconds=seconds)
+    source = own_address(uplink, family)
+    findings = [f"{way} failed: {heard.error}"] if heard.error else _wrong(heard, way, uplink, source)
+    lab.settle()
+    protocol = ICMP if family == 4 else ICMP6
+    if way == "ping" and not uplink.packets(
+        protocol=protocol, source=source, destination=to or SERVER[family]
+    ):
+        findings.append(f"no echo request from {source} came out by {uplink.adapter}")
+    return findings + elsewhere(lab, uplink.adapter)
+
+
+def _wrong(heard: Heard, way: str, uplink: Uplink, source: str) -> list[str]:
+    if way == "ping":
+        return []
+    findings = []
+    if heard.router != uplink.wire.node:
+        findings.append(f"{heard.router} answered, not {uplink.wire.node}")
+    if heard.client != source:
+        findings.append(f"the server saw {heard.client}, not {source}")
+    if way != "unconnected" and heard.local != source:
+        findings.append(f"getsockname() says {heard.local}, not {source}")
+    return findings
