@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from procroute.errors import ProcrouteError
@@ -14,9 +15,7 @@ def tell(line: str) -> None:
 
 def error(problem: ProcrouteError) -> None:
     """What is wrong, and a hint."""
-    _write(problem.message, "31")
-    if problem.hint:
-        sys.stderr.write(f"  hint: {problem.hint}\n")
+    _write(problem.message + (f"\n  hint: {problem.hint}" if problem.hint else ""), "31")
 
 
 def answer(text: str) -> None:
@@ -25,9 +24,13 @@ def answer(text: str) -> None:
 
 
 def _write(text: str, colour: str) -> None:
+    """To stderr, where there is one: nobody can be told that nobody can be told."""
+    if sys.stderr is None:
+        return
     name = f"\x1b[{colour}mprocroute:\x1b[0m" if _colourful() else "procroute:"
-    sys.stderr.write(f"{name} {text}\n")
-    sys.stderr.flush()
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"{name} {text}\n")
+        sys.stderr.flush()
 
 
 def _colourful() -> bool:

@@ -29,15 +29,16 @@ class Start:
     resolv_conf: str | None
 
 
-def launch(start: Start, blocked: frozenset[signal.Signals]) -> int:
+def launch(start: Start, blocked: frozenset[int]) -> int:
     """Fork, enter the assignment, execute; returns the PID once the command is running.
 
     blocked: the signals that the caller has blocked for itself and the command must not inherit. Raises
     ProcrouteError command-not-found, command-not-executable, or what kept the child from its place.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None: whoever called has closed it
+            stream.flush()
     pid = os.fork()
     if pid == 0:
         os.close(reading)
@@ -52,7 +53,7 @@ def launch(start: Start, blocked: frozenset[signal.Signals]) -> int:
     return pid
 
 
-def _child(start: Start, blocked: frozenset[signal.Signals], report: int) -> NoReturn:
+def _child(start: Start, blocked: frozenset[int], report: int) -> NoReturn:
     """In the child: says on the pipe what failed; a pipe closed by exec says that nothing did."""
     stage = "cgroup"
     try:

@@ -26,10 +26,10 @@ class Received:
 class Signals:
     """Blocks signals for this process and gives them one by one."""
 
-    def __init__(self, numbers: Iterable[signal.Signals]) -> None:
+    def __init__(self, numbers: Iterable[int]) -> None:
         self.numbers = frozenset(numbers)
         self._before = signal.pthread_sigmask(signal.SIG_BLOCK, self.numbers)
-        self.newly_blocked = self.numbers - {signal.Signals(n) for n in self._before}
+        self.newly_blocked = self.numbers - self._before
         mask = (ctypes.c_ulong * 16)()  # sigset_t, 1024 bits
         bits = 8 * ctypes.sizeof(ctypes.c_ulong)
         for number in self.numbers:
