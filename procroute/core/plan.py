@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from procroute.core.door import Door
 from procroute.core.machine import Ours, Restore
-from procroute.model import Entry, LiveRoute, Rule
+from procroute.model import Entry, Family, IPAddress, IPNetwork, LiveRoute, Rule
+
+_Way = tuple[int, IPNetwork, int, int, IPAddress | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,35 +109,86 @@ Step = (
 def plan(desired: Ours, observed: Ours) -> list[Step]:
     """The steps from `observed` to `desired`, in an order that never opens a gap.
 
-    Entries stand before the rules that lead to them. Ours that is unreachable is added first and deleted last.
+    Entries stand before the rules that lead to them; unreachable is added first and deleted last.
     """
-    steps: list[Step] = []
-    here, wanted = ({t.number: t for t in o.targets} for o in (observed, desired))
-    gone = [t for n, t in sorted(here.items()) if n not in wanted]
+    there, wanted = ({t.number: t for t in o.targets} for o in (observed, desired))
+    new_entries, old_entries = _entries(desired.entries, observed.entries)
+    new_rules, old_rules = _rules(desired.rules, observed.rules)
+    changed_names = dict(desired.table_names) != dict(observed.table_names)
+    restores = desired.restore is not None and desired.restore != observed.restore
+    doors = (
+        SetDoor(number, door)
+        for number, door in sorted(desired.doors.items())
+        if observed.doors.get(number) != door or there[number].route != wanted[number].route
+    )
+    return [
+        *_targets(wanted, there),
+        *([NameTables(desired.table_names)] if changed_names else ()),
+        *(SetValidMark(a, True) for a in sorted(desired.valid_mark - observed.valid_mark)),
+        *([SetRestore(desired.restore)] if restores else ()),
+        *doors,
+        *new_entries,
+        *new_rules,
+        *old_rules,
+        *old_entries,
+        *([SetRestore(None)] if desired.restore is None and observed.restore is not None else ()),
+        *(RemoveTarget(live) for number, live in sorted(there.items()) if number not in wanted),
+        *(SetValidMark(a, False) for a in sorted(observed.valid_mark - desired.valid_mark)),
+    ]
+
+
+def _targets(wanted: Mapping[int, LiveRoute], there: Mapping[int, LiveRoute]) -> Iterable[Step]:
     for number, live in sorted(wanted.items()):
-        if number not in here:
-            steps.append(AddTarget(live))
-        elif here[number].route != live.route:
-            steps += (RemoveTarget(here[number]), AddTarget(live))
-        elif here[number] != live:
-            steps.append(UpdateTarget(live))
-    if dict(desired.table_names) != dict(observed.table_names):
-        steps.append(NameTables(desired.table_names))
-    steps += (SetValidMark(a, True) for a in sorted(desired.valid_mark - observed.valid_mark))
-    if desired.restore is not None and desired.restore != observed.restore:
-        steps.append(SetRestore(desired.restore))
-    for number, door in sorted(desired.doors.items()):
-        if observed.doors.get(number) != door:
-            steps.append(SetDoor(number, door))
-    steps += (AddEntry(e) for e in _in_order(desired.entries - observed.entries))
-    steps += (AddRule(r) for r in _from_the_end(desired.rules - observed.rules))
-    steps += (DeleteRule(r) for r in reversed(_from_the_end(observed.rules - desired.rules)))
-    steps += (DeleteEntry(e) for e in reversed(_in_order(observed.entries - desired.entries)))
-    if desired.restore is None and observed.restore is not None:
-        steps.append(SetRestore(None))
-    steps += (RemoveTarget(t) for t in gone)
-    steps += (SetValidMark(a, False) for a in sorted(observed.valid_mark - desired.valid_mark))
-    return steps
+        if number not in there:
+            yield AddTarget(live)
+        elif there[number].route != live.route:
+            yield from (RemoveTarget(there[number]), AddTarget(live))
+        elif there[number] != live:
+            yield UpdateTarget(live)
+
+
+def _entries(desired: frozenset[Entry], observed: frozenset[Entry]) -> tuple[list[Step], list[Step]]:
+    """What to do before the rules change, and what after."""
+    old = observed - desired
+    by_way = {way: e for e in _in_order(old) for way in _ways(e)}
+    first: list[Step] = []
+    for entry in _in_order(desired - observed):
+        found = dict.fromkeys(by_way[w] for w in _ways(entry) if w in by_way)
+        in_the_way = [e for e in found if e in old]
+        first += (*map(DeleteEntry, in_the_way), AddEntry(entry))
+        old -= set(in_the_way)
+    return first, [DeleteEntry(e) for e in reversed(_in_order(old))]
+
+
+def _rules(desired: frozenset[Rule], observed: frozenset[Rule]) -> tuple[list[Step], list[Step]]:
+    old = observed - desired
+    twins = {same_to_kernel(r): r for r in old}
+    first: list[Step] = []
+    for rule in _from_the_end(desired - observed):
+        twin = twins.get(same_to_kernel(rule))
+        if twin is not None:
+            first.append(DeleteRule(twin))
+            old -= {twin}
+        first.append(AddRule(rule))
+    return first, [DeleteRule(r) for r in reversed(_from_the_end(old))]
+
+
+def same_to_kernel(rule: Rule) -> Rule:
+    """What the kernel compares of an ip rule: not where `goto` leads, nor `not` (fib_rules.c, rule_exists).
+
+    So a goto that is to lead elsewhere is deleted before it is added; meanwhile look-ups go on without it.
+    """
+    return replace(rule, target=rule.target if rule.action == "table" else 0, inverted=False, selective=False)
+
+
+def _ways(entry: Entry) -> list[_Way]:
+    """By what the kernel tells IPv6 entries apart: next hops, neither preferred source nor metrics.
+
+    It adds none beside another with which it shares a next hop (fib6_add_rt2node). IPv4 compares everything.
+    """
+    if entry.family is Family.IPV4:
+        return []
+    return [(entry.table, entry.destination, entry.metric, h.ifindex, h.gateway) for h in entry.hops]
 
 
 def _in_order(entries: frozenset[Entry]) -> list[Entry]:
@@ -144,5 +197,10 @@ def _in_order(entries: frozenset[Entry]) -> list[Entry]:
 
 
 def _from_the_end(rules: frozenset[Rule]) -> list[Rule]:
-    """Last preference first: unreachable, then leaves, then the gotos that lead there."""
-    return sorted(rules, key=lambda r: (-r.preference, r.action, repr(r)))
+    """Unreachable, then the gotos that lead bystanders past the rest, then by preference from the last."""
+
+    def order(rule: Rule) -> tuple[bool, bool, int, str, str]:
+        passes = rule.action == "goto" and not rule.mark
+        return rule.action != "unreachable", not passes, -rule.preference, rule.action, repr(rule)
+
+    return sorted(rules, key=order)
