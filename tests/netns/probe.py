@@ -27,6 +27,7 @@ from typing import Any, Final
 WHO = 7000
 MPTCP = 262
 IP_PKTINFO = 8
+IP_FREEBIND = 15
 IP_UNICAST_IF = 50
 IPV6_UNICAST_IF = 76
 
@@ -77,9 +78,11 @@ def _socket(
     unicast: str = "",
     mark: int | None = None,
     mptcp: bool = False,
+    freebind: bool = False,
     **_: Any,
 ) -> tuple[socket.socket, float]:
-    """source: bind to it; device: SO_BINDTODEVICE; unicast: IP_UNICAST_IF; mark: SO_MARK."""
+    """source: bind to it; device: SO_BINDTODEVICE; unicast: IP_UNICAST_IF; mark: SO_MARK;
+    freebind: also to an address that is nobody's."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     stream = kind == "tcp"
     protocol = MPTCP if mptcp else 0
@@ -102,6 +105,8 @@ def _socket(
             else (socket.IPPROTO_IP, IP_UNICAST_IF)
         )
         sock.setsockopt(level, name, struct.pack("I", index))
+    if freebind:
+        sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
     if source:
         sock.bind((source, 0))
     return sock, seconds

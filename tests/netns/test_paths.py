@@ -9,7 +9,7 @@ import pytest
 from procroute.lab import Lab
 from tests.lab import foreign
 from tests.netns.inhabitants import Command, bystander, routed
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere, own_address
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, delete_our_rules, elsewhere, own_address
 
 promise = pytest.mark.promise
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
@@ -150,9 +150,3 @@ def test_without_the_restored_mark_strict_reverse_path_checks_drop_answers(famil
             lab.nft("flush table inet procroute")
             for way in WAYS:
                 assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
-
-
-def delete_our_rules(lab: Lab) -> None:
-    """Every ip rule of ours, both families."""
-    for family in FAMILIES:
-        lab.sh(f"while ip -{family} rule del protocol 112 2>/dev/null; do :; done")

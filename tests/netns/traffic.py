@@ -68,3 +68,9 @@ def _wrong(heard: Heard, way: str, uplink: Uplink, source: str) -> list[str]:
     if way != "unconnected" and heard.local != source:
         findings.append(f"getsockname() says {heard.local}, not {source}")
     return findings
+
+
+def delete_our_rules(lab: Lab) -> None:
+    """Delete every ip rule of ours, in both families."""
+    for family in FAMILIES:
+        lab.sh(f"while ip -{family} rule del protocol 112 2>/dev/null; do :; done")

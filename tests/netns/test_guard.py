@@ -1,0 +1,181 @@
+"""What a command may try in order to leave by another adapter; the guard drops it and counts it."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from procroute.lab import Lab
+from tests.netns.inhabitants import Command, Heard, routed
+from tests.netns.probe import MPTCP
+from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, own_address
+
+promise = pytest.mark.promise
+both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
+
+Attempts = dict[str, tuple[str, str, dict[str, Any]]]
+"""What it is called → the promise, the way, the options (see probe.py)."""
+
+BOUND: Attempts = {
+    "tcp from the address": ("LEAK-01", "tcp", {"source": "{wan2}"}),
+    "tcp from the address and adapter": ("LEAK-03", "tcp", {"source": "{wan2}", "device": "wan2"}),
+    "udp from the address": ("LEAK-02", "udp", {"source": "{wan2}"}),
+    "udp from the address and adapter": ("LEAK-03", "udp", {"source": "{wan2}", "device": "wan2"}),
+    "unconnected udp from the address": ("LEAK-02", "unconnected", {"source": "{wan2}"}),
+    "mptcp from the address": ("LEAK-05", "tcp", {"source": "{wan2}", "mptcp": True}),
+}
+"""Sockets that are bound to the other adapter's address: the rules for answers take them to the door."""
+
+UNBOUND: Attempts = {
+    "tcp by the adapter": ("LEAK-03", "tcp", {"device": "wan2"}),
+    "udp by the adapter": ("LEAK-03", "udp", {"device": "wan2"}),
+    "unconnected udp by the adapter": ("LEAK-03", "unconnected", {"device": "wan2"}),
+    "ping by the adapter": ("LEAK-03", "ping", {"by": "wan2"}),
+    "unconnected udp with IP_UNICAST_IF": ("LEAK-03", "unconnected", {"unicast": "wan2"}),
+    "ping from the address": ("LEAK-02", "ping", {"by": "{wan2}"}),
+    "IP_PKTINFO with the address": ("LEAK-02", "unconnected", {"pktinfo_from": "{wan2}"}),
+    "IP_PKTINFO with the adapter": ("LEAK-03", "unconnected", {"pktinfo_by": "wan2"}),
+    "IP_PKTINFO with both": ("LEAK-03", "unconnected", {"pktinfo_from": "{wan2}", "pktinfo_by": "wan2"}),
+    "tcp with its mark taken away": ("LEAK-01", "tcp", {"mark": 0}),
+    "udp with its mark taken away": ("LEAK-02", "udp", {"mark": 0}),
+    "tcp with another's mark": ("LEAK-01", "tcp", {"mark": 0x80000}),
+    "tcp without its mark from the address": ("LEAK-01", "tcp", {"mark": 0, "source": "{wan2}"}),
+    "tcp from nobody's address": ("LEAK-01", "tcp", {"source": "{nobody}", "freebind": True}),
+    "udp from nobody's address": ("LEAK-02", "udp", {"source": "{nobody}", "freebind": True}),
+    "tcp from the LAN's address": ("LEAK-01", "tcp", {"source": "{lan0}"}),
+    "udp from the LAN's address": ("LEAK-02", "udp", {"source": "{lan0}"}),
+    "tcp by the LAN's adapter": ("LEAK-03", "tcp", {"device": "lan0"}),
+}
+ATTEMPTS = BOUND | UNBOUND
+PKTINFO = ("IP_PKTINFO with the address", "IP_PKTINFO with both")
+NOBODY = {4: "192.0.2.200", 6: "2001:db8:ffff::200"}
+
+each_attempt = pytest.mark.parametrize(
+    "attempt", [pytest.param(name, marks=promise(id_)) for name, (id_, _, _) in ATTEMPTS.items()]
+)
+each_way = pytest.mark.parametrize("way", ["tcp", "udp", "unconnected"])
+each_bound_attempt = pytest.mark.parametrize("attempt", BOUND)
+
+
+@pytest.fixture(scope="module", params=["lan", "strict"])
+def command(request: pytest.FixtureRequest) -> Iterator[Command]:
+    """A command by wan1 on a machine that prefers wan2."""
+    with Lab(main="both") as lab:
+        with routed(lab, *(["--strict"] if request.param == "strict" else [])) as command:
+            yield command
+
+
+def attempted(command: Command, attempt: str, family: int, seconds: float = 0.25) -> Heard:
+    """Try it."""
+    _, how, template = ATTEMPTS[attempt]
+    lab = command.lab
+    places = {name: own_address(uplink, family) for name, uplink in lab.uplinks.items()}
+    places["nobody"] = NOBODY[family]
+    request: dict[str, Any] = {
+        key: value.format(**places) if isinstance(value, str) else value for key, value in template.items()
+    }
+    return command.ask(how, to=SERVER[family], seconds=seconds, **request)
+
+
+def leaks(command: Command, attempt: str, family: int) -> list[str]:
+    """What came out by another adapter when it was tried."""
+    command.lab.clear()
+    attempted(command, attempt, family)
+    return elsewhere(command.lab, "wan1")
+
+
+@each_attempt
+@both_families
+def test_nothing_leaves_by_another_adapter(command: Command, family: int, attempt: str) -> None:
+    assert not leaks(command, attempt, family)
+
+
+@promise("LEAK-01", "LEAK-02", "LEAK-03")
+@both_families
+def test_after_all_of_it_the_route_is_as_before(command: Command, family: int) -> None:
+    for way in ("tcp", "udp", "unconnected", "ping"):
+        assert not astray(command.lab, command, way, family, command.lab.wan1)
+
+
+@promise("LEAK-04")
+@each_bound_attempt
+@both_families
+def test_the_guard_counts_what_it_drops(command: Command, family: int, attempt: str) -> None:
+    before = command.drops("wan2")
+    heard = attempted(command, attempt, family)
+    assert heard.error
+    assert not heard.router
+    assert command.drops("wan2") > before
+
+
+@promise("LEAK-02")
+@pytest.mark.parametrize("attempt", PKTINFO)
+@both_families
+def test_udp_does_not_carry_another_adapters_address(command: Command, family: int, attempt: str) -> None:
+    lab = command.lab
+    assert not astray(lab, command, "udp", family, lab.wan1)
+    attempted(command, attempt, family)
+    lab.settle()
+    assert not lab.wan1.packets(source=own_address(lab.wan2, family))
+
+
+@promise("LEAK-05")
+@both_families
+def test_a_program_that_wants_mptcp_gets_tcp(command: Command, family: int) -> None:
+    lab = command.lab
+    lab.clear()
+    heard = command.ask("tcp", to=SERVER[family], mptcp=True)
+    assert (heard.router, heard.client) == ("wan1", own_address(lab.wan1, family))
+    assert heard.protocol == socket.IPPROTO_TCP
+    assert not elsewhere(lab, "wan1")
+
+
+@promise("LEAK-01", "PATH-01")
+@each_way
+def test_ipv4_through_an_ipv6_socket_is_held_as_well(command: Command, way: str) -> None:
+    """Addresses like ::ffff:192.0.2.80 (RFC 4291, 2.5.5.2)."""
+    lab = command.lab
+    lab.clear()
+    heard = command.ask(way, to=f"::ffff:{SERVER[4]}")
+    assert (heard.router, heard.client) == ("wan1", lab.wan1.wire.address4)
+    before = command.drops("wan2")
+    source = f"::ffff:{lab.wan2.wire.address4}"
+    assert command.ask(way, to=f"::ffff:{SERVER[4]}", source=source, seconds=0.25).error
+    assert command.drops("wan2") > before
+    assert not elsewhere(lab, "wan1")
+
+
+@promise("NEG-02")
+@both_families
+def test_without_the_guard_bound_sockets_leave_by_the_other(family: int) -> None:
+    with Lab(main="both") as lab, routed(lab) as command:
+        assert not astray(lab, command, "tcp", family, lab.wan1)
+        assert not [attempt for attempt in BOUND if leaks(command, attempt, family)]
+        command.switch_off("guard")
+        assert [attempt for attempt in BOUND if leaks(command, attempt, family)] == list(BOUND)
+
+
+@promise("NEG-01", "NEG-02")
+@both_families
+def test_without_mark_and_guard_every_attempt_succeeds(family: int) -> None:
+    """What finds no neighbour or no way even then is not in the list."""
+    hopeless = {name for name in UNBOUND if "nobody" in name or "LAN" in name}
+    with Lab(main="both") as lab, routed(lab) as command:
+        assert not astray(lab, command, "tcp", family, lab.wan1)
+        command.switch_off("guard", "mark")
+        missed = [attempt for attempt in ATTEMPTS if not leaks(command, attempt, family)]
+        assert set(missed) <= hopeless
+
+
+@promise("NEG-01")
+@both_families
+def test_without_the_mark_program_mptcp_escapes(family: int) -> None:
+    with Lab(main="both") as lab, routed(lab) as command:
+        command.switch_off("mark", "guard")
+        lab.clear()
+        heard = command.ask("tcp", to=SERVER[family], mptcp=True)
+        assert heard.protocol == MPTCP
+        assert elsewhere(lab, "wan1")
