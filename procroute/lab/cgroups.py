@@ -94,8 +94,9 @@ def _reread(fd: int) -> str:
 
 
 def _start_time(pid: int) -> int:
-    """Clock ticks after boot when `pid` started; 0 if there is no such process."""
+    """Clock ticks after boot when `pid` started; 0 if there is no such process, or only its remains."""
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
         return 0
+    return 0 if fields[0] in "ZX" else int(fields[19])

@@ -73,9 +73,9 @@ class Uplink:
         """Forget packets and questions seen so far."""
         self._channel.call("clear")
 
-    def wait_for_markers(self, token: str, count: int) -> None:
+    def wait_for_markers(self, token: str, count: int, seconds: float = 5) -> None:
         """Wait until the capture has seen that many markers; see Lab.settle."""
-        if not self._channel.call("settled", token=token, count=count, seconds=5):
+        if not self._channel.call("settled", token=token, count=count, seconds=seconds):
             raise ProcrouteError("lab-not-settled", f"markers sent by {self.adapter} did not arrive")
 
     # --- what can happen to it
@@ -136,7 +136,8 @@ class Uplink:
     ) -> Answer:
         """A client of the internet behind this uplink calls the machine: sends a line, reads one.
 
-        source: any address, the node owns them all.
+        source: any address, the node owns them all. ICMPv6 errors reach only a client on the gateway's
+        address: others time out.
         """
         done = self._node.run(
             [

@@ -1,0 +1,162 @@
+"""A lab leaves nothing behind, however it ends, and does not meet another."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from procroute.errors import ProcrouteError
+from procroute.lab import Lab
+from procroute.lab.topology import SERVER4
+
+_OWNER = """if True:
+    import os, sys, time
+    from procroute.lab import Lab
+    lab = Lab().__enter__()
+    lab.popen(["sh", "-c", "setsid sleep 83 & mkdir -p /sys/fs/cgroup/a/b; sleep 83"])
+    while not lab.path("/sys/fs/cgroup/a/b").exists():
+        time.sleep(0.005)
+    print(lab.machine.pid, lab._keeper.pid, lab.machine.procs, flush=True)
+    time.sleep(60)
+"""
+
+
+@contextmanager
+def owner_elsewhere() -> Iterator[tuple[subprocess.Popen[str], int, int, str]]:
+    """A process that holds a lab: it, the pid of the machine's init, the keeper's, and the lab's cgroup."""
+    command = [sys.executable, "-c", _OWNER]
+    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
+        assert owner.stdout
+        init, keeper, procs = owner.stdout.readline().split()
+        name = next(part for part in procs.split("/") if part.startswith("procroute-lab-"))
+        try:
+            yield owner, int(init), int(keeper), name
+        finally:
+            owner.kill()
+
+
+def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
+    deadline = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def cgroup_names() -> set[str]:
+    """Lab cgroups beside ours, from a machine-wide point of view: a fresh mount in a namespace of its own."""
+    script = (
+        "mount --make-rprivate / && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        " && find /sys/fs/cgroup -type d -name 'procroute-lab-*'"
+    )
+    done = subprocess.run(
+        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=True, timeout=20
+    )
+    return {os.path.basename(line) for line in done.stdout.split()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def the_host() -> dict[str, str]:
+    """What of this machine must not change."""
+    commands = {
+        "links": "ip -d link",
+        "addresses": "ip address",
+        "rules": "ip rule; ip -6 rule",
+        "routes": "ip route show table all; ip -6 route show table all",
+        "nft": "nft list ruleset",
+        "mounts": "cat /proc/self/mountinfo",
+        "netns": "ls /run/netns 2>&1",
+        "etc": "ls -la --time-style=full-iso /etc /etc/iproute2",
+        "resolver": "cat /etc/resolv.conf",
+        "hostname": "hostname",
+        "sysctls": "grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/neigh 2>/dev/null",
+    }
+    return {
+        name: subprocess.run(
+            ["sh", "-c", text], capture_output=True, text=True, check=False, timeout=20
+        ).stdout
+        for name, text in commands.items()
+    }
+
+
+def test_nothing_of_the_host_changes() -> None:
+    before = the_host()
+    with Lab() as lab:
+        lab.sh(
+            "ip rule add pref 5 table 5; mount -t tmpfs x /mnt; echo nameserver 192.0.2.1 >/etc/resolv.conf"
+        )
+        during = the_host()
+        name = next(part for part in lab.machine.procs.split("/") if part.startswith("procroute-lab-"))
+        init = lab.machine.pid
+        assert name in cgroup_names()
+        lab.popen(["sh", "-c", "setsid sleep 82 & sleep 82"])
+    assert during == before
+    assert the_host() == before
+    assert name not in cgroup_names()
+    assert not alive(init)
+
+
+def test_two_labs_do_not_meet() -> None:
+    with Lab() as one, Lab() as other:
+        assert one.sh("readlink /proc/self/ns/net") != other.sh("readlink /proc/self/ns/net")
+        client = [sys.executable, "-m", "procroute.lab.client"]
+        assert '"router": "wan2"' in one.run([*client, "tcp", SERVER4]).stdout
+        one.settle()
+        other.settle()
+        assert one.wan2.packets()
+        assert not other.wan2.packets()
+        one.sh("touch /tmp/mine /run/mine; mkdir /sys/fs/cgroup/mine; ip link set wan1 down")
+        assert other.sh("ls -d /tmp/mine /run/mine /sys/fs/cgroup/mine 2>/dev/null; true") == ""
+        assert "state UP" in other.ip("link show wan1")
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_lab_ends_with_its_owner(sent: int) -> None:
+    with owner_elsewhere() as (owner, init, keeper, name):
+        assert name in cgroup_names()
+        owner.send_signal(sent)
+        wait_until(lambda: not alive(init) and not alive(keeper))
+        assert name not in cgroup_names()
+
+
+def test_a_killed_keeper_takes_the_lab_along_and_the_next_lab_sweeps() -> None:
+    with owner_elsewhere() as (_, init, keeper, name):
+        os.kill(keeper, signal.SIGKILL)
+        wait_until(lambda: not alive(init))
+        with Lab():
+            assert name not in cgroup_names()
+
+
+def test_a_living_lab_is_not_swept() -> None:
+    with owner_elsewhere() as (_, init, _, name):
+        with Lab():
+            assert name in cgroup_names()
+        assert alive(init)
+
+
+def test_a_lab_that_cannot_be_built_leaves_nothing() -> None:
+    before = cgroup_names()
+    with pytest.raises(ProcrouteError, match="machine"), Lab(keep=["/tmp/there/is/nothing"]):
+        pass
+    assert not cgroup_names() - before - {name for name in cgroup_names() if alive(int(name.split("-")[3]))}
+
+
+def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    with pytest.raises(ProcrouteError) as raised, Lab():
+        pass
+    assert raised.value.code == "not-root"
