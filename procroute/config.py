@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import fields
 from pathlib import Path
 
 from procroute.errors import ProcrouteError
@@ -41,7 +40,7 @@ def parse(text: str, file: str) -> Identity:
     table = document.get("identity", {})
     if not isinstance(table, dict):
         raise ProcrouteError("config-bad", f"{file}: identity must be a table", "write [identity] above it")
-    _known(table, [f.name for f in fields(Identity)], file, "identity.")
+    _known(table, list(Identity.__struct_fields__), file, "identity.")
     for key, value in table.items():
         if not isinstance(value, int) or isinstance(value, bool):
             raise ProcrouteError("config-bad", f"{file}: identity.{key} must be a number, not {value!r}")

@@ -14,8 +14,9 @@ protocol     112 tags our ip rules and table entries; unassigned in iproute2's r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 NFT_TABLE: Final = "procroute"
 SLICE: Final = "procroute.slice"
@@ -28,8 +29,7 @@ XATTR: Final = "trusted.procroute"
 PREFERENCES: Final = 300
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """The numbers by which the kernel's objects are ours."""
 
     mark_mask: int = 0xFF00_0000

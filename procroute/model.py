@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from enum import Enum
 from ipaddress import (
     IPv4Address,
@@ -13,6 +12,8 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
+
+from msgspec import Struct
 
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
@@ -41,8 +42,7 @@ class Family(Enum):
         return Family.IPV4 if thing.version == 4 else Family.IPV6
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(Struct, frozen=True):
     """An address of an adapter. usable: the kernel would choose it as a source for the world.
 
     Not so link-local ones, and those still under or failed by duplicate address detection (RFC 4862, 5.4).
@@ -52,8 +52,7 @@ class Address:
     usable: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Adapter:
+class Adapter(Struct, frozen=True):
     """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard, ppp)."""
 
     name: str
@@ -72,8 +71,7 @@ class Adapter:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(Struct, frozen=True):
     """A named way out: an adapter and options. Equal options make the same route.
 
     gateway4, gateway6: given ones, that hold against what the machine knows. dns: given name servers; None:
@@ -102,8 +100,7 @@ class Route:
         return self.gateway4 if family is Family.IPV4 else self.gateway6
 
 
-@dataclass(frozen=True, slots=True)
-class LiveRoute:
+class LiveRoute(Struct, frozen=True):
     """A route that is in the kernel, with its number.
 
     servers: the name servers that look-ups are sent to; none: they are left to the system. known: the
@@ -120,8 +117,7 @@ class LiveRoute:
         return next((g for g in self.known if g.version == family.value), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(Struct, frozen=True):
     """Where an entry sends a packet next. weight: as in ip-route(8), 1 is the least."""
 
     ifindex: int
@@ -130,8 +126,7 @@ class Hop:
     weight: int = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True):
     """One line of a routing table (rtnetlink(7), RTM_NEWROUTE). kind: unicast, unreachable, throw …
 
     scope and protocol: numbers of rtnetlink(7). source: the preferred one. metrics: RTAX numbers and values.
@@ -153,8 +148,7 @@ class Entry:
         return Family.of(self.destination)
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Struct, frozen=True):
     """One ip rule (ip-rule(8)). action: table, goto, unreachable; target: the table or the preference.
 
     selective: it matches on something that this type does not carry (ports, user, adapter …).
@@ -169,5 +163,5 @@ class Rule:
     inverted: bool = False
     source: IPNetwork | None = None
     destination: IPNetwork | None = None
-    selective: bool = field(default=False)
+    selective: bool = False
     protocol: int = 0

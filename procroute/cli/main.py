@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
 from procroute import __version__
-from procroute.cli import cleanup, output, run
+from procroute.cli import output
 from procroute.errors import Exit, ProcrouteError
 
-_VERBS = (run, cleanup)
+_VERBS = ("run", "cleanup", "demo")
 
 
 class Parser(argparse.ArgumentParser):
@@ -25,7 +26,7 @@ class Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status (errors.Exit)."""
     try:
-        options = _parser().parse_args(arguments)
+        options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
         status = options.main(options)
     except ProcrouteError as e:
         output.error(e)
@@ -37,15 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return int(status)
 
 
-def _parser() -> Parser:
+def _parser(arguments: Sequence[str]) -> Parser:
+    """The parser. Where the verb is clear only that one is loaded: run must start quickly."""
     parser = Parser(
         prog="procroute",
         description="Gives a process its own way out: an adapter as the default route of a command.",
     )
     parser.add_argument("--version", action="version", version=f"procroute {__version__}")
     verbs = parser.add_subparsers(metavar="VERB", required=True, parser_class=Parser)
-    for verb in _VERBS:
-        verb.add(verbs)
+    asked = arguments[:1] if arguments and arguments[0] in _VERBS else _VERBS
+    for verb in asked:
+        import_module(f"procroute.cli.{verb}").add(verbs)
     return parser
 
 

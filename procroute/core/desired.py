@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
 from ipaddress import ip_network
+
+from msgspec.structs import replace
 
 from procroute.core.door import RESOLVERS, Door
 from procroute.core.gateways import known_gateways
@@ -23,7 +24,7 @@ def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute
         return Ours()
     entries = lan_table(identity, machine)
     for adapter in adapters_with_addresses(machine):
-        entries += adapter_entries(identity, machine, adapter)
+        entries += adapter_entries(identity, machine, adapter, sorted(routes, key=lambda r: r.number))
     for live in routes:
         entries += route_entries(identity, machine, live, observed.ours.entries)
     strict_check = [a for a in _adapters_of(machine, routes) if _rp_filter_drops(machine, a)]

@@ -8,9 +8,11 @@ Both are read back from the kernel and compared for equality, so a Door brings i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork
@@ -20,8 +22,7 @@ SERVERS: Final = 3
 RESOLVERS: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Marking:
+class Marking(Struct, frozen=True):
     """mark: the route's number in its place; mask: all bits of ours; bound: the one among them that says
     "tied to an address on purpose". strict: nothing but the route's adapters and loopback."""
 
@@ -31,8 +32,7 @@ class Marking:
     strict: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Door:
+class Door(Struct, frozen=True):
     """adapters: ifindexes of the route, at most 4. lan: prefixes that may be reached by another adapter, each
     with the ifindex of that adapter or 0 for any; the longest prefix decides, so a host with another ifindex
     is an exception. dns_servers: at most 3 a family, none link-local; empty: look-ups are not rewritten, and
@@ -48,8 +48,8 @@ class Door:
 
     def __post_init__(self) -> None:
         servers = sorted(_distinct(self.dns_servers), key=lambda server: server.version)
-        object.__setattr__(self, "dns_servers", tuple(servers))
-        object.__setattr__(self, "resolvers", _distinct(self.resolvers) if servers else ())
+        force_setattr(self, "dns_servers", tuple(servers))
+        force_setattr(self, "resolvers", _distinct(self.resolvers) if servers else ())
         if len(self.adapters) > ADAPTERS:
             raise ProcrouteError("door-adapters", f"a route has at most {ADAPTERS} adapters")
         for version in (4, 6):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from procroute.core.machine import Machine
 from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute, Route
@@ -11,8 +12,7 @@ from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute, R
 SCOPE_LINK = 253
 
 
-@dataclass(frozen=True, slots=True)
-class WayOut:
+class WayOut(Struct, frozen=True):
     """How a family leaves by an adapter. gateway None: the adapter needs none.
 
     model: main's own default for it, whose preferred source and metrics (MTU …) ours take over.
@@ -22,8 +22,7 @@ class WayOut:
     model: Entry | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NoWay:
+class NoWay(Struct, frozen=True):
     """Why a family cannot leave by an adapter, in words that follow `wan1 has`."""
 
     reason: str

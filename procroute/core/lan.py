@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from ipaddress import ip_network
+
+from msgspec.structs import replace
 
 from procroute.model import Adapter, Entry, IPNetwork
 
@@ -34,23 +36,30 @@ def is_connected(entry: Entry, adapter: Adapter | None) -> bool:
 def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: str) -> list[Entry]:
     """The entries of main that a non-strict route by adapter `own` keeps.
 
-    Private prefixes, subnets that an adapter is connected to, and whatever main sends by `own` itself. Never a
-    global prefix through another tunnel: OpenVPN's halves and WireGuard's lists of all but the LAN would catch
-    everything. A connected subnet counts on another tunnel only when it is private.
+    Private prefixes, subnets that an adapter is connected to, and whatever main sends by `own` itself. Never
+    a global prefix through another tunnel: OpenVPN's halves and WireGuard's lists of all but the LAN would
+    catch everything. A connected subnet counts on another tunnel only when it is private.
     """
     by_index = {a.ifindex: a for a in adapters}
     kept = []
-    for entry in main:
-        if entry.destination.prefixlen == 0:
+    for whole in main:
+        entry = _without_dead_hops(whole, by_index)
+        if entry is None or entry.destination.prefixlen == 0:
             continue
         devices = [by_index.get(h.ifindex) for h in entry.hops]
-        if entry.hops and all(d is not None and d.name == own for d in devices):
-            kept.append(entry)
-        elif is_private(entry.destination):
-            kept.append(entry)
-        elif len(devices) == 1 and is_connected(entry, devices[0]) and not _tunnel(devices[0]):
+        by_own = bool(entry.hops) and all(d is not None and d.name == own for d in devices)
+        connected = len(devices) == 1 and is_connected(entry, devices[0]) and not _tunnel(devices[0])
+        if by_own or connected or is_private(entry.destination):
             kept.append(entry)
     return kept
+
+
+def _without_dead_hops(entry: Entry, adapters: Mapping[int, Adapter]) -> Entry | None:
+    """Linux keeps the hops of a multipath entry whose adapter went down, but would not add them anew."""
+    hops = tuple(h for h in entry.hops if h.ifindex not in adapters or adapters[h.ifindex].up)
+    if len(hops) == len(entry.hops):
+        return entry
+    return replace(entry, hops=hops) if hops else None
 
 
 def own_subnets(main: Iterable[Entry], adapter: Adapter) -> list[Entry]:

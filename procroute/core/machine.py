@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+
+from msgspec import Struct
 
 from procroute.core.door import Door
 from procroute.model import Adapter, Entry, IPAddress, LiveRoute, Rule
 
 
-@dataclass(frozen=True, slots=True)
-class Machine:
+class Machine(Struct, frozen=True):
     """What is there without us.
 
     main: the entries of table main. rules: other people's ip rules. failed_gateways: those whose neighbour entry is FAILED; probing: those being asked
@@ -25,7 +25,7 @@ class Machine:
     rules: tuple[Rule, ...] = ()
     failed_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
     probing_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
-    rp_filter: Mapping[str, int] = field(default_factory=dict)
+    rp_filter: Mapping[str, int] = {}
     checks_reverse_path: bool = False
     resolvers: tuple[IPAddress, ...] = ()
     ipv6: bool = True
@@ -40,8 +40,7 @@ class Machine:
         return (a for a in self.adapters if not a.loopback)
 
 
-@dataclass(frozen=True, slots=True)
-class Ours:
+class Ours(Struct, frozen=True):
     """What is ours in the kernel, or should be.
 
     targets: the routes that have a cgroup. doors: route number -> what its guard lets through, where all of
@@ -53,22 +52,20 @@ class Ours:
     rules: frozenset[Rule] = frozenset()
     entries: frozenset[Entry] = frozenset()
     targets: frozenset[LiveRoute] = frozenset()
-    doors: Mapping[int, Door] = field(default_factory=dict)
+    doors: Mapping[int, Door] = {}
     restore: Restore | None = None
     valid_mark: frozenset[str] = frozenset()
-    table_names: Mapping[int, str] = field(default_factory=dict)
+    table_names: Mapping[int, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(Struct, frozen=True):
     """The nft chain that gives arriving packets the mark of their socket."""
 
     adapters: frozenset[str]
     marks: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class Observed:
+class Observed(Struct, frozen=True):
     """One look at the kernel. populated: the numbers of routes with living processes."""
 
     machine: Machine

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.core.door import Door
 from procroute.core.machine import Ours, Restore
@@ -12,83 +14,72 @@ from procroute.model import Entry, Family, IPAddress, IPNetwork, LiveRoute, Rule
 _Way = tuple[int, IPNetwork, int, int, IPAddress | None]
 
 
-@dataclass(frozen=True, slots=True)
-class AddEntry:
+class AddEntry(Struct, frozen=True):
     """Put an entry into one of our tables."""
 
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteEntry:
+class DeleteEntry(Struct, frozen=True):
     """Take an entry out of one of our tables."""
 
     entry: Entry
 
 
-@dataclass(frozen=True, slots=True)
-class AddRule:
+class AddRule(Struct, frozen=True):
     """Add an ip rule."""
 
     rule: Rule
 
 
-@dataclass(frozen=True, slots=True)
-class DeleteRule:
+class DeleteRule(Struct, frozen=True):
     """Delete an ip rule."""
 
     rule: Rule
 
 
-@dataclass(frozen=True, slots=True)
-class AddTarget:
+class AddTarget(Struct, frozen=True):
     """Make a route's cgroup and write the route on it."""
 
     live: LiveRoute
 
 
-@dataclass(frozen=True, slots=True)
-class UpdateTarget:
+class UpdateTarget(Struct, frozen=True):
     """Write on a route's cgroup what is now known of it."""
 
     live: LiveRoute
 
 
-@dataclass(frozen=True, slots=True)
-class RemoveTarget:
+class RemoveTarget(Struct, frozen=True):
     """Remove a route's cgroup, which has no process left."""
 
     live: LiveRoute
 
 
-@dataclass(frozen=True, slots=True)
-class SetDoor:
+class SetDoor(Struct, frozen=True):
     """Tell a route's guard and DNS programs what holds now; attach them where they are not."""
 
     number: int
     door: Door
 
 
-@dataclass(frozen=True, slots=True)
-class SetRestore:
+class SetRestore(Struct, frozen=True):
     """Replace our nft table, or remove it."""
 
     restore: Restore | None
 
 
-@dataclass(frozen=True, slots=True)
-class SetValidMark:
+class SetValidMark(Struct, frozen=True):
     """Set src_valid_mark of an adapter, or put the old value back."""
 
     adapter: str
     on: bool
 
 
-@dataclass(frozen=True, slots=True)
-class NameTables:
+class NameTables(Struct, frozen=True):
     """Give tables names for ip(8); none removes them."""
 
-    names: Mapping[int, str] = field(default_factory=dict)
+    names: Mapping[int, str] = {}
 
 
 Step = (

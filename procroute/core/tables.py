@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from ipaddress import IPv4Network, ip_network
+
+from msgspec.structs import replace
 
 from procroute.core.gateways import default_entry
 from procroute.core.lan import lan_entries, own_subnets
@@ -63,14 +64,21 @@ def lan_table(identity: Identity, machine: Machine) -> list[Entry]:
     return [ours(identity, e, identity.table) for e in entries]
 
 
-def adapter_entries(identity: Identity, machine: Machine, adapter: Adapter) -> list[Entry]:
-    """By which way a socket answers that is bound to an address of this adapter."""
+def adapter_entries(
+    identity: Identity, machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]
+) -> list[Entry]:
+    """By which way a socket answers that is bound to an address of this adapter.
+
+    Main's; where it has none, by the gateway that was given for a route or is remembered.
+    """
     table = identity.adapter_table_of(adapter.ifindex)
+    by_it = [live for live in routes if machine.adapter(live.route.adapter) == adapter]
     entries = []
     for family in families(machine):
         if not adapter.usable(family):
             continue
-        default = default_entry(machine, adapter, family, None)
+        ways = (default_entry(machine, adapter, family, live) for live in (None, *by_it))
+        default = next((way for way in ways if way is not None), None)
         entries.append(default or Entry(table, family.everything, kind="unreachable"))
         if family is Family.IPV4:
             entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)

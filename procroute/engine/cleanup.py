@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+
+from msgspec import Struct
 
 from procroute.engine.linger import linger
 from procroute.engine.lock import lock, release_directory
@@ -16,8 +17,7 @@ from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
 
 
-@dataclass(frozen=True, slots=True)
-class Cleaned:
+class Cleaned(Struct, frozen=True):
     """What a cleanup did: how many routes it removed, and which processes it let go."""
 
     routes: int

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 
 from procroute.engine.lock import lock
-from procroute.engine.words import Tell
 from procroute.engine.reconcile import alive, reconcile, steps
+from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel.linux import Linux
 from procroute.kernel.monitor import Monitor

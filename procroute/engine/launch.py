@@ -7,9 +7,10 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn
+
+from msgspec import Struct
 
 from procroute.engine.user import User
 from procroute.errors import ProcrouteError
@@ -19,8 +20,7 @@ from procroute.kernel import cgroups, mounts
 _PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Struct, frozen=True):
     """A command to start. resolv_conf: the text of its own one, or None to leave look-ups alone."""
 
     command: Sequence[str]

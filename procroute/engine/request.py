@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from ipaddress import IPv4Address, IPv6Address
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.core import choose, lookups, overlap
 from procroute.core.machine import Observed
@@ -15,8 +17,7 @@ from procroute.kernel.linux import Linux
 from procroute.model import IPAddress, LiveRoute, Route
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """A command and how it is to leave. dns as in Route. user: a name or uid; None: whoever called."""
 
     command: Sequence[str]

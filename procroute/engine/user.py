@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import pwd
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from procroute.errors import ProcrouteError
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(Struct, frozen=True):
     """Whom a command runs as. groups: the supplementary ones."""
 
     name: str

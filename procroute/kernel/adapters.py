@@ -6,8 +6,7 @@ from collections import defaultdict
 from ipaddress import ip_interface
 from typing import Any
 
-from pyroute2 import IPRoute
-
+from procroute.kernel.rtnetlink import IPRoute
 from procroute.model import Adapter, Address
 
 # linux/if.h

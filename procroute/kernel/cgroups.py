@@ -12,11 +12,11 @@ import errno
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
@@ -39,8 +39,7 @@ class _Record(msgspec.Struct, frozen=True):
     known: list[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A route's cgroup: where it is, what it is, whether a process is in it or below."""
 
     path: Path

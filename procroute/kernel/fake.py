@@ -15,8 +15,9 @@ down; what goes by an adapter goes with it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from enum import Enum
+
+from msgspec.structs import replace
 
 from procroute.core import plan
 from procroute.core.door import Door

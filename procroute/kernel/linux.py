@@ -6,8 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
-from pyroute2 import IPRoute
-
 from procroute.core import plan
 from procroute.core.door import Door, Marking
 from procroute.core.machine import Machine, Observed, Ours
@@ -25,6 +23,7 @@ from procroute.kernel import (
     table_names,
     tables,
 )
+from procroute.kernel.rtnetlink import IPRoute
 from procroute.model import Adapter, Entry, Family, LiveRoute, Rule
 
 MAIN = 254

@@ -6,9 +6,7 @@ import contextlib
 from collections.abc import Iterable
 from ipaddress import ip_address
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-
+from procroute.kernel.rtnetlink import IPRoute, NetlinkError
 from procroute.kernel.tables import AF
 from procroute.model import Family, IPAddress
 

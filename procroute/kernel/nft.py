@@ -91,14 +91,14 @@ def _rules(mask: int, marks: frozenset[int]) -> list[str]:
 
 
 def checks_reverse_path() -> bool:
-    """Whether somebody's firewall compares the way back itself: nft `fib`, or the rpfilter match of iptables."""
-    for family in ("ip", "ip6"):
-        try:
-            if "rpfilter" in Path(f"/proc/net/{family}_tables_matches").read_text():
-                return True
-        except OSError:
-            continue
-    return any(b"fib\0" in data or b"rpfilter\0" in data for data in _ask(_GET_RULE, 0, b"", dump=True))
+    """Whether somebody's firewall compares the way back itself: nft `fib`, or the rpfilter match of iptables.
+
+    What iptables-legacy holds is not read: where it has a table in which rpfilter may stand, the answer is yes.
+    """
+    if any(b"fib\0" in data or b"rpfilter\0" in data for data in _ask(_GET_RULE, 0, b"", dump=True)):
+        return True
+    legacy = (Path(f"/proc/net/{family}_tables_names") for family in ("ip", "ip6"))
+    return any({"raw", "mangle"} & set(f.read_text().split()) for f in legacy if f.exists())
 
 
 def _exists() -> bool:

@@ -7,15 +7,15 @@ import os
 import signal
 import struct
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 _NON_BLOCKING, _CLOSE_ON_EXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _INFO_SIZE = 128
 SI_USER = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(Struct, frozen=True):
     """A signal that arrived. by_kernel: a terminal sent it, to a whole process group."""
 
     number: int

@@ -6,7 +6,8 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 # linux/sock_diag.h, linux/inet_diag.h
 _NETLINK_SOCK_DIAG, _BY_FAMILY, _DESTROY = 4, 20, 21
@@ -17,8 +18,7 @@ _TCP = 6
 TIME_WAIT, LISTEN = 6, 10
 
 
-@dataclass(frozen=True, slots=True)
-class TcpSocket:
+class TcpSocket(Struct, frozen=True):
     """A TCP socket that nobody may hold any more: inode 0 means that its process is gone."""
 
     family: int

@@ -12,14 +12,9 @@ from ipaddress import ip_address, ip_network
 from socket import AF_INET, AF_INET6
 from typing import Any
 
-from pyroute2 import IPRoute
-from pyroute2.netlink.exceptions import NetlinkError
-from pyroute2.netlink.rtnl import rt_scope, rt_type
-from pyroute2.netlink.rtnl.fibmsg import FR_ACT_NAMES, FR_ACT_VALUES
-from pyroute2.netlink.rtnl.rtmsg import rtmsg
-
 from procroute.core.overlap import text
 from procroute.kernel.refusal import refused
+from procroute.kernel.rtnetlink import FR_ACT_NAMES, FR_ACT_VALUES, IPRoute, NetlinkError, rt_type, rtmsg
 from procroute.model import Entry, Family, Hop, IPNetwork, Rule
 
 AF = {Family.IPV4: AF_INET, Family.IPV6: AF_INET6}
