@@ -1,0 +1,48 @@
+"""Runs inside the bench lab: makes COUNT routes, keeps a process in each, says "routed", waits.
+
+    python -m tests.bench.many_routes ADAPTER COUNT
+
+By the engine's own reconcile, all at once; a hundred times `procroute run` takes minutes. The first route
+is that of `run --via ADAPTER --dns system`, the others differ in their name server.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from ipaddress import IPv4Address
+
+from procroute import config
+from procroute.engine.lock import lock
+from procroute.engine.reconcile import reconcile
+from procroute.kernel import cgroups
+from procroute.kernel.linux import Linux
+from procroute.model import LiveRoute, Route
+
+
+def make(adapter: str, count: int) -> list[LiveRoute]:
+    """The routes, numbered from 1."""
+    servers = [(), *((IPv4Address("198.18.2.0") + number,) for number in range(1, count))]
+    return [LiveRoute(Route(adapter, dns=dns), number, servers=dns) for number, dns in enumerate(servers, 1)]
+
+
+def main() -> None:
+    adapter, count = sys.argv[1], int(sys.argv[2])
+    identity = config.read()
+    with Linux(identity) as linux, lock():
+        routes = make(adapter, count)
+        reconcile(linux, identity, lambda _: routes)
+        for route in routes:
+            assignment = cgroups.add_assignment(linux.path(route.number), "bench", cgroups.current())
+            if os.fork() == 0:
+                cgroups.enter(assignment)
+                os.execvp("sleep", ["sleep", "3600"])
+            while not cgroups.populated(assignment):
+                pass
+    print("routed", flush=True)
+    signal.pause()
+
+
+if __name__ == "__main__":
+    main()
