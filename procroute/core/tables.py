@@ -80,8 +80,6 @@ def adapter_entries(
         ways = (default_entry(machine, adapter, family, live) for live in (None, *by_it))
         default = next((way for way in ways if way is not None), None)
         entries.append(default or Entry(table, family.everything, kind="unreachable"))
-        if family is Family.IPV4:
-            entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)
     return [ours(identity, e, table) for e in entries]
 
 

@@ -42,12 +42,13 @@ def reconcile(
         todo = steps(identity, observed, routes(observed))
         if not todo:
             return observed
-        failure = _apply(kernel, todo) or ProcrouteError(
+        failure = _apply(kernel, todo)
+        observed = kernel.observe(None if failure else observed.machine)
+        failure = failure or ProcrouteError(
             "unstable",
             "the kernel's routing state is not what was asked for",
             f"somebody changes it at the same time; the last to do was {todo[0]}",
         )
-        observed = kernel.observe()
     assert failure is not None
     raise failure
 

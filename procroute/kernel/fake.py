@@ -75,7 +75,7 @@ class Fake:
         self.steps: list[plan.Step] = []
         self.fault: Fault | None = None
 
-    def observe(self) -> Observed:
+    def observe(self, machine: Machine | None = None) -> Observed:
         """What is there now."""
         own = self.identity
         ours = Ours(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from procroute.core.machine import Observed
+from procroute.core.machine import Machine, Observed
 from procroute.core.plan import Step
 
 
 class Kernel(Protocol):
     """Look at everything, change one thing."""
 
-    def observe(self) -> Observed:
-        """What is there now."""
+    def observe(self, machine: Machine | None = None) -> Observed:
+        """What is there now. machine: what is known of it already; then only ours is looked at."""
         ...
 
     def apply(self, step: Step) -> None:

@@ -48,8 +48,8 @@ class Linux:
     ) -> None:
         self.ipr.close()
 
-    def observe(self) -> Observed:
-        """Everything that decisions need."""
+    def observe(self, machine: Machine | None = None) -> Observed:
+        """Everything that decisions need; machine: what is known of it already, to look at ours only."""
         targets = cgroups.targets(self.mount, self.namespace)
         self._paths = {t.live.number: t.path for t in targets}
         rules = list(tables.read_rules(self.ipr, self.families))
@@ -69,7 +69,7 @@ class Linux:
             table_names=table_names.read() if netns.is_the_machines() else {},
         )
         populated = frozenset(t.live.number for t in targets if t.populated)
-        return Observed(self._machine(rules, targets), ours, populated)
+        return Observed(machine or self._machine(rules, targets), ours, populated)
 
     def _machine(self, rules: list[Rule], targets: list[cgroups.Target]) -> Machine:
         found = adapters.read(self.ipr)
