@@ -44,8 +44,13 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
                         _settle(linux)
                     raise
             follower.route = number
-            status = Supervisor(pid, assignment, signals, follower, tell).watch()
+            supervisor = Supervisor(pid, assignment, signals, follower, tell)
+            status = supervisor.watch()
         _finish(linux, number, assignment)
+    if supervisor.interrupted:
+        # A shell ends its loop only when the job itself dies of the terminal's SIGINT.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
     return status
 
 

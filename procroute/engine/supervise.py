@@ -33,17 +33,22 @@ _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 class Supervisor:
-    """Watches one assignment, from its start to its last process."""
+    """Watches one assignment, from its start to its last process.
+
+    interrupted: CMD was ended by the terminal's SIGINT, which we got as well.
+    """
 
     def __init__(self, pid: int, assignment: Path, signals: Signals, follower: Follower, tell: Tell) -> None:
         self.pid = pid
         self.assignment = assignment
         self.status: int | None = None
+        self.interrupted = False
         self._signals = signals
         self._follower = follower
         self._tell = tell
         self._stopped = False
         self._leave = False
+        self._interrupt_seen = False
 
     def watch(self) -> int:
         """Returns CMD's exit status, 128+n for signal n, when nothing of the assignment runs any more.
@@ -87,7 +92,17 @@ class Supervisor:
             else:
                 self._stopped = False
                 self.status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
+                self._take_what_it_got_too()
                 self._say_who_remains()
+
+    def _take_what_it_got_too(self) -> None:
+        """What the terminal had sent before CMD ended was for CMD: no wish that we leave."""
+        for received in self._signals.read():
+            if received.by_kernel:
+                self._interrupt_seen = self._interrupt_seen or received.number == signal.SIGINT
+            else:
+                self._on_signal(received)
+        self.interrupted = self._interrupt_seen and self.status == 128 + signal.SIGINT
 
     def _continue(self) -> None:
         if self._stopped and self.status is None:
@@ -112,7 +127,9 @@ class Supervisor:
             self._continue()
         elif self.status is not None:
             self._leave = self._leave or received.number in _ENDING
-        elif not received.by_kernel and received.sender != self.pid:
+        elif received.by_kernel:
+            self._interrupt_seen = self._interrupt_seen or received.number == signal.SIGINT
+        elif received.sender != self.pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, received.number)
 
