@@ -62,7 +62,7 @@ def cgroups(lab: Lab) -> list[str]:
 def ours(lab: Lab) -> dict[str, str]:
     """What is ours in the machine, by kind; nothing of it is there while no route is."""
     found = {
-        "rules": lab.sh("ip -4 rule show proto 112; ip -6 rule show proto 112"),
+        "rules": lab.sh("{ ip -N -4 rule; ip -N -6 rule; } | grep -w 'proto 112' || true"),
         "entries": lab.sh("ip -4 route show table all proto 112; ip -6 route show table all proto 112"),
         "nft": lab.sh("nft list tables | grep -w procroute || true"),
         "cgroups": "\n".join(cgroups(lab)),
