@@ -35,6 +35,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.SIGNAL + 2
     except BrokenPipeError:
         return Exit.SIGNAL + 13
+    except OSError as e:
+        output.error(ProcrouteError("system", f"the system refused: {e}"))
+        return Exit.FAILED
     return int(status)
 
 

@@ -23,10 +23,12 @@ from procroute.kernel import (
     table_names,
     tables,
 )
-from procroute.kernel.rtnetlink import IPRoute
+from procroute.kernel.refusal import refused
+from procroute.kernel.rtnetlink import IPRoute, NetlinkError
 from procroute.model import Adapter, Entry, Family, LiveRoute, Rule
 
 MAIN = 254
+_LOOKS = 10
 
 
 class Linux:
@@ -49,7 +51,20 @@ class Linux:
         self.ipr.close()
 
     def observe(self, machine: Machine | None = None) -> Observed:
-        """Everything that decisions need; machine: what is known of it already, to look at ours only."""
+        """Everything that decisions need; machine: what is known of it already, to look at ours only.
+
+        Raises ProcrouteError kernel-refused. A look during which something changed is taken again.
+        """
+        looks = 0
+        while True:
+            try:
+                return self._look(machine)
+            except NetlinkError as e:
+                looks += 1
+                if looks == _LOOKS:
+                    raise refused(e.code, "dump", "tell its routing state") from e
+
+    def _look(self, machine: Machine | None) -> Observed:
         targets = cgroups.targets(self.mount, self.namespace)
         self._paths = {t.live.number: t.path for t in targets}
         rules = list(tables.read_rules(self.ipr, self.families))
