@@ -18,7 +18,7 @@ from typing import IO, Any, Literal, Self
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
 from procroute.lab.file_systems import HIDDEN
-from procroute.lab.machine import Inside, Process
+from procroute.lab.machine import PACKAGE_ROOT, Inside, Process
 from procroute.lab.topology import (
     FAR_END,
     LAN,
@@ -35,8 +35,6 @@ from procroute.lab.topology import (
     resolvers,
 )
 from procroute.lab.uplink import Uplink
-
-_PACKAGE_ROOT = str(Path(__file__).resolve().parents[2])
 
 
 class Lab:
@@ -117,7 +115,7 @@ class Lab:
             self._keeper = subprocess.Popen(
                 [sys.executable, "-S", "-s", "-m", "procroute.lab.keeper", str(its.fileno())],
                 pass_fds=[its.fileno()],
-                env={**os.environ, "PYTHONPATH": _PACKAGE_ROOT},
+                env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 start_new_session=True,  # Ctrl-C is for the owner, which then ends the lab
@@ -291,7 +289,7 @@ def _batch(place: Inside, lines: str) -> None:
 
 def _visible(keep: Iterable[str | os.PathLike[str]]) -> list[str]:
     """Directories that the machine needs although they lie where it has its own: Python, its code, ours."""
-    wanted = {sys.prefix, sys.base_prefix, _PACKAGE_ROOT, os.getcwd(), *(os.fspath(path) for path in keep)}
+    wanted = {sys.prefix, sys.base_prefix, PACKAGE_ROOT, os.getcwd(), *(os.fspath(path) for path in keep)}
     wanted |= {path for path in sys.path if os.path.isdir(path)}
     found: list[str] = []
     for path in sorted(map(os.path.realpath, wanted)):

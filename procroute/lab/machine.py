@@ -14,7 +14,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Final
+
+PACKAGE_ROOT: Final = str(Path(__file__).resolve().parents[2])
+"""The directory that procroute is imported from."""
 
 # in the host's view: join the cgroup, then the namespaces; a terminal becomes the controlling one
 _ENTER = 'echo 0 >"$1" && shift && exec nsenter "$@"'

@@ -9,7 +9,7 @@ from typing import Literal
 
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
-from procroute.lab.machine import Inside
+from procroute.lab.machine import PACKAGE_ROOT, Inside
 from procroute.lab.packet import Packet
 from procroute.lab.records import Answer, Query
 from procroute.lab.topology import FAR_END, Wire, machine_side, node_addresses
@@ -142,6 +142,8 @@ class Uplink:
         done = self._node.run(
             [
                 sys.executable,
+                "-S",
+                "-s",
                 "-m",
                 "procroute.lab.dial",
                 transport,
@@ -152,6 +154,7 @@ class Uplink:
                 str(timeout),
             ],
             timeout=timeout + 10,
+            env={"PYTHONPATH": PACKAGE_ROOT},
             check=True,
         )
         text, sender, error = done.stdout.split("\n")[:3]

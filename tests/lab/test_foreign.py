@@ -49,9 +49,8 @@ def test_the_firewalls_let_ordinary_traffic_pass_and_the_reverse_path_check_bite
         assert [(packet.source_port, packet.destination_port) for packet in refused] == [(1, 1)]
     with Lab(main="wan2") as lab:
         foreign.firewalld(lab)
-        lab.sh(
-            "ip -6 rule add pref 10 fwmark 7 table 7; ip -6 route add default via 2001:db8:1::1 dev wan1 table 7"
-        )
+        lab.ip("-6 rule add pref 10 fwmark 7 table 7")
+        lab.ip("-6 route add default via 2001:db8:1::1 dev wan1 table 7")
         code = """if True:
             import socket
             s = socket.socket(socket.AF_INET6)

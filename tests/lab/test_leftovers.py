@@ -16,6 +16,7 @@ import pytest
 from procroute.errors import ProcrouteError
 from procroute.lab import Lab
 from procroute.lab.topology import SERVER4
+from tests.lab.host import cgroup_names, the_host
 
 _OWNER = """if True:
     import os, sys, time
@@ -51,46 +52,11 @@ def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.01)
 
 
-def cgroup_names() -> set[str]:
-    """Lab cgroups beside ours, from a machine-wide point of view: a fresh mount in a namespace of its own."""
-    script = (
-        "mount --make-rprivate / && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
-        " && find /sys/fs/cgroup -type d -name 'procroute-lab-*'"
-    )
-    done = subprocess.run(
-        ["unshare", "--mount", "sh", "-c", script], capture_output=True, text=True, check=True, timeout=20
-    )
-    return {os.path.basename(line) for line in done.stdout.split()}
-
-
 def alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
-
-
-def the_host() -> dict[str, str]:
-    """What of this machine must not change."""
-    commands = {
-        "links": "ip -d link",
-        "addresses": "ip address",
-        "rules": "ip rule; ip -6 rule",
-        "routes": "ip route show table all; ip -6 route show table all",
-        "nft": "nft list ruleset",
-        "mounts": "cat /proc/self/mountinfo",
-        "netns": "ls /run/netns 2>&1",
-        "etc": "ls -la --time-style=full-iso /etc /etc/iproute2",
-        "resolver": "cat /etc/resolv.conf",
-        "hostname": "hostname",
-        "sysctls": "grep -r . /proc/sys/net/ipv4/conf /proc/sys/net/ipv6/conf /proc/sys/net/ipv4/neigh 2>/dev/null",
-    }
-    return {
-        name: subprocess.run(
-            ["sh", "-c", text], capture_output=True, text=True, check=False, timeout=20
-        ).stdout
-        for name, text in commands.items()
-    }
 
 
 def test_nothing_of_the_host_changes() -> None:

@@ -1,0 +1,173 @@
+"""What `procroute demo` shows: who came out where, by each of a lab's uplinks and without procroute."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Final
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from procroute.errors import ProcrouteError
+from procroute.lab import WAN1, WAN2, Lab, Wire
+from procroute.lab.names import WHO
+from procroute.lab.snapshot import changes, snapshot
+from procroute.lab.topology import SERVER4, SERVER6
+
+_SECONDS: Final = 60
+"""For one run, on a slow machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameOut:
+    """Where one kind of traffic came out: the router that answered and the source address that it saw."""
+
+    router: str
+    source: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of the demonstration.
+
+    via: the adapter, or nothing; expected: the router that should answer; elsewhere: how many packets came
+    out by the other uplink; status: the command's.
+    """
+
+    via: str
+    expected: str
+    ipv4: CameOut
+    ipv6: CameOut
+    names: CameOut
+    elsewhere: int
+    status: int
+
+    @property
+    def kept(self) -> bool:
+        """Whether all three came out where they should, nothing elsewhere, and the command ended well."""
+        outs = (self.ipv4, self.ipv6, self.names)
+        return self.status == 0 and self.elsewhere == 0 and all(out.router == self.expected for out in outs)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The whole demonstration. changed: what of the machine is not as it was before."""
+
+    steps: tuple[Step, ...]
+    changed: tuple[str, ...]
+
+    @property
+    def kept(self) -> bool:
+        """Whether everything is as promised."""
+        return not self.changed and all(step.kept for step in self.steps)
+
+    def as_json(self) -> str:
+        """For programs."""
+        return json.dumps(
+            asdict(self) | {"steps": [asdict(step) | {"kept": step.kept} for step in self.steps]}
+        )
+
+    def as_table(self) -> str:
+        """For people: a table and a sentence; in colour on a terminal, never by colour alone."""
+        table = Table(title="who came out where", title_justify="left", box=box.SIMPLE_HEAD)
+        table.caption = "elsewhere: packets that came out by the other uplink"
+        table.caption_justify = "left"
+        for heading in ("run", "IPv4 by", "IPv6 by", "names by"):
+            table.add_column(heading)
+        table.add_column("elsewhere", justify="right")
+        table.add_column("kept")
+        for step in self.steps:
+            mark = "[green]✔ yes[/green]" if step.kept else "[red]✘ no[/red]"
+            start = f"--via {step.via}" if step.via else "without"
+            table.add_row(
+                start,
+                *(_cell(out, step.expected) for out in (step.ipv4, step.ipv6, step.names)),
+                str(step.elsewhere),
+                mark,
+            )
+        failed = sum(not step.kept for step in self.steps)
+        console = Console(
+            file=io.StringIO(),
+            force_terminal=sys.stdout.isatty(),
+            width=max(shutil.get_terminal_size((110, 40)).columns, 80),
+        )
+        with console.capture() as captured:
+            console.print(table)
+            if self.changed:
+                console.print(f"[red]✘[/red] The machine is not as it was: {', '.join(self.changed)}.")
+            elif failed:
+                console.print(f"[red]✘[/red] {failed} of {len(self.steps)} did not come out as promised.")
+            else:
+                console.print(
+                    "[green]✔[/green] Each command left by the adapter it was given, over IPv4, IPv6 and "
+                    "for its names, and the machine is as it was before."
+                )
+        return captured.get().rstrip("\n")
+
+
+def show(tell: Callable[[str], None]) -> Shown:
+    """Make the lab and run each command in it. tell: takes a line about what happens now.
+
+    Raises ProcrouteError of the lab, or demo-too-slow.
+    """
+    tell("making a machine with two uplinks, two routers and two name servers")
+    with Lab(main="both") as lab:
+        before = snapshot(lab)
+        ways = ((None, WAN2), (WAN1, WAN1), (WAN2, WAN2))
+        steps = tuple(_step(lab, via, expected, tell) for via, expected in ways)
+        return Shown(steps, tuple(changes(before, snapshot(lab))))
+
+
+def _step(lab: Lab, via: Wire | None, expected: Wire, tell: Callable[[str], None]) -> Step:
+    client = [sys.executable, "-m", "procroute.lab.client", "tcp", SERVER4, "tcp", SERVER6, "name"]
+    run = [sys.executable, "-m", "procroute", "run"]
+    command = (
+        [*run, "--via", via.adapter, "--dns", f"{via.dns4},{via.dns6}", "--", *client] if via else client
+    )
+    tell(f"a command by {via.adapter}" if via else "a command without procroute")
+    lab.clear()
+    try:
+        done = lab.run(command, timeout=_SECONDS)
+    except subprocess.TimeoutExpired as late:
+        raise ProcrouteError("demo-too-slow", f"{' '.join(command)} took more than {_SECONDS} s") from late
+    for line in done.stderr.splitlines():
+        tell(f"  {line}")
+    answers = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+    outs = [CameOut(answer["router"], answer["client"], answer["error"]) for answer in answers]
+    outs += [CameOut("", "", "no answer")] * (3 - len(outs))
+    return Step(
+        via=via.adapter if via else "",
+        expected=expected.node,
+        ipv4=outs[0],
+        ipv6=outs[1],
+        names=_names(lab, outs[2]),
+        elsewhere=_elsewhere(lab, expected),
+        status=done.returncode,
+    )
+
+
+def _elsewhere(lab: Lab, expected: Wire) -> int:
+    lab.settle()
+    return sum(len(lab.uplinks[name].packets()) for name in ("wan1", "wan2") if name != expected.adapter)
+
+
+def _names(lab: Lab, answered: CameOut) -> CameOut:
+    """Who answered the look-up, with the address that it was sent to."""
+    uplink = lab.uplinks.get(answered.router)
+    queries = uplink.queries(WHO) if uplink else []
+    return CameOut(answered.router, queries[-1].client, "") if queries else answered
+
+
+def _cell(out: CameOut, expected: str) -> str:
+    if out.error or not out.router:
+        return f"[red]✘ {out.error or 'no answer'}[/red]"
+    mark, colour = ("✔", "green") if out.router == expected else ("✘", "red")
+    return f"[{colour}]{mark} {out.router}[/{colour}]\n{out.source}"
