@@ -107,4 +107,6 @@ def _defaults(
 def ours(identity: Identity, entry: Entry, table: int) -> Entry:
     """An entry as it stands in one of our tables, in the form in which the kernel gives it back."""
     metric = entry.metric or (IPV6_METRIC if entry.family is Family.IPV6 else 0)
-    return replace(entry, table=table, protocol=identity.protocol, metric=metric)
+    # onlink: main keeps a gateway whose subnet has gone meanwhile, but Linux would not take it anew.
+    hops = tuple(replace(h, onlink=h.gateway is not None) for h in entry.hops)
+    return replace(entry, hops=hops, table=table, protocol=identity.protocol, metric=metric)
