@@ -76,7 +76,7 @@ class Fake:
         self.fault: Fault | None = None
 
     def observe(self, machine: Machine | None = None) -> Observed:
-        """What is there now."""
+        """What is there now; machine: what is known of it already, which may be old by now."""
         own = self.identity
         ours = Ours(
             rules=frozenset(
@@ -91,7 +91,7 @@ class Fake:
             valid_mark=frozenset(self.valid_mark),
             table_names=dict(self.table_names),
         )
-        return Observed(self.machine, ours, frozenset(self.populated & self.targets.keys()))
+        return Observed(machine or self.machine, ours, frozenset(self.populated & self.targets.keys()))
 
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
