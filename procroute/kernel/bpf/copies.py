@@ -1,0 +1,167 @@
+"""Find the programs of a route that are attached, read what they are told, change it, detach them."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
+
+from msgspec import Struct
+
+from procroute.core.door import Door, Marking
+from procroute.errors import ProcrouteError
+from procroute.kernel import libbpf
+from procroute.kernel.bpf import layout
+from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA, Program
+from procroute.model import IPAddress, IPNetwork
+
+
+class Copy(Struct):
+    """One loading of an object as it is found attached: names of programs and maps to their ids."""
+
+    source: str
+    marking: Marking
+    programs: dict[str, int] = {}
+    maps: dict[str, int] = {}
+
+    @property
+    def whole(self) -> bool:
+        """Every program of the object is attached."""
+        return len(self.programs) == len(BY_SOURCE[self.source])
+
+
+_OpenMap = Callable[[str], libbpf.Map]
+
+
+def find(directory: int) -> list[Copy]:
+    """Our programs on this very cgroup. Known by their names and by the .rodata map that each one carries."""
+    copies: dict[int, Copy] = {}
+    known: dict[int, tuple[str, Marking | None]] = {}
+    for program in PROGRAMS:
+        for program_id in _query(directory, program):
+            info = _program(program_id)
+            if info is None or info.name != program.name:
+                continue
+            for map_id in info.maps:
+                if map_id not in known:
+                    known[map_id] = _map(map_id)
+            for map_id in info.maps:
+                marking = known[map_id][1]
+                if marking is None:
+                    continue
+                copy = copies.setdefault(map_id, Copy(program.source, marking))
+                copy.programs[program.name] = program_id
+                copy.maps.update({known[other][0]: other for other in info.maps})
+    return list(copies.values())
+
+
+def _query(directory: int, program: Program) -> tuple[int, ...]:
+    try:
+        return libbpf.query(directory, program.hook)
+    except OSError as error:
+        if error.errno in {errno.EINVAL, errno.ENOSYS}:  # the kernel has no such hook: nothing is there
+            return ()
+        if error.errno == errno.EBADF:
+            raise ProcrouteError("cgroup-version", "this is not a directory of cgroup v2") from error
+        raise
+
+
+def _program(program_id: int) -> libbpf.ProgramInfo | None:
+    try:
+        descriptor = libbpf.open_program(program_id)
+    except FileNotFoundError:
+        return None
+    try:
+        return libbpf.program_info(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _map(map_id: int) -> tuple[str, Marking | None]:
+    """The name of a map, and the marking in it if it is a .rodata of ours. A map that is gone has neither."""
+    try:
+        descriptor = libbpf.open_map(map_id)
+    except FileNotFoundError:
+        return "", None
+    try:
+        info = libbpf.map_info(descriptor)
+        if not info.name.endswith(RODATA):
+            return info.name, None
+        data = libbpf.Map(descriptor, info.key_size, info.value_size).get(layout.FIRST)
+        return info.name, layout.unpack_cfg(data or b"")
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def maps_of(copy: Copy) -> Iterator[_OpenMap]:
+    """The maps of what is attached, by name; closed at the end."""
+    with ExitStack() as stack:
+
+        def open_map(name: str) -> libbpf.Map:
+            descriptor = libbpf.open_map(copy.maps[name])
+            stack.callback(os.close, descriptor)
+            return libbpf.Map(descriptor, *MAPS[name])
+
+        yield open_map
+
+
+def read_door(copies: list[Copy]) -> Door:
+    """What the programs are told; empty where the program that is told it is not there."""
+    adapters: frozenset[int] = frozenset()
+    lan: frozenset[tuple[IPNetwork, int]] = frozenset()
+    servers: tuple[IPAddress, ...] = ()
+    resolvers: tuple[IPAddress, ...] = ()
+    for copy in copies:
+        with maps_of(copy) as open_map:
+            if copy.source == "guard" and DOOR in copy.maps:
+                adapters = layout.unpack_adapters(open_map(DOOR).get(layout.FIRST) or b"")
+                if "lan" in copy.maps:
+                    lan = layout.unpack_lan(open_map("lan").items())
+            if copy.source == "dns" and "servers" in copy.maps:
+                servers = layout.unpack_servers(open_map("servers").get(layout.FIRST) or b"")
+                resolvers = layout.unpack_resolvers(open_map("resolvers").items())
+    return Door(adapters, lan, servers, resolvers)
+
+
+def sync(copy: Copy, door: Door) -> None:
+    """Bring one copy to another door."""
+    with maps_of(copy) as open_map:
+        if copy.source == "guard":
+            slots = open_map(DOOR)
+            slots.set(layout.FIRST, layout.pack_adapters(door.adapters, slots.get(layout.FIRST)))
+            if "lan" in copy.maps:
+                _replace(open_map("lan"), layout.pack_lan(door.lan))
+        elif copy.source == "dns" and "servers" in copy.maps:
+            resolvers = layout.pack_resolvers(door.resolvers, door.dns_servers)
+            open_map("servers").set(layout.FIRST, layout.pack_servers(door.dns_servers))
+            _replace(open_map("resolvers"), resolvers)
+
+
+def _replace(target: libbpf.Map, wanted: dict[bytes, bytes]) -> None:
+    """Adds before deletes. Of prefixes the shortest go first: an exception outlives what it is one from."""
+    present = target.items()
+    for key, value in wanted.items():
+        if present.get(key) != value:
+            target.set(key, value)
+    for key in sorted(present.keys() - wanted.keys(), key=layout.prefix_length):
+        target.delete(key)
+
+
+def detach_copy(directory: int, copy: Copy, kinds: Collection[str]) -> None:
+    """Detach its programs of these kinds, in the reverse order of attaching."""
+    for name, program_id in reversed(copy.programs.items()):
+        program = BY_NAME[name]
+        if program.kind not in kinds:
+            continue
+        try:
+            descriptor = libbpf.open_program(program_id)
+        except FileNotFoundError:
+            continue
+        try:
+            libbpf.detach(descriptor, directory, program.hook)
+        except FileNotFoundError:
+            pass  # somebody was faster
+        finally:
+            os.close(descriptor)
