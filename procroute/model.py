@@ -53,7 +53,7 @@ class Address(Struct, frozen=True):
 
 
 class Adapter(Struct, frozen=True):
-    """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard, ppp)."""
+    """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard)."""
 
     name: str
     ifindex: int

@@ -23,8 +23,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "run",
         help="run a command with an adapter as its default route",
-        description="Runs CMD, and everything that it starts, with ADAPTER as its default route: IPv4, IPv6 and "
-        "name look-ups. The LAN stays reachable, unless --strict.",
+        description="Runs CMD, and everything that it starts, with ADAPTER as its default route: IPv4, IPv6 "
+        "and name look-ups. The LAN stays reachable, unless --strict.",
         usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A] [--dns A,…|system] [--strict] "
         "[--user NAME] -- CMD [ARG…]",
         epilog=_EPILOG,

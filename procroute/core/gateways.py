@@ -44,7 +44,7 @@ def default_in_main(
 
 
 def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> WayOut | NoWay:
-    """How a family leaves by an adapter: a given gateway, main's, the last known, or none where none is needed.
+    """How a family leaves by an adapter: by a given gateway, main's, the last known, or without one.
 
     live: the route that asks; None for an adapter on its own.
     """
@@ -67,7 +67,7 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
 
 
 def _still_on_link(gateway: IPAddress | None, adapter: Adapter) -> IPAddress | None:
-    """A gateway remembered from main, which loses its defaults when an adapter goes down, if it still fits."""
+    """A remembered gateway, if it still fits: main loses its defaults when an adapter goes down."""
     if gateway is None:
         return None
     on_link = any(

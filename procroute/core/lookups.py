@@ -16,8 +16,8 @@ def servers(
 ) -> tuple[tuple[IPAddress, ...], list[str]]:
     """The servers for a route, and lines for people about what is not as they might expect.
 
-    Given ones; or the adapter's own (adapters_own), else those of the system that lie behind the adapter. Raises
-    ProcrouteError dns-unknown for a strict route that would have to ask outside its adapter.
+    Given ones; or the adapter's own (adapters_own), else those of the system that lie behind the adapter.
+    Raises ProcrouteError dns-unknown for a strict route that would have to ask outside its adapter.
     """
     if route.dns is not None:
         away = [s for s in route.dns if elsewhere(machine, route, s) and not s.is_loopback]

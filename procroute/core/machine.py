@@ -13,8 +13,9 @@ from procroute.model import Adapter, Entry, IPAddress, LiveRoute, Rule
 class Machine(Struct, frozen=True):
     """What is there without us.
 
-    main: the entries of table main. rules: other people's ip rules. failed_gateways: those whose neighbour entry is FAILED; probing: those being asked
-    for again (INCOMPLETE, rtnetlink(7)). rp_filter: adapter -> the value in force. checks_reverse_path: a
+    main: the entries of table main. rules: other people's ip rules. failed_gateways: those whose neighbour
+    entry is FAILED; probing: those being asked for again (INCOMPLETE, rtnetlink(7)). rp_filter: adapter ->
+    the value in force. checks_reverse_path: a
     firewall compares the way back itself (nft `fib`, xt_rpfilter). resolvers: the system's name servers.
     ipv6: the kernel has it. names_tables: this is the machine's own network namespace, whose tables may
     have names in /etc.

@@ -56,12 +56,12 @@ def check_entries(identity: Identity, entries: Iterable[Entry]) -> None:
 
 
 def _catches_all(identity: Identity, rule: Rule) -> bool:
-    """Whether a rule takes a routed packet whatever its addresses are."""
+    """Whether a rule takes a routed packet, or leads it past ours, whatever its addresses are."""
     if rule.selective or rule.source is not None or rule.destination is not None:
         return False
-    if rule.action == "goto":
-        return rule.target > identity.last_preference
-    if rule.action == "table" and rule.target == LOCAL:
+    if rule.action == "nop" or (rule.action == "table" and rule.target == LOCAL):
+        return False
+    if rule.action == "goto" and rule.target <= identity.preference:
         return False
     ours = identity.mark(1)
     matches = not (rule.mark ^ ours) & rule.mask

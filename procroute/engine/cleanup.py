@@ -35,10 +35,10 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
         paths = [linux.path(t.number) for t in observed.ours.targets] + cgroups.unnamed(linux.mount)
         living = list(_living(paths))
         if living and not force:
-            listed = ", ".join(describe(pid) for pid, _ in living)
+            number, listed = len(living), ", ".join(describe(pid) for pid, _ in living)
             raise ProcrouteError(
                 "processes-alive",
-                f"{len(living)} routed {'process is' if len(living) == 1 else 'processes are'} alive: {listed}",
+                f"{number} routed {'process is' if number == 1 else 'processes are'} alive: {listed}",
                 "end them, or use --force: their new connections then leave as the machine's own do",
             )
         for pid, folder in living:

@@ -1,4 +1,4 @@
-"""Keep what is in the kernel right while commands run: adapters come and go, gateways fail and answer again."""
+"""Keep the kernel right while commands run: adapters come and go, gateways fail and answer again."""
 
 from __future__ import annotations
 

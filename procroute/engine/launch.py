@@ -1,4 +1,4 @@
-"""Start a command inside its assignment: placed before it exists, so that its first packet is already right."""
+"""Start a command inside its assignment: placed before it is executed, so its first packet is right."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _child(start: Start, blocked: frozenset[int], report: int) -> NoReturn:
         os.write(report, f"{stage} {e.message}".encode())
     except OSError as e:
         os.write(report, f"{stage} {e.errno}".encode())
-    except BaseException as e:  # nothing of ours may run on in the child
+    except BaseException as e:  # noqa: BLE001 - nothing of ours may run on in the child
         os.write(report, f"{stage} {e!r}".encode())
     os._exit(125)
 

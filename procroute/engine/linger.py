@@ -1,7 +1,7 @@
 """The last words of a route's connections, before its rules go.
 
-When a program ends, its kernel still has to say goodbye for it: the rest of the data, FIN, the last ACK. Those
-packets carry the mark; with the rules gone they would leave by main's adapter.
+When a program ends, its kernel still has to say goodbye for it: the rest of the data, FIN, the last ACK.
+Those packets carry the mark; with the rules gone they would leave by main's adapter.
 """
 
 from __future__ import annotations

@@ -16,7 +16,8 @@ from procroute.identity import RUN_DIRECTORY
 def lock() -> Iterator[int]:
     """Hold the lock; waits for whoever has it. Yields the descriptor, which a forked child holds as well.
 
-    The folder is removed with the last route (see release_directory), so the file that was locked may be gone.
+    The folder is removed with the last route (see release_directory), so the file that was locked may be
+    gone.
     """
     path = Path(RUN_DIRECTORY) / "lock"
     while True:

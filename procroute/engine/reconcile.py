@@ -33,8 +33,8 @@ def reconcile(
 
     observed: a look that the caller has just taken under the same lock.
 
-    Raises ProcrouteError when a step fails, or when somebody keeps changing it at the same time; what is there
-    then is partly done and a further call goes on from it.
+    Raises ProcrouteError when a step fails, or when somebody keeps changing it at the same time; what is
+    there then is partly done and a further call goes on from it.
     """
     observed = observed or kernel.observe()
     failure: ProcrouteError | None = None

@@ -56,6 +56,9 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
 
 def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tuple[int, Path, int]:
     user = find(request.user) if request.user is not None else None
+    for path in cgroups.unnamed(linux.mount):
+        if not cgroups.populated(path):
+            cgroups.remove_tree(path)
     observed = linux.observe()
     live, notes = route_for(linux, observed, request, linux.identity)
     for note in notes:

@@ -1,4 +1,4 @@
-"""Stay with a command: pass signals on, keep its route in step with the machine, wait for its last process."""
+"""Stay with a command: pass signals on, keep its route in step, wait for its last process."""
 
 from __future__ import annotations
 
@@ -66,7 +66,9 @@ class Supervisor:
                 self._reap()
                 if self.status is not None and not cgroups.populated(self.assignment):
                     return self.status
-                os.pread(events, 512, 0)
+                # Another run may already have removed what ended a moment ago.
+                with contextlib.suppress(OSError):
+                    os.pread(events, 512, 0)
                 for descriptor, _ in poll.poll(self._follower.timeout()):
                     if descriptor == self._signals.fileno():
                         for received in self._signals.read():

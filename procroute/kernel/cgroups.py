@@ -81,7 +81,7 @@ def unnamed(mount: Path) -> list[Path]:
 
 
 def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
-    """Make the cgroup of a route. Where another network namespace has one of that name, ours gets a suffix."""
+    """Make the cgroup of a route; with a suffix where another network namespace has one of that name."""
     top = mount / SLICE
     for name in (live.route.name, f"{live.route.name}@{namespace}"):
         path = top / slice_of(name)

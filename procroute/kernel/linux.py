@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 from procroute.core import plan
 from procroute.core.door import Door, Marking
@@ -42,7 +43,7 @@ class Linux:
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
         self._paths: dict[int, Path] = {}
 
-    def __enter__(self) -> Linux:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

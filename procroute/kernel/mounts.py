@@ -1,7 +1,7 @@
 """A mount namespace of its own for a launched command, in which its look-ups have one way only.
 
-nss-resolve and nscd are asked over Unix sockets, which neither mark nor guard can see; with /dev/null in their
-place connects are refused and glibc goes on to port 53 (nsswitch.conf(5), nss-resolve(8)).
+nss-resolve and nscd are asked over Unix sockets, which neither mark nor guard can see; with /dev/null in
+their place connects are refused and glibc goes on to port 53 (nsswitch.conf(5), nss-resolve(8)).
 """
 
 from __future__ import annotations

@@ -93,7 +93,8 @@ def _rules(mask: int, marks: frozenset[int]) -> list[str]:
 def checks_reverse_path() -> bool:
     """Whether somebody's firewall compares the way back itself: nft `fib`, or the rpfilter match of iptables.
 
-    What iptables-legacy holds is not read: where it has a table in which rpfilter may stand, the answer is yes.
+    What iptables-legacy holds is not read: where it has a table in which rpfilter may stand, the answer is
+    yes.
     """
     if any(b"fib\0" in data or b"rpfilter\0" in data for data in _ask(_GET_RULE, 0, b"", dump=True)):
         return True

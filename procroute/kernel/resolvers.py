@@ -9,7 +9,8 @@ from pathlib import Path
 from procroute.model import IPAddress
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-# systemd-resolved keeps the real servers here when /etc/resolv.conf names its stub (systemd-resolved.service(8)).
+# systemd-resolved keeps the real servers here when /etc/resolv.conf names its stub (systemd-
+# resolved.service(8)).
 _UPLINKS = Path("/run/systemd/resolve/resolv.conf")
 # Where networkd and resolved keep what DHCP, router advertisements or NetworkManager said of one link.
 _PER_LINK = (("/run/systemd/netif/links", "DNS="), ("/run/systemd/resolve/netif", "SERVERS="))

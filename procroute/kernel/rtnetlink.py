@@ -1,7 +1,8 @@
 """The parts of pyroute2 that we use, without the others.
 
-pyroute2's package file imports every module it has: a third of what `procroute run -- true` takes. It is found but
-not executed while we import ours from it, and imports as always for anybody who asks for it later.
+pyroute2's package file imports every module it has: a third of what `procroute run -- true` takes. It is
+found but not executed while we import ours from it, and imports as always for anybody who asks for it
+later.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The one sysctl that we may have to change, per adapter; the old value is on disk until it is put back.
 
-src_valid_mark (Documentation/networking/ip-sysctl.rst): the reverse path check looks up with the packet's mark.
+src_valid_mark (Documentation/networking/ip-sysctl.rst): the reverse path check looks up with the packet's
+mark.
 """
 
 from __future__ import annotations

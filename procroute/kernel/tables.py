@@ -1,7 +1,7 @@
 """Entries of routing tables and ip rules, through pyroute2.
 
-Unknown keyword arguments are silently ignored there, so everything goes through these typed functions, and the
-engine looks at the kernel again after it applied a plan.
+Unknown keyword arguments are silently ignored there, so everything goes through these typed functions, and
+the engine looks at the kernel again after it applied a plan.
 """
 
 from __future__ import annotations
