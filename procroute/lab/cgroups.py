@@ -24,6 +24,7 @@ _NAME: Final = re.compile(r"procroute-lab-(\d+)-(\d+)-(\d+)")
 
 def mount_private() -> None:
     """Mount cgroup2 on /sys/fs/cgroup in the caller's own mount namespace, whatever the host has there."""
+    namespaces.mount("lab", str(MOUNT), "tmpfs")  # the same file system right upon itself would be EBUSY
     namespaces.mount("cgroup2", str(MOUNT), "cgroup2")
 
 

@@ -67,6 +67,20 @@ class Channel:
         self._sock.close()
 
 
+def refuse(sock: socket.socket, error: BaseException) -> None:
+    """Answer every call with `error` until the caller hangs up: for a process that could not get ready."""
+    data = json.dumps({"error": _told(error)}).encode() + b"\n"
+    try:
+        while sock.recv(1 << 16):
+            sock.sendall(data)
+    except ConnectionError:
+        return
+
+
+def _told(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
 class Callee:
     """The answering end: `step` whenever the socket is readable."""
 
@@ -96,7 +110,7 @@ class Callee:
         try:
             reply = {"result": self._operations[call["op"]](**call["args"])}
         except Exception as error:  # noqa: BLE001 - whatever it was, the caller is told
-            reply = {"error": f"{type(error).__name__}: {error}"}
+            reply = {"error": _told(error)}
         data = json.dumps(reply).encode() + b"\n"
         fds, self.fds_to_pass = self.fds_to_pass, []
         sent = socket.send_fds(self.sock, [data], fds) if fds else 0

@@ -13,12 +13,11 @@ import select
 import signal
 import socket
 import sys
-import traceback
 from collections.abc import Callable
 from typing import Any
 
 from procroute.lab import cgroups, machine_init, namespaces, node
-from procroute.lab.channel import Callee
+from procroute.lab.channel import Callee, refuse
 
 
 class Keeper:
@@ -65,7 +64,6 @@ class Keeper:
             its.close()
             self._callee.fds_to_pass.append(mine.detach())
             return pid
-        status = 1
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             mine.close()
@@ -73,16 +71,20 @@ class Keeper:
             for fd in self._callee.fds_to_pass:
                 os.close(fd)
             life(its)
-            status = 0
-        except BaseException:  # noqa: BLE001 - a fork must never return into its parent's code
-            traceback.print_exc()
-        os._exit(status)
+        except BaseException as error:  # noqa: BLE001 - a fork must never return into its parent's code
+            refuse(its, error)
+        os._exit(0)
 
 
 def main() -> int:
     """The keeper's life; always removes the lab's cgroup."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    keeper = Keeper(socket.socket(fileno=int(sys.argv[1])))
+    sock = socket.socket(fileno=int(sys.argv[1]))
+    try:
+        keeper = Keeper(sock)
+    except OSError as error:
+        refuse(sock, error)
+        return 0
     try:
         keeper.serve()
     finally:

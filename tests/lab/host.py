@@ -9,7 +9,7 @@ import subprocess
 def cgroup_names() -> set[str]:
     """Lab cgroups of the whole machine, seen by a fresh mount in a namespace of its own."""
     script = (
-        "mount --make-rprivate / && mount -t cgroup2 cgroup2 /sys/fs/cgroup"
+        "mount --make-rprivate / && mount -t tmpfs x /sys/fs/cgroup && mount -t cgroup2 x /sys/fs/cgroup"
         " && { find /sys/fs/cgroup -type d -name 'procroute-lab-*' 2>/dev/null || true; }"
     )
     done = subprocess.run(

@@ -116,10 +116,27 @@ def test_a_living_lab_is_not_swept() -> None:
 
 def test_a_lab_that_cannot_be_built_leaves_nothing() -> None:
     before = cgroup_names()
-    with pytest.raises(ProcrouteError, match="machine"), Lab(keep=["/tmp/there/is/nothing"]):
+    with (
+        pytest.raises(ProcrouteError, match=r"FileNotFoundError.*nothing"),
+        Lab(keep=["/tmp/there/is/nothing"]),
+    ):
         pass
     # what is left then belongs to tests that run beside this one
     wait_until(lambda: all(alive(int(name.split("-")[3])) for name in cgroup_names() - before))
+
+
+def test_a_lab_inside_a_lab() -> None:
+    """The machine is a host with nothing but cgroup v2: a lab works there as it does here."""
+    code = """if True:
+        from procroute.lab import Lab
+        with Lab() as lab:
+            print(*lab.sh("hostname; grep ^0: /proc/self/cgroup; cat /sys/class/net/wan1/carrier").split())
+    """
+    with Lab() as lab:
+        before = lab.ask("cgroups")
+        done = lab.run([sys.executable, "-c", code], cwd=os.getcwd())
+        assert done.stdout == "machine 0::/session 1\n", done.stderr
+        assert lab.ask("cgroups") == before
 
 
 def test_root_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
