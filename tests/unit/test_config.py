@@ -1,0 +1,118 @@
+"""config.toml: what it does not know or cannot mean is refused, with file, key and a suggestion."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procroute import config
+from procroute.errors import Exit, ProcrouteError
+from procroute.identity import Identity
+
+FILE = "/etc/procroute/config.toml"
+
+
+def refusal(text: str) -> ProcrouteError:
+    """The error for a text."""
+    with pytest.raises(ProcrouteError) as caught:
+        config.parse(text, FILE)
+    assert caught.value.code == "config-bad"
+    assert caught.value.status == Exit.FAILED
+    assert FILE in caught.value.message
+    return caught.value
+
+
+@pytest.mark.promise("ID-01")
+def test_everything_can_be_set() -> None:
+    lines = ["mark_mask = 0x00ff0000", "preference = 4000", "table = 9000", "adapter_table = 800000"]
+    text = "\n".join(["[identity]", *lines, "protocol = 99"])
+    assert config.parse(text, FILE) == Identity(0xFF_0000, 4000, 9000, 800_000, 99)
+
+
+@pytest.mark.parametrize("text", ["", "[identity]", "# nothing"])
+def test_nothing_said_means_the_defaults(text: str) -> None:
+    assert config.parse(text, FILE) == Identity()
+
+
+def test_no_file_means_the_defaults(tmp_path: Path) -> None:
+    assert config.read(tmp_path / "config.toml") == Identity()
+
+
+@pytest.mark.promise("ERR-08")
+@pytest.mark.parametrize(
+    ("text", "key", "hint"),
+    [
+        ("[identity]\nmark_maks = 1", "identity.mark_maks", "did you mean identity.mark_mask?"),
+        ("[identity]\ntabel = 9000", "identity.tabel", "did you mean identity.table?"),
+        ("[identty]\ntable = 9000", "identty", "did you mean identity?"),
+        ("[identity]\nzzz = 1", "identity.zzz", "known here: mark_mask, preference"),
+        ("colour = 1", "colour", "known here: identity"),
+        ("identity = 3", "identity", "[identity]"),
+    ],
+)
+def test_unknown_keys_are_named_with_what_was_meant(text: str, key: str, hint: str) -> None:
+    error = refusal(text)
+    assert key in error.message
+    assert hint in error.hint
+
+
+@pytest.mark.promise("ERR-08", "ID-01")
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("mark_mask", "0"),
+        ("mark_mask", "-1"),
+        ("mark_mask", "1"),
+        ("mark_mask", "0x1ff"),
+        ("mark_mask", "0x5"),
+        ("mark_mask", "0x180000000"),
+        ("mark_mask", '"0xff"'),
+        ("preference", "0"),
+        ("preference", "32467"),
+        ("preference", "4400.0"),
+        ("table", "255"),
+        ("table", "true"),
+        ("table", "699999"),
+        ("adapter_table", "7100"),
+        ("adapter_table", "4294967295"),
+        ("protocol", "4"),
+        ("protocol", "256"),
+    ],
+)
+def test_values_that_make_no_sense_are_named(key: str, value: str) -> None:
+    assert f"identity.{key}" in refusal(f"[identity]\n{key} = {value}").message
+
+
+def test_what_is_not_toml_says_where() -> None:
+    assert "line 2" in refusal("[identity]\ntable 9").message
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["not text", "a folder"])
+def test_what_cannot_be_read_is_said(content: bytes | None, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    if content is None:
+        file.mkdir()
+    else:
+        file.write_bytes(content)
+    with pytest.raises(ProcrouteError, match="cannot be read") as caught:
+        config.read(file)
+    assert str(file) in caught.value.message
+
+
+@pytest.mark.promise("ERR-08")
+@given(st.dictionaries(st.sampled_from(Identity.__struct_fields__), st.integers(-(2**40), 2**40)))
+def test_any_numbers_are_taken_or_refused_by_name(values: dict[str, int]) -> None:
+    text = "[identity]\n" + "\n".join(f"{key} = {value}" for key, value in values.items())
+    try:
+        identity = config.parse(text, FILE)
+    except ProcrouteError as e:
+        error = e
+    else:
+        assert identity.last_preference < 32766
+        assert identity.numbers
+        return
+    assert FILE in error.message
+    assert any(f"identity.{key}" in error.message for key in values)
