@@ -1,0 +1,153 @@
+"""The adapter that somebody asked for is found and fit, or refused with what would help."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+import pytest
+
+from procroute.core import choose
+from procroute.core.machine import Machine
+from procroute.errors import ProcrouteError
+from procroute.model import Adapter, Route
+from tests.plans import words
+
+WAN1 = words.adapter("wan1", 2, "198.51.100.2/24", "2001:db8:1::2/64", altnames=["enp0s31f6"])
+WAN2 = words.adapter("wan2", 3, "203.0.113.2/24", "2001:db8:2::2/64")
+LO = words.adapter("lo", 1, "127.0.0.1/8", "::1/128", loopback=True)
+GATEWAYS = ["0.0.0.0/0 via 198.51.100.1 dev wan1", "::/0 via fe80::1 dev wan1"]
+
+
+def machine(*adapters: Adapter, main: list[str] | None = None, **settings: Any) -> Machine:
+    """Loopback, wan2 and others; wan1 has gateways, unless main says otherwise."""
+    return words.machine(LO, WAN2, *adapters, main=GATEWAYS if main is None else main, **settings)
+
+
+def refusal(here: Machine, route: Route) -> ProcrouteError:
+    """Why a route cannot be."""
+    with pytest.raises(ProcrouteError) as caught:
+        choose.check_ways(here, route)
+    return caught.value
+
+
+@pytest.mark.promise("ERR-01")
+@pytest.mark.parametrize(
+    ("name", "near"), [("wan", "wan2"), ("wna1", "wan1"), ("enp0s31f7", "enp0s31f6"), ("WAN1", "")]
+)
+def test_an_unknown_adapter_has_a_nearest_name_and_candidates(name: str, near: str) -> None:
+    error = refusal(machine(WAN1), Route(name))
+    assert (error.code, error.message) == ("adapter-unknown", f"there is no adapter {name}")
+    assert f"did you mean {near}" in error.hint or not near
+    assert "adapters here: wan2, wan1" in error.hint
+    assert "lo" not in error.hint.replace("lookup", "").split()
+
+
+def test_where_no_adapter_is_the_hint_says_so() -> None:
+    assert refusal(words.machine(LO), Route("wan1")).hint == "adapters here: none"
+
+
+@pytest.mark.parametrize("name", ["wan1", "enp0s31f6"])
+def test_adapters_have_alternative_names(name: str) -> None:
+    assert choose.find(machine(WAN1), name) == WAN1
+
+
+@pytest.mark.promise("ERR-02")
+def test_what_is_down_is_said_and_how_to_set_it_up() -> None:
+    error = refusal(machine(words.adapter("wan1", 2, up=False), main=[]), Route("wan1"))
+    assert (error.code, error.hint) == ("adapter-down", "ip link set wan1 up")
+
+
+@pytest.mark.promise("ERR-02")
+def test_no_carrier_is_said() -> None:
+    down = words.adapter("wan1", 2, "198.51.100.2/24", carrier=False)
+    error = refusal(machine(down, main=GATEWAYS[:1]), Route("wan1"))
+    assert (error.code, error.message) == ("adapter-down", "adapter wan1 has no carrier")
+
+
+def test_nothing_leaves_by_loopback() -> None:
+    assert refusal(machine(WAN1), Route("lo")).code == "adapter-unfit"
+
+
+@pytest.mark.promise("ERR-03")
+def test_no_gateway_known_says_how_to_give_one() -> None:
+    error = refusal(machine(WAN1, main=[]), Route("wan1"))
+    assert (error.code, error.hint) == (
+        "gateway-unknown",
+        "give it: --gateway4 ADDRESS or --gateway6 ADDRESS",
+    )
+
+
+@pytest.mark.promise("ERR-03")
+def test_only_the_gateway_that_could_be_used_is_asked_for() -> None:
+    one = words.adapter("wan1", 2, "198.51.100.2/24")
+    assert refusal(machine(one, main=[]), Route("wan1")).hint == "give it: --gateway4 ADDRESS"
+
+
+def test_no_address_is_said() -> None:
+    for addresses in ((), ("fe80::2/64",), ("2001:db8:1::2/64 tentative",)):
+        error = refusal(machine(words.adapter("wan1", 2, *addresses), main=[]), Route("wan1"))
+        assert error.code == "address-missing"
+
+
+@pytest.mark.promise("FAM-01", "FAM-02")
+@pytest.mark.parametrize(
+    ("main", "lines"),
+    [
+        (GATEWAYS, []),
+        (GATEWAYS[:1], ["wan1 has no IPv6 gateway: IPv6 is unreachable for this command"]),
+        (GATEWAYS[1:], ["wan1 has no IPv4 gateway: IPv4 is unreachable for this command"]),
+    ],
+)
+def test_one_usable_family_is_enough(main: list[str], lines: list[str]) -> None:
+    assert choose.check_ways(machine(WAN1, main=main), Route("wan1")) == lines
+
+
+@pytest.mark.promise("FAM-02")
+def test_a_family_without_address_is_said() -> None:
+    one = words.adapter("wan1", 2, "198.51.100.2/24")
+    assert choose.check_ways(machine(one, main=GATEWAYS[:1]), Route("wan1")) == [
+        "wan1 has no IPv6 address: IPv6 is unreachable for this command"
+    ]
+
+
+@pytest.mark.promise("FAM-01")
+def test_a_kernel_without_ipv6_is_no_news() -> None:
+    one = words.adapter("wan1", 2, "198.51.100.2/24")
+    assert choose.check_ways(machine(one, main=GATEWAYS[:1], ipv6=False), Route("wan1")) == []
+
+
+@pytest.mark.promise("FAM-03")
+def test_a_tunnel_needs_no_gateway() -> None:
+    tun = words.adapter("tun0", 9, "10.8.0.2/32", "fd08::2/128", tunnel=True)
+    assert choose.check_ways(machine(tun, main=[]), Route("tun0")) == []
+
+
+@pytest.mark.promise("CLI-11")
+def test_given_gateways_are_taken_where_none_is_known() -> None:
+    route = Route("wan1", gateway4=IPv4Address("198.51.100.9"), gateway6=IPv6Address("fe80::9"))
+    assert choose.check_ways(machine(WAN1, main=[]), route) == []
+
+
+@pytest.mark.promise("CLI-11")
+@pytest.mark.parametrize(
+    ("gateway", "why"),
+    [
+        ("198.51.100.2", "own address"),
+        ("203.0.113.2", "own address"),
+        ("224.0.0.1", "cannot be a gateway"),
+        ("0.0.0.0", "cannot be a gateway"),
+        ("127.0.0.9", "cannot be a gateway"),
+    ],
+)
+def test_given_gateways_that_make_no_sense_are_refused(gateway: str, why: str) -> None:
+    error = refusal(machine(WAN1), Route("wan1", gateway4=IPv4Address(gateway)))
+    assert error.code == "gateway-bad"
+    assert why in error.message
+
+
+@pytest.mark.promise("CLI-11")
+def test_a_gateway_for_a_family_without_address_is_refused() -> None:
+    one = words.adapter("wan1", 2, "198.51.100.2/24")
+    error = refusal(machine(one, main=GATEWAYS[:1]), Route("wan1", gateway6=IPv6Address("fe80::9")))
+    assert error.message == "gateway fe80::9 is of no use: wan1 has no IPv6 address"

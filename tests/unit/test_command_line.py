@@ -1,0 +1,206 @@
+"""What is typed becomes a request, or is refused with a hint before anything is done."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import pytest
+
+from procroute import __version__
+from procroute.cli import main as command_line
+from procroute.cli import run
+from procroute.engine.request import Request
+from procroute.errors import Exit, ProcrouteError
+
+
+@pytest.fixture(autouse=True)
+def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an ordinary user: nothing here gets further than the question for root."""
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+
+def request_of(*arguments: str) -> Request:
+    """What `procroute run` would do."""
+    parser = command_line.Parser()
+    run.add(parser.add_subparsers(parser_class=command_line.Parser))
+    return run._request(parser.parse_args(["run", *arguments]))
+
+
+Says = Callable[..., tuple[int, list[str]]]
+
+
+@pytest.fixture
+def says(capsys: pytest.CaptureFixture[str]) -> Says:
+    """Run a command line: its status and what it said on stderr."""
+
+    def call(*arguments: str) -> tuple[int, list[str]]:
+        status = command_line.main(list(arguments))
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        return status, captured.err.splitlines()
+
+    return call
+
+
+@pytest.mark.promise("ERR-08", "ERR-09")
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ([], "the following arguments are required: VERB"),
+        (["rnu"], "invalid choice: 'rnu'"),
+        (["run"], "the following arguments are required: --via"),
+        (["run", "--via"], "expected one argument"),
+        (["run", "--", "true"], "the following arguments are required: --via"),
+        (["run", "--via", "wan1"], "no command was given"),
+        (["run", "--via", "wan1", "--"], "no command was given"),
+        (["run", "--via", "wan1", "--gateway4", "fe80::1", "--", "true"], "fe80::1 is not an IPv4 address"),
+        (["run", "--via", "wan1", "--gateway4", "192.0.2.256", "--", "true"], "is not an IPv4 address"),
+        (
+            ["run", "--via", "wan1", "--gateway6", "192.0.2.1", "--", "true"],
+            "192.0.2.1 is not an IPv6 address",
+        ),
+        (
+            ["run", "--via", "wan1", "--dns", "nine", "--", "true"],
+            "'nine': addresses with commas between, or system",
+        ),
+        (["run", "--via", "wan1", "--dns", "9.9.9.9,", "--", "true"], "addresses with commas between"),
+        (["run", "--via", "wan1", "--dns", "", "--", "true"], "addresses with commas between"),
+        (["run", "--via", "wan1", "--colour", "--", "true"], "unrecognized arguments: --colour"),
+        (["cleanup", "now"], "unrecognized arguments: now"),
+        (["cleanup", "--forced"], "unrecognized arguments: --forced"),
+    ],
+)
+def test_wrong_usage_is_refused_with_a_hint(arguments: list[str], why: str, says: Says) -> None:
+    status, lines = says(*arguments)
+    assert status == Exit.USAGE
+    assert lines[0].startswith("procroute: ")
+    assert why in lines[0]
+    assert lines[1].startswith("  hint: procroute")
+    assert len(lines) == 2
+
+
+@pytest.mark.promise("ERR-04")
+@pytest.mark.parametrize("arguments", [["run", "--via", "wan1", "--", "true"], ["cleanup"], ["demo"]])
+def test_who_is_not_root_is_told_how_to_be(arguments: list[str], says: Says) -> None:
+    status, lines = says(*arguments)
+    assert status == Exit.FAILED
+    assert "root" in lines[0]
+    assert "sudo procroute" in lines[1]
+
+
+@pytest.mark.promise("CLI-11", "CLI-12")
+def test_every_option_reaches_the_request() -> None:
+    typed = (
+        "--via wan1 --gateway4 192.0.2.1 --gateway6 fe80::1 --dns 192.0.2.53,2001:db8::53 --strict --user me"
+    )
+    assert request_of(*typed.split(), "--", "ls", "-l") == Request(
+        command=["ls", "-l"],
+        adapter="wan1",
+        strict=True,
+        gateway4=ip_address("192.0.2.1"),  # type: ignore[arg-type]
+        gateway6=ip_address("fe80::1"),  # type: ignore[arg-type]
+        dns=(ip_address("192.0.2.53"), ip_address("2001:db8::53")),
+        user="me",
+    )
+
+
+@pytest.mark.promise("CLI-12")
+@pytest.mark.parametrize(
+    ("typed", "dns"),
+    [
+        ([], None),
+        (["--dns", "system"], ()),
+        (["--dns", "192.0.2.53"], (ip_address("192.0.2.53"),)),
+        (["--dns=192.0.2.53, 192.0.2.54,192.0.2.53"], (ip_address("192.0.2.53"), ip_address("192.0.2.54"))),
+    ],
+)
+def test_dns_takes_addresses_or_system(typed: list[str], dns: object) -> None:
+    assert request_of("--via", "wan1", *typed, "--", "true").dns == dns
+
+
+@pytest.mark.parametrize(
+    ("typed", "command"),
+    [
+        (["--", "ls", "--strict"], ["ls", "--strict"]),
+        (["ls", "--strict", "--via", "x"], ["ls", "--strict", "--via", "x"]),
+        (["--", "sh", "-c", "a -- b", "--", "c"], ["sh", "-c", "a -- b", "--", "c"]),
+        (["--", "--", "x"], ["--", "x"]),
+    ],
+)
+def test_the_commands_own_options_are_its_own(typed: list[str], command: list[str]) -> None:
+    request = request_of("--via", "wan1", *typed)
+    assert list(request.command) == command
+    assert not request.strict
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["run", "--help"], ["cleanup", "--help"], ["demo", "--help"]]
+)
+def test_help_is_an_answer(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command_line.main(arguments)
+    assert ended.value.code == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("usage: procroute")
+    assert captured.err == ""
+
+
+def test_help_of_run_tells_its_statuses(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_line.main(["run", "--help"])
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("128+n", "127", "126", "125", "--dns", "--gateway6", "--user"))
+
+
+def test_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command_line.main(["--version"])
+    assert capsys.readouterr().out == f"procroute {__version__}\n"
+
+
+@pytest.mark.promise("ERR-08")
+@pytest.mark.parametrize(
+    ("raised", "status"),
+    [
+        (ProcrouteError("command-not-found", "x: command not found"), 127),
+        (ProcrouteError("processes-alive", "2 routed processes are alive"), 3),
+        (KeyboardInterrupt(), 130),
+        (BrokenPipeError(), 141),
+        (OSError("disk full"), 125),
+    ],
+)
+def test_what_goes_wrong_becomes_a_status_and_no_traceback(
+    raised: BaseException, status: int, says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(options: argparse.Namespace) -> int:
+        raise raised
+
+    monkeypatch.setattr(run, "main", fail)
+    found, lines = says("run", "--via", "wan1", "--", "true")
+    assert found == status
+    assert all(line.startswith(("procroute: ", "  hint: ")) for line in lines)
+
+
+@pytest.mark.promise("ERR-08")
+def test_without_stderr_nothing_is_said_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", None)
+    assert command_line.main(["run"]) == Exit.USAGE
+
+
+@pytest.mark.promise("CLI-09")
+def test_under_sudo_it_names_user(says: Says, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setenv("SUDO_USER", "me")
+    monkeypatch.setattr("procroute.engine.run.run", lambda request, identity, tell: 7)
+    monkeypatch.setattr("procroute.config.read", lambda: None)
+    assert says("run", "--via", "wan1", "--", "true") == (
+        7,
+        ["procroute: the command runs as root; --user me runs it as me"],
+    )
+    assert says("run", "--via", "wan1", "--user", "me", "--", "true") == (7, [])
+    monkeypatch.setenv("SUDO_USER", "root")
+    assert says("run", "--via", "wan1", "--", "true") == (7, [])

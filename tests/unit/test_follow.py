@@ -1,0 +1,190 @@
+"""The follower: looks when news have paused, repairs what is missing, asks silent gateways again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+from typing import Any, cast
+
+import pytest
+from msgspec.structs import replace
+
+from procroute.core.machine import Machine
+from procroute.engine import follow
+from procroute.engine.follow import Follower
+from procroute.engine.reconcile import reconcile
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.kernel.fake import Fake, When
+from procroute.kernel.linux import Linux
+from procroute.model import Family, LiveRoute, Route
+from tests.plans import words
+
+IDENTITY = Identity()
+SILENT = frozenset({(2, ip_address("198.51.100.1"))})
+
+
+class News:
+    """In place of kernel.monitor.Monitor: tells of news as often as it is told to."""
+
+    def __init__(self) -> None:
+        self.waiting = 0
+
+    def drain(self) -> bool:
+        """Whether there were news."""
+        self.waiting, came = max(0, self.waiting - 1), self.waiting > 0
+        return came
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Scene:
+    """A follower of a route by wan1, with a clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+        self.said: list[str] = []
+        self.locked = 0
+        self.kernel = Fake(machine(), IDENTITY)
+        reconcile(self.kernel, IDENTITY, lambda _: [LiveRoute(Route("wan1"), 1)])
+        self.kernel.populated = {1}
+        self.kernel.steps.clear()
+        self.follower = Follower(cast("Linux", self.kernel), self.said.append, lambda: self.now)
+        self.follower.route = 1
+
+    @property
+    def news(self) -> News:
+        """Where news come from."""
+        return cast("News", self.follower.monitor)
+
+    def later(self, seconds: float, news: int = 0) -> None:
+        """Time passes, then it works; news: how many of them came."""
+        self.news.waiting = news
+        self.now += seconds
+        self.follower.work()
+
+    @property
+    def defaults(self) -> set[Family]:
+        """The families in which the route has a default."""
+        return {e.family for e in self.kernel.entries if e.table == 7001 and e.destination.prefixlen == 0}
+
+
+def machine(**settings: Any) -> Machine:
+    """A machine with an uplink whose gateways are in main."""
+    wan1 = words.adapter("wan1", 2, "198.51.100.2/24", "2001:db8:1::2/64")
+    main = ["0.0.0.0/0 via 198.51.100.1 dev wan1", "::/0 via 2001:db8:1::1 dev wan1"]
+    return words.machine(wan1, main=main, **settings)
+
+
+@pytest.fixture
+def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+    monkeypatch.setattr(follow, "Monitor", News)
+    found = Scene()
+
+    @contextmanager
+    def lock() -> Iterator[int]:
+        found.locked += 1
+        yield 0
+
+    monkeypatch.setattr(follow, "lock", lock)
+    return found
+
+
+def test_without_news_there_is_nothing_to_do(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    scene.later(3600)
+    assert scene.follower.timeout() is None
+    assert scene.kernel.steps == []
+
+
+@pytest.mark.promise("DOWN-06")
+def test_news_are_looked_into_when_they_pause(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    scene.later(0, news=1)
+    assert scene.kernel.steps == []
+    assert scene.follower.timeout() == 16
+    scene.later(0.016)
+    assert len(scene.kernel.rules) > 0
+    assert scene.follower.timeout() is None
+    assert scene.locked == 1
+
+
+@pytest.mark.promise("DOWN-06")
+def test_news_that_do_not_pause_are_looked_into_all_the_same(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    for _ in range(9):
+        scene.later(0.01, news=1)
+    assert len(scene.kernel.rules) > 0
+
+
+def test_news_that_change_nothing_take_no_lock(scene: Scene) -> None:
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.locked == 0
+    assert scene.said == []
+
+
+@pytest.mark.promise("DOWN-05", "DOWN-06")
+def test_a_silent_gateway_is_asked_again_until_it_answers(scene: Scene) -> None:
+    scene.kernel.become(machine(failed_gateways=SILENT))
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.defaults == {Family.IPV6}
+    assert scene.kernel.asked == [*SILENT]
+    for count in (2, 3):
+        assert scene.follower.timeout() == 701
+        scene.later(0.701)
+        assert len(scene.kernel.asked) == count
+    scene.kernel.become(machine())
+    scene.later(0.7)
+    assert scene.defaults == {Family.IPV4, Family.IPV6}
+    scene.later(10)
+    assert len(scene.kernel.asked) == 3
+    assert scene.follower.timeout() is None
+
+
+def test_only_gateways_of_its_own_route_are_asked_for(scene: Scene) -> None:
+    scene.follower.route = 9
+    scene.kernel.become(machine(failed_gateways=SILENT))
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.kernel.asked == []
+
+
+@pytest.mark.promise("DOWN-01", "DOWN-06")
+def test_an_adapter_that_goes_and_comes_back(scene: Scene) -> None:
+    scene.kernel.link_down("wan1")
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.defaults == set()
+    scene.kernel.become(replace(machine(), main=machine().main[:2]))
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.defaults == {Family.IPV4, Family.IPV6}
+
+
+def test_what_cannot_be_kept_in_step_is_said_once_and_tried_again(scene: Scene) -> None:
+    def refuse(step: object, when: When) -> None:
+        raise ProcrouteError("kernel-refused", "the kernel refused to add it")
+
+    scene.kernel.rules.clear()
+    scene.kernel.fault = refuse
+    scene.later(0, news=1)
+    for _ in range(3):
+        scene.later(1.1)
+    assert scene.said == ["the route could not be kept in step: the kernel refused to add it"]
+    scene.kernel.fault = None
+    scene.later(1.1)
+    assert len(scene.kernel.rules) > 0
+    assert scene.follower.timeout() is None
+
+
+@pytest.mark.promise("CLI-15")
+def test_routes_that_nobody_uses_are_not_brought_back(scene: Scene) -> None:
+    scene.kernel.populated = set()
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.kernel.rules == []
+    assert scene.kernel.targets == {}

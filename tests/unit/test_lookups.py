@@ -1,0 +1,134 @@
+"""Which name servers a route's look-ups go to."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import pytest
+
+from procroute.core.door import Door
+from procroute.core.lookups import elsewhere, servers
+from procroute.errors import ProcrouteError
+from procroute.model import IPAddress, Route
+from tests.plans import words
+
+MAIN = [
+    "0.0.0.0/0 via 203.0.113.1 dev wan2",
+    "0.0.0.0/0 via 198.51.100.1 dev wan1 metric 9",
+    "10.0.0.0/8 dev tun0",
+]
+ADAPTERS = [
+    words.adapter("lo", 1, "127.0.0.1/8", loopback=True),
+    words.adapter("wan1", 2, "198.51.100.2/24", "2001:db8:1::2/64"),
+    words.adapter("wan2", 3, "203.0.113.2/24"),
+    words.adapter("lan", 4, "192.168.1.2/24", "fd00:1::2/64"),
+    words.adapter("tun0", 9, "10.8.0.2/32", tunnel=True),
+]
+
+
+def addresses(*texts: str) -> tuple[IPAddress, ...]:
+    """Addresses of texts."""
+    return tuple(map(ip_address, texts))
+
+
+def ask(
+    route: Route, own: tuple[str, ...] = (), system: tuple[str, ...] = ()
+) -> tuple[tuple[str, ...], list[str]]:
+    """The servers of a route, as text, and what is said; own: the adapter's; system: the machine's."""
+    machine = words.machine(*ADAPTERS, main=MAIN, resolvers=addresses(*system))
+    found, said = servers(machine, route, addresses(*own))
+    return tuple(map(str, found)), said
+
+
+@pytest.mark.promise("DNS-01", "CLI-12")
+def test_given_servers_hold_against_everything() -> None:
+    route = Route("wan1", dns=addresses("192.0.2.53", "2001:db8:53::1"))
+    assert ask(route, ("198.51.100.53",), ("127.0.0.53",)) == (("192.0.2.53", "2001:db8:53::1"), [])
+
+
+@pytest.mark.promise("DNS-01")
+def test_a_given_server_on_anothers_lan_is_asked_through_the_adapter() -> None:
+    found, said = ask(Route("wan1", dns=addresses("192.168.1.1")))
+    assert (found, said) == (("192.168.1.1",), ["name server 192.168.1.1 is asked through wan1"])
+
+
+@pytest.mark.promise("DNS-03", "CLI-12")
+def test_system_leaves_them_alone() -> None:
+    assert ask(Route("wan1", strict=True, dns=()), ("198.51.100.53",)) == ((), [])
+
+
+@pytest.mark.promise("DNS-02")
+def test_the_adapters_own_come_next_but_link_local_ones() -> None:
+    assert ask(Route("wan1"), ("fe80::1", "198.51.100.53"), ("192.0.2.53",)) == (("198.51.100.53",), [])
+
+
+@pytest.mark.promise("DNS-02")
+def test_three_of_a_family_are_enough() -> None:
+    own = tuple(f"198.51.100.{n}" for n in range(50, 55)) + tuple(f"2001:db8:1::{n}" for n in range(1, 6))
+    found, _ = ask(Route("wan1"), own)
+    assert found == (*own[:3], *own[5:8])
+    Door(frozenset({2}), dns_servers=addresses(*found))
+
+
+@pytest.mark.promise("DNS-02")
+def test_the_systems_that_lie_behind_the_adapter_are_asked_through_it() -> None:
+    system = ("127.0.0.53", "192.168.1.1", "10.1.1.1", "192.0.2.53", "198.51.100.53")
+    assert ask(Route("wan1"), (), system) == (("192.0.2.53", "198.51.100.53"), [])
+
+
+@pytest.mark.promise("DNS-03")
+def test_where_none_is_known_it_is_said_with_the_remedy() -> None:
+    found, said = ask(Route("wan1"), (), ("127.0.0.53",))
+    assert found == ()
+    assert "look-ups go to the system's (127.0.0.53)" in said[0]
+    assert "--dns ADDRESS" in said[0]
+    assert "--dns system" in said[0]
+
+
+@pytest.mark.promise("LAN-06", "DNS-03")
+@pytest.mark.parametrize("system", [(), ("127.0.0.53",), ("192.168.1.1",)])
+def test_a_strict_route_does_not_ask_elsewhere_unasked(system: tuple[str, ...]) -> None:
+    with pytest.raises(ProcrouteError) as caught:
+        ask(Route("wan1", strict=True), (), system)
+    assert caught.value.code == "dns-unknown"
+    assert "--dns ADDRESS" in caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("server", "away"),
+    [
+        ("127.0.0.53", True),
+        ("203.0.113.2", True),
+        ("198.51.100.2", True),
+        ("192.168.1.1", True),
+        ("10.1.1.1", True),
+        ("203.0.113.53", True),
+        ("fd00:1::53", True),
+        ("198.51.100.53", False),
+        ("192.0.2.53", False),
+        ("2001:db8:53::1", False),
+    ],
+)
+def test_what_lies_elsewhere(server: str, away: bool) -> None:
+    machine = words.machine(*ADAPTERS, main=MAIN)
+    assert elsewhere(machine, Route("wan1"), ip_address(server)) is away
+
+
+@pytest.mark.parametrize(
+    ("dns", "code"),
+    [
+        (("192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"), "door-dns-servers"),
+        (("fe80::1",), "door-dns-servers"),
+    ],
+)
+def test_a_door_refuses_servers_that_it_cannot_serve(dns: tuple[str, ...], code: str) -> None:
+    with pytest.raises(ProcrouteError) as caught:
+        Door(frozenset({2}), dns_servers=addresses(*dns))
+    assert caught.value.code == code
+
+
+def test_a_door_brings_itself_into_one_form() -> None:
+    one = Door(frozenset({2}), dns_servers=addresses("2001:db8::1", "::ffff:192.0.2.1", "192.0.2.1"))
+    other = Door(frozenset({2}), dns_servers=addresses("192.0.2.1", "2001:db8::1"))
+    assert one == other
+    assert Door(frozenset({2}), resolvers=addresses("127.0.0.53")).resolvers == ()

@@ -1,0 +1,133 @@
+"""Other people's rules and tables that would misroute: refused by name, everything else left alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from procroute.core import overlap
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.model import Family
+from tests.plans import words
+
+DEFAULTS = Identity()
+LINUX = ["0: from all lookup 255", "32766: from all lookup 254", "32767: from all lookup 253"]
+TAILSCALE = [
+    "5210: from all fwmark 0x80000/0xff0000 lookup 254",
+    "5230: from all fwmark 0x80000/0xff0000 lookup 253",
+    "5250: from all fwmark 0x80000/0xff0000 unreachable",
+    "5270: from all lookup 52",
+]
+WG_QUICK = ["32764: from all lookup 254", "32765: not from all fwmark 0xca6c lookup 51820"]
+MWAN3 = [
+    "1001: from all iif wan1 lookup 1",
+    "2001: from all fwmark 0x100/0x3f00 lookup 1",
+    "2061: from all fwmark 0x3d00/0x3f00 unreachable",
+]
+PBR = ["30000: from all fwmark 0x10000/0xff0000 lookup 256", "29999: from all lookup 254"]
+VRF = ["1000: from all l3mdev unreachable"]
+
+
+def check(*rules: str, identity: Identity = DEFAULTS) -> None:
+    """Look at a machine with these rules."""
+    overlap.check(identity, words.machine(rules=rules))
+
+
+@pytest.mark.promise("ID-02", "LAN-04", "LAN-05")
+@pytest.mark.parametrize(
+    "rules",
+    [
+        TAILSCALE,
+        WG_QUICK,
+        MWAN3,
+        PBR,
+        VRF,
+        ["100: from 10.0.0.0/8 lookup 100"],
+        ["100: from all uidrange 0-1 lookup 100"],
+    ],
+    ids=["Tailscale", "wg-quick", "mwan3", "pbr", "VRF", "by source", "by user"],
+)
+def test_common_rules_are_no_overlap(rules: list[str]) -> None:
+    check(*LINUX, *rules)
+
+
+@pytest.mark.promise("ID-02")
+@pytest.mark.parametrize(
+    ("rule", "why"),
+    [
+        ("32765: from all lookup 255", "the rule of table local stands at 32765, behind ours"),
+        ("4500: from all lookup 100", "stands among ours: 4500: from all lookup 100"),
+        ("4400: from 10.0.0.0/8 goto 9999", "stands among ours"),
+        ("4699: from all nop", "stands among ours"),
+        ("9000: from all fwmark 0x1000000/0x1000000 lookup 100", "uses bits of our mark"),
+        ("9000: from all fwmark 0xff000000/0xffff0000 lookup 100", "uses bits of our mark"),
+        ("9000: not from all fwmark 0x2000000/0xff000000 lookup 100", "uses bits of our mark"),
+        ("9000: from all fwmark 0x2000001 lookup 100", "uses a mark with our bits"),
+        ("100: from all lookup 100", "before ours catches everything: 100: from all lookup 100"),
+        ("100: from all unreachable", "before ours catches everything"),
+        ("100: not from all fwmark 0xca6c lookup 51820", "before ours catches everything"),
+        ("100: not from all fwmark 0x0/0xff000000 lookup 100", "before ours catches everything"),
+        ("100: from all fwmark 0x0/0xff lookup 100", "before ours catches everything"),
+        ("100: from all goto 5000", "before ours catches everything"),
+        ("100: from all goto 4600", "before ours catches everything"),
+        ("9000: from 10.0.0.0/8 lookup 7001", "leads to a table of ours: 9000"),
+        ("9000: from 10.0.0.0/8 lookup 700002", "leads to a table of ours"),
+    ],
+)
+def test_what_would_misroute_is_refused_by_name(rule: str, why: str) -> None:
+    with pytest.raises(ProcrouteError) as caught:
+        check(*LINUX, rule)
+    assert caught.value.code == "overlap"
+    assert why in caught.value.message
+    assert "identity" in caught.value.hint
+
+
+@pytest.mark.promise("ID-02")
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "100: from all goto 200",
+        "100: from all goto 4400",
+        "100: from all nop",
+        "100: from all fwmark 0x80000/0xff0000 goto 5000",
+        "100: from all fwmark 0xca6c lookup 254",
+        "4399: from 10.0.0.0/8 lookup 100",
+        "4700: from all lookup 100",
+        "1: from all lookup 255",
+    ],
+)
+def test_what_would_not_is_not(rule: str) -> None:
+    check(*LINUX, rule)
+
+
+@pytest.mark.promise("ID-01", "ID-02")
+def test_other_numbers_of_ours_make_room() -> None:
+    calico = "9000: from all fwmark 0xff000000/0xffff0000 lookup 100"
+    check(*LINUX, calico, "4500: from all lookup 100", identity=Identity(mark_mask=0x3F00, preference=100))
+
+
+@pytest.mark.promise("ID-02")
+@pytest.mark.parametrize(
+    "line", ["192.0.2.0/24 dev wan1 table 7000 proto 4", "::/0 dev wan1 table 7001 proto 3"]
+)
+def test_somebody_elses_entry_in_a_table_of_ours_is_named(line: str) -> None:
+    entry = words.entry(line, {"wan1": 2})
+    with pytest.raises(
+        ProcrouteError, match=f"for {entry.destination} is in table {entry.table}, which is ours"
+    ):
+        overlap.check_entries(Identity(), [entry])
+    overlap.check_entries(Identity(protocol=entry.protocol), [entry])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "32765: not from all fwmark 0xca6c lookup 51820",
+        "100: from 10.0.0.0/8 to 192.0.2.0/24 fwmark 0x1/0xff lookup 100",
+        "100: from all goto 200",
+        "100: from all unreachable",
+    ],
+)
+def test_rules_are_told_as_ip_prints_them(line: str) -> None:
+    (rule,) = words.rule(line, Family.IPV4)
+    assert overlap.text(rule) == f"{line} (IPv4)"
