@@ -11,6 +11,7 @@ import json
 import re
 import socket
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def read(mask: int) -> Restore | None:
     rules = [o["rule"] for o in listed if "rule" in o]
     marks = frozenset(int(m) for m in sets.get("marks", []))
     adapters = frozenset(_name(a) for a in sets.get("adapters", []))
-    whole = len(rules) == len(_rules(mask, marks))
+    whole = len(rules) == sum(len(chain.rules) for chain in _chains(mask, marks))
     return Restore(adapters, marks if whole else frozenset())
 
 
@@ -52,41 +53,98 @@ def write(restore: Restore | None, mask: int) -> None:
     for name in restore.adapters:
         if not _SAFE_NAME.fullmatch(name):
             raise ProcrouteError("adapter-unfit", f"the adapter name {name!r} cannot stand in an nft rule")
-    rules = "\n".join(f"    {r}" for r in _rules(mask, restore.marks))
     names = ", ".join(f'"{a}"' for a in sorted(restore.adapters))
     marks = ", ".join(f"{m:#x}" for m in sorted(restore.marks))
-    _run(
-        fresh
-        + f"""table inet {NFT_TABLE} {{
-  set adapters {{
-    type ifname
-    elements = {{ {names} }}
-  }}
-  set marks {{
-    type mark
-    elements = {{ {marks} }}
-  }}
-  chain restore_mark {{
-    type filter hook prerouting priority mangle
-    policy accept
-{rules}
-  }}
-}}
-"""
-    )
+    parts = [
+        _block("set adapters", ["type ifname", f"elements = {{ {names} }}"]),
+        _block("set marks", ["type mark", f"elements = {{ {marks} }}"]),
+        *_sets_of_pings(mask, restore.marks),
+        *(_block(f"chain {c.name}", [*c.hook, *c.rules]) for c in _chains(mask, restore.marks)),
+    ]
+    _run(f"{fresh}table inet {NFT_TABLE} {{\n{''.join(parts)}}}\n")
 
 
-def _rules(mask: int, marks: frozenset[int]) -> list[str]:
-    """The chain's rules. nft cannot join two marks, so other people's bits are kept value by value."""
+def _block(head: str, lines: list[str]) -> str:
+    return "\n".join([f"  {head} {{", *(f"    {line}" for line in lines), "  }", ""])
+
+
+@dataclass(frozen=True, slots=True)
+class _Chain:
+    """hook: the lines that tie it to a hook; none for one that others go to."""
+
+    name: str
+    hook: tuple[str, ...]
+    rules: tuple[str, ...]
+
+
+def _chains(mask: int, marks: frozenset[int]) -> list[_Chain]:
+    """nft cannot join two marks, so other people's bits are kept value by value.
+
+    No socket can be found for an answer to a ping, so what routed commands ping is noted when it leaves.
+    """
     others = ~mask & 0xFFFF_FFFF
+    number_mask = mask & (mask - 1)
+    numbers = sorted({m & number_mask for m in marks})
+    policy = "policy accept"
     return [
-        "iifname != @adapters accept",
-        f"meta mark 0x0 socket mark and {mask:#x} != 0x0 meta mark set socket mark accept",
-        *(
-            f"meta mark and {mask:#x} == 0x0 socket mark and {mask:#x} == {m:#x} "
-            f"meta mark set mark and {others:#x} or {m:#x} accept"
-            for m in sorted(marks)
+        _Chain(
+            "note_pings",
+            ("type filter hook output priority mangle", policy),
+            (
+                f"meta mark and {mask:#x} == 0x0 accept",
+                *(
+                    f"meta mark and {number_mask:#x} == {n:#x} {kind} type echo-request "
+                    f"update @{_pings(family, n)} {{ oif . {ip} daddr . {kind} id }}"
+                    for n in numbers
+                    for family, ip, kind in _PINGS
+                ),
+            ),
         ),
+        _Chain(
+            "restore_pings",
+            (),
+            tuple(
+                f"{kind} type echo-reply iif . {ip} saddr . {kind} id @{_pings(family, n)} "
+                f"meta mark set mark and {others:#x} or {n:#x} accept"
+                for n in numbers
+                for family, ip, kind in _PINGS
+            ),
+        ),
+        _Chain(
+            "restore_mark",
+            ("type filter hook prerouting priority mangle", policy),
+            (
+                "iifname != @adapters accept",
+                f"meta mark 0x0 socket mark and {mask:#x} != 0x0 meta mark set socket mark accept",
+                *(
+                    f"meta mark and {mask:#x} == 0x0 socket mark and {mask:#x} == {m:#x} "
+                    f"meta mark set mark and {others:#x} or {m:#x} accept"
+                    for m in sorted(marks)
+                ),
+                *(f"{kind} type echo-reply goto restore_pings" for _, _, kind in _PINGS),
+            ),
+        ),
+    ]
+
+
+_PINGS = ((4, "ip", "icmp"), (6, "ip6", "icmpv6"))
+"""Family, and what nft calls its header and its ICMP."""
+
+
+def _pings(family: int, number: int) -> str:
+    return f"pings{family}_{number:x}"
+
+
+def _sets_of_pings(mask: int, marks: frozenset[int]) -> list[str]:
+    """By adapter, address and identifier, so that nobody else's pings are taken for a routed command's.
+
+    One set a route: nft 1.0.6 stores wrong keys in a map from IPv6 addresses to marks.
+    """
+    lines = ["size 4096", "flags dynamic, timeout", "timeout 1m"]
+    return [
+        _block(f"set {_pings(family, n)}", [f"typeof oif . {ip} daddr . {kind} id", *lines])
+        for n in sorted({m & mask & (mask - 1) for m in marks})
+        for family, ip, kind in _PINGS
     ]
 
 
