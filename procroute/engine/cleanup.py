@@ -13,7 +13,7 @@ from procroute.engine.reconcile import reconcile
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, sysctl
 from procroute.kernel.linux import Linux
 
 
@@ -49,6 +49,7 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
         for path in cgroups.unnamed(linux.mount):
             cgroups.remove_tree(path)
         cgroups.remove_root(linux.mount)
+        sysctl.restore_all(linux.namespace)
         release_directory()
         return Cleaned(len(observed.ours.targets), tuple(pid for pid, _ in living))
 

@@ -20,7 +20,7 @@ from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, resolvers
+from procroute.kernel import cgroups, resolvers, sysctl
 from procroute.kernel.linux import Linux
 from procroute.kernel.signals import Signals
 from procroute.model import LiveRoute
@@ -92,5 +92,6 @@ def _finish(linux: Linux, number: int, assignment: Path) -> None:
 
 def _settle(linux: Linux) -> None:
     """What living routes need, and nothing else."""
-    reconcile(linux, linux.identity)
+    now = reconcile(linux, linux.identity)
+    sysctl.restore_all(linux.namespace, but=now.ours.valid_mark)
     release_directory()

@@ -6,6 +6,7 @@ mark.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 
 from procroute.identity import RUN_DIRECTORY
@@ -47,12 +48,15 @@ def restore_valid_mark(namespace: int, adapter: str) -> None:
     saved.unlink(missing_ok=True)
 
 
-def restore_all(namespace: int) -> None:
-    """Put back whatever is kept, also for adapters whose setting somebody changed since."""
+def restore_all(namespace: int, but: Collection[str] = ()) -> None:
+    """Put back whatever is kept, also for adapters whose setting somebody changed since, all but those."""
     folder = _saved(namespace)
-    if folder.is_dir():
-        for file in folder.iterdir():
+    if not folder.is_dir():
+        return
+    for file in folder.iterdir():
+        if file.name not in but:
             restore_valid_mark(namespace, file.name)
+    if not any(folder.iterdir()):
         folder.rmdir()
 
 
