@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from tempfile import TemporaryFile
 from typing import Final
 
 import pytest
 
 from procroute.lab import Lab
 from procroute.lab.machine import Process
-from tests.netns.inhabitants import PROBE, Command, bystander, routed
+from tests.netns.crowd import crowd, hang_up, kill_engine
+from tests.netns.inhabitants import Command, bystander, routed
 from tests.netns.running import ENVIRONMENT, cgroups, ours, procroute, run_by, unchanged, until
 from tests.netns.traffic import SERVER
 
@@ -44,24 +41,6 @@ both_families = pytest.mark.parametrize("family", [4, 6], ids=lambda family: f"I
 def lab() -> Iterator[Lab]:
     with Lab() as lab:
         yield lab
-
-
-@contextmanager
-def crowd(lab: Lab, runs: list[tuple[str, ...]]) -> Iterator[list[Command]]:
-    """A routed probe for each of `runs` (adapter, options…), all started at the same time."""
-    pipe = subprocess.PIPE
-    with ExitStack() as stack:
-        commands = []
-        for adapter, *options in runs:
-            errors = stack.enter_context(TemporaryFile("w+"))
-            words = [*run_by(adapter, *options), *PROBE]
-            process = lab.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=errors)
-            commands.append(Command(lab, process, errors))
-        for command in commands:
-            command.begin()
-        yield commands
-        left = [command for command in commands if not command.process.stdin.closed]  # type: ignore[union-attr]
-        assert not any(command.end() for command in left)
 
 
 class Steady:
@@ -92,20 +71,6 @@ def wrong(commands: list[Command], adapters: list[str]) -> list[str]:
                 if heard.router != adapter:
                     found.append(f"{number} by {adapter}: {way} {address}: {heard.router or heard.error}")
     return found
-
-
-def kill_engine(command: Command | Steady) -> None:
-    """SIGKILL for the engine; what it started lives on."""
-    os.kill(command.process.command_pid(), signal.SIGKILL)
-    command.process.wait(10)
-
-
-def hang_up(forsaken: Command | Steady) -> None:
-    """Have a command end whose engine was killed, by end of file."""
-    assert forsaken.process.stdin
-    assert forsaken.process.stdout
-    forsaken.process.stdin.close()
-    forsaken.process.stdout.close()
 
 
 @pytest.mark.promise("CLI-13")
@@ -164,12 +129,12 @@ def test_one_of_them_killed(lab: Lab, same: bool) -> None:
     with unchanged(lab):
         watch = Steady(lab, *others)
         with crowd(lab, [("wan1",), others, ("wan2",)]) as (killed, other, elsewhere):
-            kill_engine(killed)
+            kill_engine(killed.process)
             assert not wrong([killed, other, elsewhere], ["wan1", "wan1", "wan2"])
             with routed(lab) as later:
                 assert not wrong([killed, later], ["wan1", "wan1"])
             assert not wrong([killed, other, elsewhere], ["wan1", "wan1", "wan2"])
-            hang_up(killed)
+            hang_up(killed.process)
             assert not wrong([other, elsewhere], ["wan1", "wan2"])
         heard = watch.end()
         assert heard.keys() == {"wan1"}, heard
@@ -182,11 +147,11 @@ def test_several_killed_with_their_commands(lab: Lab) -> None:
         watch = Steady(lab, "wan2")
         victims = [Steady(lab, adapter, *options) for adapter, *options in _MIXED[:4]]
         for victim in victims:
-            kill_engine(victim)
+            kill_engine(victim.process)
         with routed(lab) as command:
             assert not wrong([command], ["wan1"])
         for victim in victims:
-            hang_up(victim)
+            hang_up(victim.process)
         heard = watch.end()
         assert heard.keys() == {"wan2"}, heard
         until(lambda: procroute(lab, "cleanup").returncode == 0, what="the victims' end")
