@@ -8,7 +8,7 @@ import pytest
 
 from procroute.lab import Lab
 from tests.lab import foreign
-from tests.netns.inhabitants import Command, bystander, routed
+from tests.netns.inhabitants import Command, routed
 from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, delete_our_rules, elsewhere, own_address
 
 promise = pytest.mark.promise
@@ -108,45 +108,84 @@ def test_a_link_local_gateway_serves_as_well(family: int) -> None:
             assert not astray(lab, command, way, family, lab.wan1)
 
 
-@promise("NEG-01")
-@both_families
-def test_without_the_mark_nothing_arrives(family: int) -> None:
-    """The guard alone lets nothing out; without it either everything leaves as a bystander's does."""
-    with Lab(main="both") as lab, routed(lab) as command, bystander(lab) as other:
+# --- with a mechanism switched off
+
+
+def verified(lab: Lab, command: Command) -> None:
+    """Everything above is as it should be."""
+    for family in FAMILIES:
         for way in WAYS:
             assert not astray(lab, command, way, family, lab.wan1)
-        command.switch_off("mark")
-        for way in WAYS:
-            assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
-        assert not elsewhere(lab)
-        command.switch_off("guard")
-        for way in WAYS:
-            assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
-            assert elsewhere(lab, "wan1")
-            assert not astray(lab, other, way, family, lab.wan2)
 
 
-@promise("NEG-03")
-@both_families
-def test_without_the_rules_nothing_arrives(family: int) -> None:
+@pytest.fixture(scope="module")
+def unmarked() -> Iterator[Command]:
+    """A command whose sockets get no mark any more."""
     with Lab(main="both") as lab, routed(lab) as command:
-        for way in WAYS:
-            assert not astray(lab, command, way, family, lab.wan1)
+        verified(lab, command)
+        command.switch_off("mark")
+        yield command
+
+
+@promise("NEG-01")
+@each_way
+@both_families
+def test_without_the_mark_nothing_arrives(unmarked: Command, family: int, way: str) -> None:
+    """The guard alone lets nothing out."""
+    assert astray(unmarked.lab, unmarked, way, family, unmarked.lab.wan1, seconds=0.2)
+    assert not elsewhere(unmarked.lab)
+
+
+@pytest.fixture(scope="module")
+def free() -> Iterator[Command]:
+    """A command with neither mark nor guard any more."""
+    with Lab(main="both") as lab, routed(lab) as command:
+        verified(lab, command)
+        command.switch_off("mark", "guard")
+        yield command
+
+
+@promise("NEG-01", "NEG-02")
+@each_way
+@both_families
+def test_without_mark_and_guard_it_leaves_by_main(free: Command, family: int, way: str) -> None:
+    assert astray(free.lab, free, way, family, free.lab.wan1)
+    assert elsewhere(free.lab, "wan1")
+    assert not astray(free.lab, free, way, family, free.lab.wan2)
+
+
+@pytest.fixture(scope="module")
+def ruleless() -> Iterator[Command]:
+    """A command without our ip rules."""
+    with Lab(main="both") as lab, routed(lab) as command:
+        verified(lab, command)
         command.freeze()
         delete_our_rules(lab)
-        for way in WAYS:
-            assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
-        assert not elsewhere(lab)
+        yield command
 
 
 @promise("NEG-03")
+@each_way
 @both_families
-def test_without_the_restored_mark_strict_reverse_path_checks_drop_answers(family: int) -> None:
+def test_without_the_rules_nothing_arrives(ruleless: Command, family: int, way: str) -> None:
+    assert astray(ruleless.lab, ruleless, way, family, ruleless.lab.wan1, seconds=0.2)
+    assert not elsewhere(ruleless.lab)
+
+
+@pytest.fixture(scope="module")
+def unrestored() -> Iterator[Command]:
+    """A command under reverse path checks, whose answers do not get its mark any more."""
     with Lab(main="both", rp_filter=1) as lab:
         foreign.firewalld(lab)
         with routed(lab) as command:
-            assert not astray(lab, command, "tcp", family, lab.wan1)
+            verified(lab, command)
             command.freeze()
             lab.nft("flush table inet procroute")
-            for way in WAYS:
-                assert astray(lab, command, way, family, lab.wan1, seconds=0.3)
+            yield command
+
+
+@promise("NEG-01")
+@each_way
+@both_families
+def test_without_the_restored_mark_answers_are_dropped(unrestored: Command, family: int, way: str) -> None:
+    assert astray(unrestored.lab, unrestored, way, family, unrestored.lab.wan1, seconds=0.2)
