@@ -32,7 +32,8 @@ def main(options: argparse.Namespace) -> int:
 
     done = cleanup(config.read(), force=options.force)
     routes = f"{done.routes} route{'' if done.routes == 1 else 's'} removed"
-    released = f", {len(done.released)} processes let go" if done.released else ""
+    count = len(done.released)
+    released = f", {count} process{'' if count == 1 else 'es'} let go" if count else ""
     output.answer(
         f"{routes}{released}: nothing of procroute's is left" if done.routes else "nothing was left"
     )

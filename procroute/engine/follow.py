@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from procroute.engine.lock import lock
+from procroute.engine.lock import lock, release_directory
 from procroute.engine.reconcile import alive, reconcile, steps
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
@@ -62,6 +62,7 @@ class Follower:
             if steps(identity, observed, alive(observed)):
                 with lock():
                     observed = reconcile(linux, identity)
+                    release_directory()
             self._said = ""
         except ProcrouteError as e:
             self._look = self._clock() + 1
