@@ -22,17 +22,17 @@ from tests.netns.running import ENVIRONMENT, run_by
 
 
 @contextmanager
-def crowd(lab: Lab, runs: Sequence[tuple[str, ...]]) -> Iterator[list[Command]]:
+def crowd(lab: Lab, runs: Sequence[tuple[str, ...]], before: Sequence[str] = ()) -> Iterator[list[Command]]:
     """A routed probe for each of `runs` (adapter, options…), all started at the same time.
 
-    Those that were not hung up end with the block, and must end well.
+    before: words that run `procroute`. Those that were not hung up end with the block, and must end well.
     """
     pipe = subprocess.PIPE
     with ExitStack() as stack:
         commands = []
         for adapter, *options in runs:
             errors = stack.enter_context(TemporaryFile("w+"))
-            words = [*run_by(adapter, *options), *PROBE]
+            words = [*before, *run_by(adapter, *options), *PROBE]
             process = lab.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=errors)
             commands.append(Command(lab, process, errors))
         for command in commands:

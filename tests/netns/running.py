@@ -56,17 +56,20 @@ def until(true: Callable[[], object], seconds: float = 10, what: str = "it") -> 
 
 def cgroups(lab: Lab) -> list[str]:
     """The cgroups of routes and assignments, from the machine's root."""
-    return [path for path in lab.ask("cgroups") if "/procroute.slice" in path]
+    return [path for path in lab.ask("cgroups") if f"{path}/".startswith("/procroute.slice/")]
 
 
 def ours(lab: Lab) -> dict[str, str]:
     """What is ours in the machine, by kind; nothing of it is there while no route is."""
     found = {
-        "rules": lab.sh("{ ip -N -4 rule; ip -N -6 rule; } | grep -w 'proto 112' || true"),
-        "entries": lab.sh("ip -4 route show table all proto 112; ip -6 route show table all proto 112"),
-        "nft": lab.sh("nft list tables | grep -w procroute || true"),
+        "rules": lab.sh("{ ip -N -4 rule; ip -N -6 rule; } | grep -E '^4[456][0-9]{2}:.* proto 112' || true"),
+        "entries": lab.sh(
+            "{ ip -4 route show table all proto 112; ip -6 route show table all proto 112; }"
+            " | grep -E 'table (7[01][0-9]{2}|7[0-9]{5}|procroute-)' || true"
+        ),
+        "nft": lab.sh("nft list tables inet | grep -w procroute || true"),
         "cgroups": "\n".join(cgroups(lab)),
         "files": lab.sh("ls -d /run/procroute /etc/iproute2/rt_tables.d/procroute.conf 2>/dev/null || true"),
-        "programs": "\n".join(place for place in lab.ask("attached") if "procroute" in place),
+        "programs": "\n".join(place for place in lab.ask("attached") if "/procroute.slice" in place),
     }
     return {kind: text for kind, text in found.items() if text.strip()}
