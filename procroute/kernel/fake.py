@@ -244,34 +244,26 @@ class Fake:
             return
 
     def _delete_first(self, matches: Callable[[Entry], bool]) -> None:
-        found = next((i for i, there in enumerate(self.entries) if matches(there)), None)
+        found = min(filter(matches, self.entries), key=lambda e: e.metric, default=None)
         if found is not None:
-            del self.entries[found]
+            self.entries.remove(found)
 
     # Rules.
 
     def _add_rule(self, rule: Rule) -> None:
         """fib_rules.c, rule_exists and fib_nl_newrule: the new one stands after those of its preference."""
-        if rule.action == "goto" and rule.target <= rule.preference:
-            raise _refused(f"add the ip rule {text(rule)}: backward goto")
-        if any(plan.same_to_kernel(rule) == plan.same_to_kernel(there) for there in self.rules):
+        _check_goto(rule)
+        if any(_as_far_as(rule, there, marks=True) == plan.same_to_kernel(rule) for there in self.rules):
             return
         behind = sum(there.preference <= rule.preference for there in self.rules)
         self.rules = sorted(self.rules, key=lambda r: r.preference)
         self.rules.insert(behind, rule)
 
     def _delete_rule(self, rule: Rule) -> None:
-        """rule_find: a mark of 0 and an absent address are not compared."""
+        """rule_find: the first that matches goes."""
+        _check_goto(rule)
         for i, there in enumerate(self.rules):
-            wanted = plan.same_to_kernel(rule)
-            loose = replace(
-                plan.same_to_kernel(there),
-                mark=there.mark if rule.mark else 0,
-                mask=there.mask if rule.mask else 0,
-                source=there.source if rule.source else None,
-                destination=there.destination if rule.destination else None,
-            )
-            if loose == wanted:
+            if _as_far_as(rule, there, marks=False) == plan.same_to_kernel(rule):
                 del self.rules[i]
                 return
 
@@ -308,6 +300,22 @@ def _refused(what: str) -> ProcrouteError:
     return ProcrouteError("kernel-refused", f"the kernel refused to {what}")
 
 
+def _check_goto(rule: Rule) -> None:
+    if rule.action == "goto" and rule.target <= rule.preference:
+        raise _refused(f"take the ip rule {text(rule)}: backward goto")
+
+
+def _as_far_as(said: Rule, there: Rule, *, marks: bool) -> Rule:
+    """A rule as far as Linux compares it: addresses that are not said are not, nor marks for deleting."""
+    return replace(
+        plan.same_to_kernel(there),
+        source=there.source if said.source else None,
+        destination=there.destination if said.destination else None,
+        mark=there.mark if marks or said.mark else 0,
+        mask=there.mask if marks or said.mask else 0,
+    )
+
+
 def _carries(adapter: Adapter | None, family: Family) -> bool:
     """Whether entries by an adapter stay. IPv4 is switched off with an adapter's last address."""
     if adapter is None or not adapter.up:
@@ -331,11 +339,24 @@ def _grows(entry: Entry) -> bool:
 def _matches4(there: Entry, wanted: Entry) -> bool:
     """net/ipv4/fib_trie.c, fib_table_delete: what is not said is not compared."""
     return (
-        (_place(there), there.kind, there.scope, there.hops, there.protocol)
-        == (_place(wanted), wanted.kind, wanted.scope, wanted.hops, wanted.protocol)
+        (there.table, there.destination, there.kind, there.scope, there.protocol)
+        == (wanted.table, wanted.destination, wanted.kind, wanted.scope, wanted.protocol)
+        and wanted.metric in (0, there.metric)
+        and _hops_match4(there.hops, wanted.hops)
         and wanted.source in (None, there.source)
         and (not wanted.metrics or wanted.metrics == there.metrics)
     )
+
+
+def _hops_match4(there: tuple[Hop, ...], wanted: tuple[Hop, ...]) -> bool:
+    """fib_nh_match: one hop is compared with the first, of many those that are there."""
+    if len(wanted) <= 1:
+        pairs = list(zip(there[:1], wanted, strict=False))
+    elif len(there) > len(wanted):
+        return False
+    else:
+        pairs = list(zip(there, wanted, strict=False))
+    return all(t.ifindex == w.ifindex and w.gateway in (None, t.gateway) for t, w in pairs)
 
 
 def apply_all(kernel: Fake, steps: Iterable[plan.Step]) -> None:
