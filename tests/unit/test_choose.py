@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from procroute.core import choose
 from procroute.core.machine import Machine
 from procroute.errors import ProcrouteError
-from procroute.model import Adapter, Route
+from procroute.model import Adapter, LiveRoute, Route
 from tests.plans import words
 
 WAN1 = words.adapter("wan1", 2, "198.51.100.2/24", "2001:db8:1::2/64", altnames=["enp0s31f6"])
@@ -27,7 +27,7 @@ def machine(*adapters: Adapter, main: list[str] | None = None, **settings: Any) 
 def refusal(here: Machine, route: Route) -> ProcrouteError:
     """Why a route cannot be."""
     with pytest.raises(ProcrouteError) as caught:
-        choose.check_ways(here, route)
+        choose.check_ways(here, LiveRoute(route, 0))
     return caught.value
 
 
@@ -100,13 +100,13 @@ def test_no_address_is_said() -> None:
     ],
 )
 def test_one_usable_family_is_enough(main: list[str], lines: list[str]) -> None:
-    assert choose.check_ways(machine(WAN1, main=main), Route("wan1")) == lines
+    assert choose.check_ways(machine(WAN1, main=main), LiveRoute(Route("wan1"), 0)) == lines
 
 
 @pytest.mark.promise("FAM-02")
 def test_a_family_without_address_is_said() -> None:
     one = words.adapter("wan1", 2, "198.51.100.2/24")
-    assert choose.check_ways(machine(one, main=GATEWAYS[:1]), Route("wan1")) == [
+    assert choose.check_ways(machine(one, main=GATEWAYS[:1]), LiveRoute(Route("wan1"), 0)) == [
         "wan1 has no IPv6 address: IPv6 is unreachable for this command"
     ]
 
@@ -114,19 +114,19 @@ def test_a_family_without_address_is_said() -> None:
 @pytest.mark.promise("FAM-01")
 def test_a_kernel_without_ipv6_is_no_news() -> None:
     one = words.adapter("wan1", 2, "198.51.100.2/24")
-    assert choose.check_ways(machine(one, main=GATEWAYS[:1], ipv6=False), Route("wan1")) == []
+    assert choose.check_ways(machine(one, main=GATEWAYS[:1], ipv6=False), LiveRoute(Route("wan1"), 0)) == []
 
 
 @pytest.mark.promise("FAM-03")
 def test_a_tunnel_needs_no_gateway() -> None:
     tun = words.adapter("tun0", 9, "10.8.0.2/32", "fd08::2/128", tunnel=True)
-    assert choose.check_ways(machine(tun, main=[]), Route("tun0")) == []
+    assert choose.check_ways(machine(tun, main=[]), LiveRoute(Route("tun0"), 0)) == []
 
 
 @pytest.mark.promise("CLI-11")
 def test_given_gateways_are_taken_where_none_is_known() -> None:
     route = Route("wan1", gateway4=IPv4Address("198.51.100.9"), gateway6=IPv6Address("fe80::9"))
-    assert choose.check_ways(machine(WAN1, main=[]), route) == []
+    assert choose.check_ways(machine(WAN1, main=[]), LiveRoute(route, 0)) == []
 
 
 @pytest.mark.promise("CLI-11")
@@ -151,3 +151,9 @@ def test_a_gateway_for_a_family_without_address_is_refused() -> None:
     one = words.adapter("wan1", 2, "198.51.100.2/24")
     error = refusal(machine(one, main=GATEWAYS[:1]), Route("wan1", gateway6=IPv6Address("fe80::9")))
     assert error.message == "gateway fe80::9 is of no use: wan1 has no IPv6 address"
+
+
+@pytest.mark.promise("DOWN-06", "CLI-13")
+def test_a_route_that_is_in_use_goes_by_the_gateway_that_is_known_of_it() -> None:
+    known = (ip_address("198.51.100.1"), ip_address("2001:db8:1::1"))
+    assert choose.check_ways(machine(WAN1, main=[]), LiveRoute(Route("wan1"), 1, (), known)) == []

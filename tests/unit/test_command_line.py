@@ -122,6 +122,31 @@ def test_dns_takes_addresses_or_system(typed: list[str], dns: object) -> None:
     assert request_of("--via", "wan1", *typed, "--", "true").dns == dns
 
 
+@pytest.mark.promise("CLI-11", "CLI-12")
+def test_addresses_are_taken_as_people_write_them() -> None:
+    request = request_of("--via=wan1", "--gateway6=fe80::1%wan1", "--dns=::ffff:192.0.2.53", "--", "true")
+    assert request.gateway6 == ip_address("fe80::1")
+    assert request.dns == (ip_address("192.0.2.53"),)
+
+
+@pytest.mark.promise("ERR-06")
+@pytest.mark.parametrize(
+    ("module", "package"), [("nftables", "pip-nftables"), ("pyroute2", "pyroute2"), ("msgspec", "msgspec")]
+)
+def test_a_missing_package_is_named(
+    module: str, package: str, says: Says, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(options: argparse.Namespace) -> int:
+        raise ModuleNotFoundError(f"No module named '{module}'", name=module)
+
+    monkeypatch.setattr(run, "main", fail)
+    status, lines = says("run", "--via", "wan1", "--", "true")
+    assert status == Exit.FAILED
+    assert lines[0] == f"procroute: the Python package {package} is missing"
+    assert lines[1].startswith("  hint: ")
+    assert package in lines[1]
+
+
 @pytest.mark.parametrize(
     ("typed", "command"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from msgspec.structs import replace
 
 from procroute.core.machine import Machine
 from procroute.engine import follow
+from procroute.engine import lock as locking
 from procroute.engine.follow import Follower
 from procroute.engine.reconcile import reconcile
 from procroute.errors import ProcrouteError
@@ -43,7 +45,8 @@ class News:
 class Scene:
     """A follower of a route by wan1, with a clock that stands still until it is moved."""
 
-    def __init__(self) -> None:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
         self.now = 100.0
         self.said: list[str] = []
         self.locked = 0
@@ -79,14 +82,16 @@ def machine(**settings: Any) -> Machine:
 
 
 @pytest.fixture
-def scene(monkeypatch: pytest.MonkeyPatch) -> Scene:
+def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     monkeypatch.setattr(follow, "Monitor", News)
-    found = Scene()
+    found = Scene(tmp_path / "run")
+    monkeypatch.setattr(locking, "RUN_DIRECTORY", str(found.directory))
 
     @contextmanager
     def lock() -> Iterator[int]:
         found.locked += 1
-        yield 0
+        with locking.lock() as descriptor:
+            yield descriptor
 
     monkeypatch.setattr(follow, "lock", lock)
     return found
@@ -188,3 +193,4 @@ def test_routes_that_nobody_uses_are_not_brought_back(scene: Scene) -> None:
     scene.later(0.1)
     assert scene.kernel.rules == []
     assert scene.kernel.targets == {}
+    assert not scene.directory.exists()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from procroute.core.desired import remembered
-from procroute.core.gateways import WayOut, default_entry, known_gateways, way_out
+from procroute.core.gateways import WayOut, default_entry, gateways_of, known_gateways, way_out
 from procroute.core.machine import Machine
 from procroute.model import Adapter, Family, IPAddress, LiveRoute, Route
 from tests.plans import words
@@ -117,6 +117,16 @@ def test_a_preferred_source_that_has_gone_is_left_out() -> None:
     entry = default_entry(here, WAN1, Family.IPV4, None)
     assert entry is not None
     assert (entry.source, entry.metrics) == (None, (("mtu", 1400),))
+
+
+@pytest.mark.promise("DOWN-05")
+def test_the_gateways_to_watch_are_all_that_could_be_used() -> None:
+    route = Route("wan1", gateway4=IPv4Address("198.51.100.77"))
+    here = machine("0.0.0.0/0 via 198.51.100.1 dev wan1", "0.0.0.0/0 via 203.0.113.1 dev wan2")
+    live = LiveRoute(route, 1, (), (ip_address("198.51.100.9"),))
+    gone = LiveRoute(Route("wan9"), 2, (), (ip_address("192.0.2.1"),))
+    expected = {(2, ip_address(f"198.51.100.{n}")) for n in (1, 9, 77)}
+    assert gateways_of(here, [live, gone]) == expected
 
 
 def test_router_advertisements_are_not_remembered() -> None:

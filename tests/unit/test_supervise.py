@@ -60,8 +60,11 @@ def test_what_the_terminal_sends_has_reached_it_already(
     assert killed == []
 
 
-def test_what_the_command_sends_us_is_not_sent_back(supervisor: Supervisor, killed: Killed) -> None:
-    supervisor._on_signal(Received(signal.SIGTERM, COMMAND, by_kernel=False))
+@pytest.mark.parametrize("sender", [COMMAND, os.getpid()])
+def test_what_the_command_or_we_send_us_is_not_sent_back(
+    supervisor: Supervisor, killed: Killed, sender: int
+) -> None:
+    supervisor._on_signal(Received(signal.SIGTERM, sender, by_kernel=False))
     assert killed == []
 
 
