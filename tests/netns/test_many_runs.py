@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
 import pytest
 
 from procroute.lab import Lab
-from procroute.lab.machine import Process
 from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.inhabitants import Command, bystander, routed
-from tests.netns.running import ENVIRONMENT, cgroups, ours, procroute, run_by, unchanged, until
+from tests.netns.running import cgroups, ours, procroute, unchanged, until
+from tests.netns.steadily import Steady
 from tests.netns.traffic import SERVER
 
-_STEADY: Final = [sys.executable, "-S", str(Path(__file__).with_name("steady.py"))]
 # Ten routes, five by each adapter.
 _MIXED: Final = [
     (adapter, *options)
@@ -41,24 +36,6 @@ both_families = pytest.mark.parametrize("family", [4, 6], ids=lambda family: f"I
 def lab() -> Iterator[Lab]:
     with Lab() as lab:
         yield lab
-
-
-class Steady:
-    """A routed command that asks without a pause, and how that went."""
-
-    def __init__(self, lab: Lab, adapter: str, *options: str) -> None:
-        words = [*run_by(adapter, *options), *_STEADY, *SERVER.values()]
-        pipe = subprocess.PIPE
-        self.process: Process = lab.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe)
-        assert self.process.stdout
-        assert self.process.stdout.readline() == "asking\n"
-
-    def end(self) -> dict[str, int]:
-        """Answers by router and errors by name."""
-        said, _ = self.process.communicate(timeout=20)
-        assert self.process.returncode == 0
-        heard: dict[str, int] = json.loads(said)
-        return heard
 
 
 def wrong(commands: list[Command], adapters: list[str]) -> list[str]:
