@@ -8,11 +8,13 @@ PYTHON := .venv/bin/python
 # Labs wait more than they compute, so two a core.
 WORKERS ?= $(shell echo $$(( 2 * $$(nproc) )))
 ARGS ?=
+# Debian suites whose kernels `make test-vm` tries: 6.1 and 6.12.
+SUITES ?= bookworm trixie
 
 say = @printf '\033[1;36m▸\033[0m %s\n' '$(1)'
 
-.PHONY: help demo test check check-format check-lint check-types check-imports check-bpf format bench promises bpf \
-        lock clean
+.PHONY: help demo test test-vm check check-format check-lint check-types check-imports check-bpf format bench \
+        promises bpf lock clean
 
 help:  ## this list
 	@printf '\033[1mprocroute\033[0m: a process with its own default route\n\n'
@@ -26,6 +28,10 @@ demo:  ## see it work, in private namespaces; touches nothing on the machine
 test:  ## every test, on the real kernel in private namespaces (ARGS="-k dns" for some)
 	@tools/setup test
 	@tools/as-root $(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+
+test-vm:  ## WireGuard, and BPF on Linux 6.1 and 6.12, in virtual machines (slow)
+	@tools/setup test
+	@for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS); done
 
 check: check-format check-lint check-types check-imports check-bpf  ## format, lint, types, imports, BPF objects
 
