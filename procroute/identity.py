@@ -82,7 +82,7 @@ class Identity(Struct, frozen=True):
     def owns_table(self, table: int) -> bool:
         """Whether a table number lies in one of our ranges."""
         routes = range(self.table, self.table + (1 << self.number_bits))
-        return table in routes or self.adapter_table <= table < self.adapter_table + 100_000
+        return table in routes or table >= self.adapter_table
 
     def owns_preference(self, preference: int) -> bool:
         """Whether an ip rule's preference lies in our range."""

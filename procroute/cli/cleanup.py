@@ -31,10 +31,9 @@ def main(options: argparse.Namespace) -> int:
     from procroute.engine.cleanup import cleanup
 
     done = cleanup(config.read(), force=options.force)
-    routes = f"{done.routes} route{'' if done.routes == 1 else 's'} removed"
     count = len(done.released)
-    released = f", {count} process{'' if count == 1 else 'es'} let go" if count else ""
+    released = f"{count} process{'' if count == 1 else 'es'} let go; " if count else ""
     output.answer(
-        f"{routes}{released}: nothing of procroute's is left" if done.routes else "nothing was left"
+        f"{released}nothing of procroute's is left" if done.anything else "there was nothing of ours"
     )
     return Exit.OK

@@ -31,6 +31,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ProcrouteError as e:
         output.error(e)
         return e.status
+    except ModuleNotFoundError as e:
+        package = {"nftables": "pip-nftables"}.get(e.name or "", e.name)
+        hint = f"pip install {package}"
+        output.error(ProcrouteError("library-missing", f"the Python package {package} is missing", hint))
+        return Exit.FAILED
     except KeyboardInterrupt:
         return Exit.SIGNAL + 2
     except BrokenPipeError:

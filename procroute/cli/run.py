@@ -11,7 +11,6 @@ from procroute.cli import output
 from procroute.errors import ProcrouteError
 
 if TYPE_CHECKING:
-    from procroute.engine.request import Request
     from procroute.model import IPAddress
 
 _EPILOG = """exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
@@ -49,7 +48,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; returns its status."""
-    request = _request(options)
+    command = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER -- CMD")
     if os.geteuid() != 0:
         raise ProcrouteError(
             "not-root", "run must be started by root", "sudo procroute run … --user $USER -- CMD"
@@ -57,23 +58,11 @@ def main(options: argparse.Namespace) -> int:
     if os.environ.get("SUDO_USER") not in (None, "root") and options.user is None:
         user = os.environ["SUDO_USER"]
         output.tell(f"the command runs as root; --user {user} runs it as {user}")
-    try:
-        from procroute import config
-        from procroute.engine.run import run
-    except ModuleNotFoundError as e:
-        raise ProcrouteError(
-            "library-missing", f"the Python package {e.name} is missing", f"pip install {e.name}"
-        ) from e
-    return run(request, config.read(), output.tell)
-
-
-def _request(options: argparse.Namespace) -> Request:
+    from procroute import config
     from procroute.engine.request import Request
+    from procroute.engine.run import run
 
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command:
-        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER -- CMD")
-    return Request(
+    request = Request(
         command=command,
         adapter=options.via,
         strict=options.strict,
@@ -82,6 +71,7 @@ def _request(options: argparse.Namespace) -> Request:
         dns=options.dns,
         user=options.user,
     )
+    return run(request, config.read(), output.tell)
 
 
 def _gateway4(text: str) -> IPv4Address:
@@ -93,7 +83,8 @@ def _gateway4(text: str) -> IPv4Address:
 
 def _gateway6(text: str) -> IPv6Address:
     try:
-        return IPv6Address(text)
+        # The adapter is known: the zone of fe80::1%wan1 says nothing new.
+        return IPv6Address(text.partition("%")[0])
     except AddressValueError as e:
         raise argparse.ArgumentTypeError(f"{text} is not an IPv6 address") from e
 
@@ -102,6 +93,15 @@ def _servers(text: str) -> tuple[IPAddress, ...]:
     if text == "system":
         return ()
     try:
-        return tuple(dict.fromkeys(ip_address(word.strip()) for word in text.split(",")))
+        servers = tuple(dict.fromkeys(_plain(ip_address(word.strip())) for word in text.split(",")))
     except ValueError as e:
         raise argparse.ArgumentTypeError(f"{text!r}: addresses with commas between, or system") from e
+    for server in servers:
+        if server.is_unspecified or server.is_multicast:
+            raise argparse.ArgumentTypeError(f"{server} cannot be a name server")
+    return servers
+
+
+def _plain(address: IPAddress) -> IPAddress:
+    """IPv4 where it is only written as IPv6."""
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -8,7 +8,7 @@ from procroute.core.gateways import NoWay, WayOut, way_out
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
-from procroute.model import Adapter, Family, LiveRoute, Route
+from procroute.model import Adapter, Family, LiveRoute
 
 
 def find(machine: Machine, name: str) -> Adapter:
@@ -36,14 +36,14 @@ def find(machine: Machine, name: str) -> Adapter:
     return adapter
 
 
-def check_ways(machine: Machine, route: Route) -> list[str]:
+def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
     """The families that this route cannot use, as lines for people; one usable family is enough.
 
     Raises ProcrouteError address-missing or gateway-unknown when there is none, gateway-bad for a given
     gateway that cannot be used.
     """
+    route = live.route
     adapter = find(machine, route.adapter)
-    live = LiveRoute(route, 0)
     ways = {f: way_out(machine, adapter, f, live) for f in families(machine)}
     for family, way in ways.items():
         gateway = route.gateway(family)

@@ -92,6 +92,19 @@ def default_entry(machine: Machine, adapter: Adapter, family: Family, live: Live
     return Entry(0, family.everything, (hop,), scope=scope, source=source, metrics=metrics)
 
 
+def gateways_of(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:
+    """(ifindex, gateway) of all that these routes lead through or may again: given, main's, remembered."""
+    found = set()
+    for live in routes:
+        adapter = machine.adapter(live.route.adapter)
+        if adapter is None:
+            continue
+        in_main = (default_in_main(machine.main, adapter, f) for f in Family)
+        candidates = (live.route.gateway4, live.route.gateway6, *live.known, *(d[1] for d in in_main if d))
+        found |= {(adapter.ifindex, gateway) for gateway in candidates if gateway is not None}
+    return frozenset(found)
+
+
 def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
     """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs."""
     adapter = machine.adapter(route.adapter)

@@ -15,6 +15,9 @@ _PRIVATE = tuple(
     for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
 )
 
+# What says where packets go; local, broadcast and anycast entries are for the table local.
+_KINDS = frozenset({"unicast", "unreachable", "blackhole", "prohibit", "throw"})
+
 
 def is_private(destination: IPNetwork) -> bool:
     """Whether a whole prefix is private, ULA or link-local."""

@@ -67,7 +67,7 @@ class Restore(Struct, frozen=True):
 
 
 class Observed(Struct, frozen=True):
-    """One look at the kernel. populated: the numbers of routes with living processes."""
+    """One look at the kernel. populated: the numbers of routes with living processes, or an engine's care."""
 
     machine: Machine
     ours: Ours

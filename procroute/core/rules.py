@@ -4,7 +4,7 @@ Offsets from the first preference (4400):
 
     0    no mark of ours: goto the end; bystanders are out after one comparison
     1    not bound: goto the tree
-    2    strict routes, bound to an address of their own adapter: their own table
+    2    strict routes and those with given gateways, bound to an address of their adapter: their own table
     3    bound: the LAN
     4    bound to an address: that adapter's table
     5    the tree: `goto` on the bits of the route's number down to its table
@@ -51,7 +51,8 @@ def _family(
     yield rule(_UNBOUND, "goto", min(r.preference for r in tree), mark=0, mask=bound)
     for live in routes:
         adapter = machine.adapter(live.route.adapter)
-        if live.route.strict and adapter is not None:
+        own = live.route.strict or live.route.gateway4 is not None or live.route.gateway6 is not None
+        if own and adapter is not None:
             mark, table = identity.mark(live.number) | bound, identity.route_table(live.number)
             for address in adapter.usable(family):
                 yield rule(_OWN, "table", table, mark=mark, mask=mask, source=_host(address))

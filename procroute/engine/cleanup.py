@@ -7,20 +7,22 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from procroute.engine.linger import linger
+from procroute.engine.linger import end, linger
 from procroute.engine.lock import lock, release_directory
-from procroute.engine.reconcile import reconcile
+from procroute.engine.reconcile import reconcile, steps
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import cgroups, sysctl
 from procroute.kernel.linux import Linux
 
+_PASSES = 50
+
 
 class Cleaned(Struct, frozen=True):
-    """What a cleanup did: how many routes it removed, and which processes it let go."""
+    """What a cleanup did: whether there was anything of ours, and which processes it let go."""
 
-    routes: int
+    anything: bool
     released: tuple[int, ...]
 
 
@@ -28,30 +30,33 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
     """Remove routes, rules, tables, nft table, programs, cgroups, sysctl changes and names that are ours.
 
     With living routed processes: raises ProcrouteError processes-alive that lists them, or with force moves
-    them back to where they came from, so that what they open from then on leaves as the machine's own does.
+    them back to where they came from, so that what they open from then on leaves as the machine's own does;
+    cleanup-incomplete where that cannot be done.
     """
     with Linux(identity) as linux, lock():
         observed = linux.observe()
-        paths = [linux.path(t.number) for t in observed.ours.targets] + cgroups.unnamed(linux.mount)
-        living = list(_living(paths))
+        unnamed = cgroups.unnamed(linux.mount)
+        paths = [linux.path(t.number) for t in observed.ours.targets] + unnamed
+        living = [pid for pid, _ in _living(paths)]
         if living and not force:
-            number, listed = len(living), ", ".join(describe(pid) for pid, _ in living)
+            number, listed = len(living), ", ".join(describe(pid) for pid in living)
             raise ProcrouteError(
                 "processes-alive",
                 f"{number} routed {'process is' if number == 1 else 'processes are'} alive: {listed}",
                 "end them, or use --force: their new connections then leave as the machine's own do",
             )
-        for pid, folder in living:
-            _release(linux.mount, pid, folder)
-        for target in observed.ours.targets:
-            linger(identity, target.number)
+        _release_all(linux.mount, paths)
+        numbers = [target.number for target in observed.ours.targets]
+        linger(identity, numbers)
+        end(identity, numbers)
+        anything = bool(unnamed or steps(identity, observed, ()))
         reconcile(linux, identity, lambda _: ())
-        for path in cgroups.unnamed(linux.mount):
+        for path in unnamed:
             cgroups.remove_tree(path)
         cgroups.remove_root(linux.mount)
         sysctl.restore_all(linux.namespace)
         release_directory()
-        return Cleaned(len(observed.ours.targets), tuple(pid for pid, _ in living))
+        return Cleaned(anything, tuple(living))
 
 
 def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:
@@ -59,13 +64,30 @@ def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:
         yield from cgroups.processes(target)
 
 
+def _release_all(mount: Path, targets: list[Path]) -> None:
+    """Move every process out; those that fork meanwhile are found when looking again."""
+    living: list[tuple[int, Path]] = []
+    for _ in range(_PASSES):
+        for pid, folder in _living(targets):
+            if pid:
+                _release(mount, pid, folder)
+        living = list(_living(targets))
+        if not living:
+            return
+    left = ", ".join(describe(pid) for pid, _ in living)
+    raise ProcrouteError(
+        "cleanup-incomplete",
+        f"could not be moved out of their route: {left}",
+        "nothing else was removed, so they stay on it; end them and try again",
+    )
+
+
 def _release(mount: Path, pid: int, folder: Path) -> None:
-    """Back to where a process came from, or the nearest living parent of that."""
+    """Back to where a process came from, or the nearest living parent of that. One that has ended is fine."""
     origin = Path(cgroups.origin(folder).lstrip("/"))
     for candidate in (origin, *origin.parents):
-        if (mount / candidate).is_dir():
-            try:
-                cgroups.enter(mount / candidate, pid)
-            except ProcrouteError:
-                continue
-            return
+        try:
+            cgroups.enter(mount / candidate, pid)
+        except (ProcrouteError, OSError):
+            continue
+        return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from procroute.core.machine import Observed
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.reconcile import alive, reconcile, steps
 from procroute.engine.words import Tell
@@ -58,8 +59,8 @@ class Follower:
     def _repair(self) -> None:
         linux, identity = self._linux, self._linux.identity
         try:
-            observed = linux.observe()
-            if steps(identity, observed, alive(observed)):
+            observed = self._in_step()
+            if observed is None:
                 with lock():
                     observed = reconcile(linux, identity)
                     release_directory()
@@ -70,6 +71,19 @@ class Follower:
                 self._tell(f"the route could not be kept in step: {e.message}")
                 self._said = e.message
             return
+        self._ask_gateway(observed)
+
+    def _in_step(self) -> Observed | None:
+        """A look without the lock; None when there is something to do, or others were at work meanwhile."""
+        try:
+            observed = self._linux.observe()
+        except ProcrouteError:
+            return None
+        return None if steps(self._linux.identity, observed, alive(observed)) else observed
+
+    def _ask_gateway(self, observed: Observed) -> None:
+        """Have a gateway that does not answer asked again, and come back to look."""
+        linux = self._linux
         live = next((t for t in observed.ours.targets if t.number == self.route), None)
         adapter = observed.machine.adapter(live.route.adapter) if live else None
         if adapter is not None and any(n[0] == adapter.ifindex for n in observed.machine.failed_gateways):

@@ -39,9 +39,12 @@ def launch(start: Start, blocked: frozenset[int]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:  # None: whoever called has closed it
             stream.flush()
+    # Where SIGCHLD is ignored the kernel reaps children, and CMD's status would be lost (sigaction(2)).
+    inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
         os.close(reading)
+        signal.signal(signal.SIGCHLD, inherited)
         _child(start, blocked, writing)
     os.close(writing)
     with os.fdopen(reading, "rb") as pipe:

@@ -7,6 +7,7 @@ Those packets carry the mark; with the rules gone they would leave by main's ada
 from __future__ import annotations
 
 import time
+from collections.abc import Collection, Iterator
 
 from procroute.identity import Identity
 from procroute.kernel import sockets
@@ -16,15 +17,23 @@ _PATIENCE = 2.0
 _STEP = 0.01
 
 
-def linger(identity: Identity, number: int) -> None:
-    """Wait for the TCP sockets of a route that nobody holds any more, then end what is left of them."""
+def linger(identity: Identity, numbers: Collection[int]) -> None:
+    """Wait for the TCP sockets of these routes that nobody holds any more to say goodbye."""
     until = time.monotonic() + _PATIENCE
-    while True:
-        mine = list(sockets.tcp_with_mark(identity.mark(number), identity.number_mask))
-        orphans = [s for s in mine if s.inode == 0]
-        closing = [s for s in orphans if s.state != sockets.TIME_WAIT]
-        if not closing or time.monotonic() > until:
-            break
+    while time.monotonic() < until:
+        if all(orphan.state == sockets.TIME_WAIT for orphan in _orphans(identity, numbers)):
+            return
         time.sleep(_STEP)
-    for orphan in orphans:
+
+
+def end(identity: Identity, numbers: Collection[int]) -> None:
+    """End what is left of them. No process may be on these routes: a request not yet accepted counts too."""
+    for orphan in _orphans(identity, numbers):
         sockets.destroy(orphan)
+
+
+def _orphans(identity: Identity, numbers: Collection[int]) -> Iterator[sockets.TcpSocket]:
+    for number in numbers:
+        for tcp in sockets.tcp_with_mark(identity.mark(number), identity.number_mask):
+            if tcp.inode == 0:
+                yield tcp

@@ -39,10 +39,10 @@ def route_for(
     machine = observed.machine
     adapter = choose.find(machine, request.adapter)
     route = Route(adapter.name, request.strict, request.gateway4, request.gateway6, request.dns)
-    notes = choose.check_ways(machine, route)
+    live = next((t for t in observed.ours.targets if t.route == route), None)
+    notes = choose.check_ways(machine, live or LiveRoute(route, 0))
     overlap.check(identity, machine)
     servers, more = lookups.servers(machine, route, resolvers.of_adapter(adapter.ifindex))
-    live = next((t for t in observed.ours.targets if t.route == route), None)
     if live is None:
         live = LiveRoute(route, _free_number(identity, observed))
     live = replace(live, servers=servers)

@@ -11,7 +11,7 @@ from pathlib import Path
 from procroute.core.machine import Observed
 from procroute.engine.follow import Follower
 from procroute.engine.launch import Start, launch
-from procroute.engine.linger import linger
+from procroute.engine.linger import end, linger
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
@@ -30,23 +30,26 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     """Run a command by an adapter; returns its exit status, 128+n for signal n.
 
     tell: says a line to the person at the terminal. Raises ProcrouteError when the command was not started;
-    then nothing of ours is left.
+    then nothing of ours is left. What goes wrong later is told, and the status stays the command's.
     """
-    with Linux(identity) as linux, contextlib.closing(Signals(FORWARDED | {signal.SIGCHLD})) as signals:
+    with Linux(identity) as linux, contextlib.closing(Signals(FORWARDED)) as signals:
         # Listening starts before the first look, so that nothing is missed between that and the command.
         follower = Follower(linux, tell)
         with contextlib.closing(follower):
             with lock():
                 try:
-                    number, assignment, pid = _start(linux, request, signals, tell)
+                    number, assignment, attending, pid = _start(linux, request, signals, tell)
                 except BaseException:
-                    with contextlib.suppress(ProcrouteError):
+                    with contextlib.suppress(ProcrouteError, OSError):
                         _settle(linux)
                     raise
             follower.route = number
             supervisor = Supervisor(pid, assignment, signals, follower, tell)
             status = supervisor.watch()
-        _finish(linux, number, assignment)
+        try:
+            _finish(linux, number, assignment, attending)
+        except (ProcrouteError, OSError) as e:
+            tell(f"what is ours could not be removed: {e}; procroute cleanup tries again")
     if supervisor.interrupted:
         # A shell ends its loop only when the job itself dies of the terminal's SIGINT.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -54,7 +57,7 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     return status
 
 
-def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tuple[int, Path, int]:
+def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tuple[int, Path, int, int]:
     user = find(request.user) if request.user is not None else None
     for path in cgroups.unnamed(linux.mount):
         if not cgroups.populated(path):
@@ -68,9 +71,16 @@ def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tupl
         return [*(t for t in now.alive() if t.number != live.number), live]
 
     reconcile(linux, linux.identity, routes, observed)
-    assignment = cgroups.add_assignment(linux.path(live.number), f"run-{os.getpid()}", cgroups.current())
+    target = linux.path(live.number)
+    assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
     start = Start(request.command, assignment, user, _resolv_conf(live))
-    return live.number, assignment, launch(start, signals.newly_blocked)
+    try:
+        pid = launch(start, signals.newly_blocked)
+    except BaseException:
+        with contextlib.suppress(ProcrouteError, OSError):
+            cgroups.remove_tree(assignment)
+        raise
+    return live.number, assignment, cgroups.attend(target), pid
 
 
 def _resolv_conf(live: LiveRoute) -> str | None:
@@ -80,13 +90,17 @@ def _resolv_conf(live: LiveRoute) -> str | None:
     return "\n".join([f"# by procroute, for {live.route.name}", *servers, *resolvers.other_lines()]) + "\n"
 
 
-def _finish(linux: Linux, number: int, assignment: Path) -> None:
-    """Remove what nobody uses any more."""
+def _finish(linux: Linux, number: int, assignment: Path, attending: int) -> None:
+    """Remove what nobody uses any more. attending: what keeps the target ours while its last packets go."""
     target = assignment.parent
-    if not cgroups.populated(target):
-        linger(linux.identity, number)
     with lock():
         cgroups.remove_tree(assignment)
+    if not cgroups.populated(target):
+        linger(linux.identity, [number])
+    with lock():
+        os.close(attending)
+        if not cgroups.in_use(target):
+            end(linux.identity, [number])
         _settle(linux)
 
 

@@ -66,9 +66,12 @@ class Supervisor:
                 self._reap()
                 if self.status is not None and not cgroups.populated(self.assignment):
                     return self.status
-                # Another run may already have removed what ended a moment ago.
-                with contextlib.suppress(OSError):
+                try:
                     os.pread(events, 512, 0)
+                except OSError:
+                    # The cgroup is gone: another run or a cleanup removed it. SIGCHLD tells of CMD's end.
+                    with contextlib.suppress(KeyError):
+                        poll.unregister(events)
                 for descriptor, _ in poll.poll(self._follower.timeout()):
                     if descriptor == self._signals.fileno():
                         for received in self._signals.read():
@@ -131,7 +134,7 @@ class Supervisor:
             self._leave = self._leave or received.number in _ENDING
         elif received.by_kernel:
             self._interrupt_seen = self._interrupt_seen or received.number == signal.SIGINT
-        elif received.sender != self.pid:
+        elif received.sender not in (self.pid, os.getpid()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, received.number)
 

@@ -9,6 +9,7 @@ with the kernel. Targets belong to a network namespace; cgroups do not, so the r
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import re
 from collections.abc import Iterator
@@ -40,11 +41,11 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """A route's cgroup: where it is, what it is, whether a process is in it or below."""
+    """A route's cgroup: where it is, what it is, whether a process or an engine uses it."""
 
     path: Path
     live: LiveRoute
-    populated: bool
+    used: bool
 
 
 def mount_point() -> Path:
@@ -71,7 +72,7 @@ def targets(mount: Path, namespace: int) -> list[Target]:
     for path in sorted((mount / SLICE).glob("procroute-*.slice")):
         record = _read(path)
         if record is not None and record.namespace == namespace:
-            found.append(Target(path, _live(record), populated(path)))
+            found.append(Target(path, _live(record), in_use(path)))
     return found
 
 
@@ -171,8 +172,34 @@ def populated(path: Path) -> bool:
     """Whether a process is in a cgroup or below (cgroup-v2.rst, cgroup.events). Not, when it is gone."""
     try:
         return "populated 1" in (path / "cgroup.events").read_text()
-    except OSError:
+    except OSError as e:
+        if e.errno in (errno.ENOENT, errno.ENODEV):
+            return False
+        raise
+
+
+def attend(target: Path) -> int:
+    """Keep a target from being taken for a leftover while its engine lives; ends with the descriptor."""
+    descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    return descriptor
+
+
+def in_use(target: Path) -> bool:
+    """Whether a target has processes, or an engine that attends to it: the last packets may still go out."""
+    if populated(target):
+        return True
+    try:
+        descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
         return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 def processes(path: Path) -> Iterator[tuple[int, Path]]:

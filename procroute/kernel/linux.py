@@ -7,8 +7,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from msgspec.structs import replace
+
 from procroute.core import plan
 from procroute.core.door import Door, Marking
+from procroute.core.gateways import gateways_of
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
@@ -60,10 +63,11 @@ class Linux:
         while True:
             try:
                 return self._look(machine)
-            except NetlinkError as e:
+            except (NetlinkError, OSError) as e:
                 looks += 1
                 if looks == _LOOKS:
-                    raise refused(e.code, "dump", "tell its routing state") from e
+                    number = e.code if isinstance(e, NetlinkError) else e.errno or 0
+                    raise refused(number, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:
         targets = cgroups.targets(self.mount, self.namespace)
@@ -84,24 +88,27 @@ class Linux:
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if netns.is_the_machines() else {},
         )
-        populated = frozenset(t.live.number for t in targets if t.populated)
-        return Observed(machine or self._machine(rules, targets), ours, populated)
+        used = frozenset(t.live.number for t in targets if t.used)
+        return Observed(machine or self._machine(rules, targets), ours, used)
 
     def _machine(self, rules: list[Rule], targets: list[cgroups.Target]) -> Machine:
         found = adapters.read(self.ipr)
-        used = {a.ifindex for a in found for t in targets if t.live.route.adapter in (a.name, *a.altnames)}
-        states = neighbours.states(self.ipr, used)
-        return Machine(
+        machine = Machine(
             adapters=found,
             main=tuple(self._entries(table=MAIN)),
             rules=tuple(r for r in rules if not self._is_ours(r)),
-            failed_gateways=frozenset(n for n, s in states.items() if s == neighbours.FAILED),
-            probing_gateways=frozenset(n for n, s in states.items() if s == neighbours.INCOMPLETE),
             rp_filter={a.name: sysctl.rp_filter(a.name) for a in found},
             checks_reverse_path=nft.checks_reverse_path(),
             resolvers=resolvers.of_system(),
             ipv6=Family.IPV6 in self.families,
             names_tables=netns.is_the_machines(),
+        )
+        gateways = gateways_of(machine, (t.live for t in targets))
+        states = neighbours.states(self.ipr, gateways)
+        return replace(
+            machine,
+            failed_gateways=frozenset(n for n, s in states.items() if s == neighbours.FAILED),
+            probing_gateways=frozenset(n for n, s in states.items() if s == neighbours.INCOMPLETE),
         )
 
     def _is_ours(self, rule: Rule) -> bool:
@@ -127,7 +134,13 @@ class Linux:
                 neighbours.ask_again(self.ipr, neighbour)
 
     def apply(self, step: plan.Step) -> None:
-        """Do one step; see core/plan.py for what each is."""
+        """Do one step; see core/plan.py for what each is. Raises ProcrouteError when the kernel refuses."""
+        try:
+            self._do(step)
+        except OSError as e:
+            raise refused(e.errno or 0, "step", f"do {type(step).__name__}") from e
+
+    def _do(self, step: plan.Step) -> None:
         match step:
             case plan.AddEntry(entry):
                 tables.change_entry(self.ipr, "add", entry)

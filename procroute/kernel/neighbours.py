@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Collection
 from ipaddress import ip_address
 
 from procroute.kernel.rtnetlink import IPRoute, NetlinkError
@@ -11,21 +11,20 @@ from procroute.kernel.tables import AF
 from procroute.model import Family, IPAddress
 
 # linux/neighbour.h
-INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED, NO_ARP, PERMANENT = 1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80
+INCOMPLETE, STALE, DELAY, PROBE, FAILED = 1, 4, 8, 0x10, 0x20
 _USE = 0x1
 
 Neighbour = tuple[int, IPAddress]
 
 
-def states(ipr: IPRoute, ifindexes: Iterable[int]) -> dict[Neighbour, int]:
-    """(ifindex, address) -> state, for the neighbours of these adapters."""
+def states(ipr: IPRoute, wanted: Collection[Neighbour]) -> dict[Neighbour, int]:
+    """(ifindex, address) -> state, for those of the wanted neighbours that the kernel has an entry for."""
     found: dict[Neighbour, int] = {}
-    for ifindex in ifindexes:
-        for family in AF.values():
-            for message in ipr.get_neighbours(family=family, ifindex=ifindex):
-                address = message.get_attr("NDA_DST")
-                if address and message["ifindex"] == ifindex:
-                    found[ifindex, ip_address(address)] = message["state"]
+    for ifindex, family in {(ifindex, Family.of(address)) for ifindex, address in wanted}:
+        for message in ipr.get_neighbours(family=AF[family], ifindex=ifindex):
+            address = message.get_attr("NDA_DST")
+            if address and (message["ifindex"], ip_address(address)) in wanted:
+                found[message["ifindex"], ip_address(address)] = message["state"]
     return found
 
 

@@ -55,6 +55,6 @@ def _addresses(words: list[str]) -> list[IPAddress]:
 
 def _lines(file: Path) -> list[str]:
     try:
-        return file.read_text(errors="replace").splitlines()
+        return file.read_text(errors="replace").splitlines() if file.is_file() else []
     except OSError:
         return []

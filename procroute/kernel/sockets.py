@@ -15,11 +15,11 @@ _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
 _BYTECODE, _MARK_CONDITION = 1, 10
 _TCP = 6
-TIME_WAIT, LISTEN = 6, 10
+TIME_WAIT = 6
 
 
 class TcpSocket(Struct, frozen=True):
-    """A TCP socket that nobody may hold any more: inode 0 means that its process is gone."""
+    """A TCP socket. inode 0: nobody holds it any more, or not yet."""
 
     family: int
     state: int

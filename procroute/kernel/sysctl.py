@@ -6,12 +6,14 @@ mark.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection
 from pathlib import Path
 
 from procroute.identity import RUN_DIRECTORY
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
+_UNFINISHED = ":new"  # no adapter's name has a colon (net/core/dev.c, dev_valid_name)
 
 
 def _saved(namespace: int) -> Path:
@@ -25,18 +27,17 @@ def rp_filter(adapter: str) -> int:
 
 def changed(namespace: int) -> frozenset[str]:
     """The adapters whose src_valid_mark we have set."""
-    folder = _saved(namespace)
-    if not folder.is_dir():
-        return frozenset()
-    return frozenset(f.name for f in folder.iterdir() if _read(_CONF / f.name / "src_valid_mark") == 1)
+    return frozenset(name for name in _kept(namespace) if _read(_CONF / name / "src_valid_mark") == 1)
 
 
 def set_valid_mark(namespace: int, adapter: str) -> None:
     """Set it, keeping the old value on disk first."""
     folder, setting = _saved(namespace), _CONF / adapter / "src_valid_mark"
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / adapter).exists():
-        (folder / adapter).write_text(setting.read_text())
+    if adapter not in _kept(namespace):
+        new = folder / f"{adapter}{_UNFINISHED}"
+        new.write_text(setting.read_text())
+        new.rename(folder / adapter)
     setting.write_text("1")
 
 
@@ -53,11 +54,20 @@ def restore_all(namespace: int, but: Collection[str] = ()) -> None:
     folder = _saved(namespace)
     if not folder.is_dir():
         return
-    for file in folder.iterdir():
-        if file.name not in but:
-            restore_valid_mark(namespace, file.name)
+    for name in _kept(namespace) - set(but):
+        restore_valid_mark(namespace, name)
+    for unfinished in folder.glob(f"*{_UNFINISHED}"):
+        unfinished.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
+
+
+def _kept(namespace: int) -> frozenset[str]:
+    """The adapters whose old value is on disk."""
+    try:
+        return frozenset(n for n in os.listdir(_saved(namespace)) if not n.endswith(_UNFINISHED))
+    except FileNotFoundError:
+        return frozenset()
 
 
 def _read(path: Path) -> int:

@@ -60,7 +60,7 @@ def test_what_the_terminal_sends_has_reached_it_already(
     assert killed == []
 
 
-@pytest.mark.parametrize("sender", [COMMAND, os.getpid()])
+@pytest.mark.parametrize("sender", [COMMAND, os.getpid()], ids=["command", "we"])
 def test_what_the_command_or_we_send_us_is_not_sent_back(
     supervisor: Supervisor, killed: Killed, sender: int
 ) -> None:
