@@ -1,9 +1,9 @@
-"""Runs inside the bench lab: makes COUNT routes, keeps a process in each, says "routed", waits.
+"""Runs inside the bench lab: makes COUNT routes, keeps a process in each, and waits.
 
     python -m tests.bench.many_routes ADAPTER COUNT
 
-By the engine's own reconcile, all at once; a hundred times `procroute run` takes minutes. The first route
-is that of `run --via ADAPTER --dns system`, the others differ in their name server.
+Prints the cgroups of the first two. By the engine's own reconcile, all at once; a hundred times `procroute run`
+takes minutes. The first route is that of `run --via ADAPTER --dns system`, the others have a name server each.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from ipaddress import IPv4Address
 
 from procroute import config
@@ -33,14 +34,16 @@ def main() -> None:
     with Linux(identity) as linux, lock():
         routes = make(adapter, count)
         reconcile(linux, identity, lambda _: routes)
+        assignments = []
         for route in routes:
             assignment = cgroups.add_assignment(linux.path(route.number), "bench", cgroups.current())
             if os.fork() == 0:
                 cgroups.enter(assignment)
                 os.execvp("sleep", ["sleep", "3600"])
             while not cgroups.populated(assignment):
-                pass
-    print("routed", flush=True)
+                time.sleep(0.001)
+            assignments.append(assignment)
+    print(*assignments[:2], flush=True)
     signal.pause()
 
 
