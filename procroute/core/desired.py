@@ -7,14 +7,14 @@ from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.door import RESOLVERS, Door
+from procroute.core.door import OTHERS, RESOLVERS, Door
 from procroute.core.gateways import known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
 from procroute.core.rules import adapters_with_addresses, desired_rules
 from procroute.core.tables import adapter_entries, lan_table, route_entries
 from procroute.identity import Identity
-from procroute.model import Adapter, Family, IPNetwork, LiveRoute
+from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute
 
 
 def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute]) -> Ours:
@@ -48,7 +48,7 @@ def remembered(machine: Machine, live: LiveRoute) -> LiveRoute:
 
 
 def door(machine: Machine, live: LiveRoute) -> Door:
-    """What the guard of a route lets through, and where its look-ups go."""
+    """What the guard of a route lets through and what it may not be sent from, and where its look-ups go."""
     adapter = machine.adapter(live.route.adapter)
     own = frozenset() if adapter is None else frozenset({adapter.ifindex})
     prefixes: dict[IPNetwork, int] = {}
@@ -66,7 +66,26 @@ def door(machine: Machine, live: LiveRoute) -> Door:
         lan=frozenset(prefixes.items()),
         dns_servers=live.servers,
         resolvers=machine.resolvers[:RESOLVERS],
+        others=_others(machine, adapter),
     )
+
+
+def _others(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
+    """The addresses that only other adapters have, usable or not, each with one that has it.
+
+    Not loopback's, where addresses lie that are the machine's rather than an adapter's; of more than fit, the
+    first.
+    """
+    kept = {a.interface.ip for a in own.addresses} if own is not None else set()
+    found = {
+        address.interface.ip: adapter.ifindex
+        for adapter in sorted(machine.outward(), key=lambda a: -a.ifindex)
+        if adapter != own
+        for address in adapter.addresses
+        if not address.interface.ip.is_link_local and address.interface.ip not in kept
+    }
+    first = sorted(found, key=lambda ip: (ip.version, int(ip)))[:OTHERS]
+    return frozenset((address, found[address]) for address in first)
 
 
 def _adapters_of(machine: Machine, routes: Collection[LiveRoute]) -> list[Adapter]:

@@ -109,11 +109,12 @@ def update(cgroup: str, door: Door) -> None:
 
 
 def drops(cgroup: str) -> dict[int, int]:
-    """Packets that the guard dropped, by the ifindex of the adapter they would have left by."""
+    """Packets that the guard dropped, by the ifindex of the adapter they would have left by, or whose address
+    they carried."""
     total: dict[int, int] = {}
     with _directory(cgroup) as directory:
         for copy in find(directory):
-            if copy.source != "guard":
+            if "drops" not in copy.maps:
                 continue
             with maps_of(copy) as open_map:
                 counted = layout.unpack_drops(open_map("drops").items())

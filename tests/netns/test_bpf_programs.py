@@ -57,6 +57,9 @@ ROUTER = {
 }
 OTHER_NAME_SERVER = {V4: "10.1.0.3", V6: "2001:db8:1::3"}
 ECHO, DNS = 7, 53
+# Python 3.11 names neither: linux/in.h; UDP_SEGMENT of linux/udp.h, with its 16 bits.
+IP_PKTINFO = 8
+SEGMENTS = (socket.IPPROTO_UDP, 103, struct.pack("=H", 100))
 ANY = {V4: "0.0.0.0", V6: "::"}
 
 
@@ -405,6 +408,7 @@ def _directory(path: str) -> Iterator[int]:
 
 
 ALLOW_MULTI = 2
+SENDMSG4, SENDMSG6 = 14, 15
 
 # Mark
 
@@ -489,7 +493,7 @@ def test_a_mechanism_can_be_switched_off(lab: Lab) -> None:
     assert lab.routed(mark_of_new, V4, TCP) == 0
     found = programs.attached(lab.target)
     assert found is not None
-    assert (found.kinds, found.complete) == (frozenset({"guard", "replies"}), False)
+    assert (found.kinds, found.complete) == (frozenset({"guard", "replies", "source"}), False)
     lab.attach()
     found = programs.attached(lab.target)
     assert found is not None
@@ -527,6 +531,123 @@ def test_udp_that_is_dropped_says_so_to_the_sender(lab: Lab, family: socket.Addr
     lab.attach()
     with pytest.raises(PermissionError):
         lab.routed(ask, family, UDP, SERVER[family], ECHO, OURS[family]["wan2"])
+
+
+def send_from(
+    family: socket.AddressFamily,
+    source: str,
+    to: str,
+    port: int = ECHO,
+    *,
+    mapped: bool = False,
+    connected: bool = False,
+    bound: bool = False,
+) -> str:
+    """Ask by UDP with the source in IP_PKTINFO (ip(7), ipv6(7)). connected: without naming either address,
+    and with ancillary data of another kind, which makes the kernel look at the source again all the same."""
+    with opened(V6 if mapped else family, UDP, wait=0.5) as s:
+        prefix = "::ffff:" if mapped else ""
+        if bound:
+            s.bind((prefix + source, 0))
+        if connected:
+            s.connect((prefix + to, port))
+            s.sendmsg([b"?"], [SEGMENTS])
+        else:
+            if s.family == V6:
+                info = socket.inet_pton(V6, prefix + source) + bytes(4)
+                cmsg = (socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, info)
+            else:
+                info = bytes(4) + socket.inet_pton(V4, source) + bytes(4)
+                cmsg = (socket.IPPROTO_IP, IP_PKTINFO, info)
+            s.sendmsg([b"?"], [cmsg], 0, (prefix + to, port))
+        return s.recv(200).decode()
+
+
+def others(lab: Lab) -> frozenset[Any]:
+    return frozenset((ip_address(OURS[family]["wan2"]), lab.wan2) for family in (V4, V6))
+
+
+MAPPED = pytest.mark.parametrize(
+    ("family", "mapped"), [(V4, False), (V6, False), (V4, True)], ids=["v4", "v6", "mapped"]
+)
+
+
+@sandboxed
+@MAPPED
+def test_unbound_udp_does_not_carry_another_adapters_address(
+    lab: Lab, family: socket.AddressFamily, mapped: bool
+) -> None:
+    lab.attach(others=others(lab))
+    send = functools.partial(lab.routed, send_from, family, to=SERVER[family], mapped=mapped)
+    own, other = OURS[family]["wan1"], OURS[family]["wan2"]
+    assert send(own) == f"isp1 {SERVER[family]} {own}"
+    assert send(own, connected=True) == f"isp1 {SERVER[family]} {own}"
+    assert lab.drops() == 0
+    with pytest.raises(PermissionError):
+        send(other)
+    assert lab.drops() == 1
+    # What is bound goes by the rules, and is the egress guard's.
+    with pytest.raises(PermissionError):
+        send(other, bound=True)
+    assert lab.drops() == 2
+    programs.detach(lab.target, {"source"})
+    assert send(other) == f"isp1 {SERVER[family]} {other}"
+    assert lab.drops() == 2
+
+
+@sandboxed
+@MAPPED
+def test_an_address_that_is_no_longer_anothers_may_be_carried(
+    lab: Lab, family: socket.AddressFamily, mapped: bool
+) -> None:
+    lab.attach(others=others(lab))
+    programs.update(lab.target, lab.door())
+    other = OURS[family]["wan2"]
+    heard = lab.routed(send_from, family, other, SERVER[family], mapped=mapped)
+    assert heard == f"isp1 {SERVER[family]} {other}"
+    assert lab.drops() == 0
+
+
+@sandboxed
+@MAPPED
+def test_the_lan_is_told_the_lans_address(lab: Lab, family: socket.AddressFamily, mapped: bool) -> None:
+    """Whether it is named, or connect() chose it."""
+    to, own = ROUTER[family]["wan2"], OURS[family]["wan2"]
+    net = {V4: IPv4Network("10.2.0.0/24"), V6: IPv6Network("2001:db8:2::/64")}[family]
+    _ip(f"route add {net} dev wan2 table 101", "-4" if family == V4 else "-6")
+    send = functools.partial(lab.routed, send_from, family, own, to, mapped=mapped)
+    lab.attach(lan=frozenset({(net, lab.wan2)}), others=others(lab))
+    assert send() == f"isp2 {to} {own}"
+    assert send(connected=True) == f"isp2 {to} {own}"
+    assert lab.drops() == 0
+    # A resolver in the LAN: the look-up programs would send that on to the route's server.
+    with pytest.raises(PermissionError):
+        send(port=DNS)
+    programs.detach(lab.target)
+    lab.attach(STRICT, lan=frozenset({(net, lab.wan2)}), others=others(lab))
+    for connected in (False, True):
+        with pytest.raises(PermissionError):
+            send(connected=connected)
+
+
+def say_to_oneself(family: socket.AddressFamily, address: str) -> None:
+    with opened(family, UDP) as server, opened(family, UDP) as s:
+        server.bind((ANY[family], 0))
+        s.connect((address, server.getsockname()[1]))
+        assert s.getsockname()[0] == address
+        s.sendmsg([b"?"], [SEGMENTS])
+        assert server.recv(10) == b"?"
+
+
+@sandboxed
+@FAMILIES
+def test_the_machine_itself_is_told_all_of_its_addresses(lab: Lab, family: socket.AddressFamily) -> None:
+    for marking in (MARKING, STRICT):
+        lab.attach(marking, others=others(lab))
+        for wan in ("wan1", "wan2"):
+            lab.routed(say_to_oneself, family, OURS[family][wan])
+        assert lab.drops() == 0
+        programs.detach(lab.target)
 
 
 def ping(family: socket.AddressFamily, address: str, device: str) -> bytes:
@@ -885,12 +1006,17 @@ def test_what_is_attached_is_read_back(lab: Lab) -> None:
         ),
         dns_servers=SERVERS6 + SERVERS4,
         resolvers=(*RESOLVERS, SERVERS4[1]),
+        others=frozenset({(ip_address(OURS[V4]["wan2"]), lab.wan2), (ip_address(OURS[V6]["wan2"]), 9)}),
     )
     programs.attach(lab.target, MARKING, door)
     found = programs.attached(lab.target)
     assert found == programs.Attached(MARKING, door, complete=True, kinds=programs.KINDS)
     # Another process, another door; the programs for look-ups go and come back.
-    for other in (lab.door(), Door(frozenset({78}), door.lan, SERVERS4[:1], (RESOLVERS[1],)), door):
+    for other in (
+        lab.door(),
+        Door(frozenset({78}), door.lan, SERVERS4[:1], (RESOLVERS[1],), door.others),
+        door,
+    ):
         in_child(functools.partial(programs.update, lab.target, other))
         found = programs.attached(lab.target)
         assert found is not None
@@ -961,7 +1087,7 @@ def test_below_a_program_that_allows_no_others(lab: Lab, kind: str) -> None:
 
 @sandboxed
 def test_what_a_crash_left_is_completed(lab: Lab) -> None:
-    for kinds in ({"guard"}, {"replies"}, {"dns"}, {"mark", "bound"}, {"listen", "guard"}):
+    for kinds in ({"guard"}, {"replies"}, {"dns"}, {"source"}, {"mark", "bound"}, {"listen", "guard"}):
         lab.attach(dns_servers=SERVERS4, resolvers=RESOLVERS)
         programs.detach(lab.target, kinds)
         found = programs.attached(lab.target)
@@ -971,7 +1097,9 @@ def test_what_a_crash_left_is_completed(lab: Lab) -> None:
         found = programs.attached(lab.target)
         assert found is not None
         assert found.complete
-        assert all(len(ids) == 1 for ids in hooks(lab.target).values())
+        there = hooks(lab.target)
+        doubled = {SENDMSG4, SENDMSG6}  # the source and the look-up programs
+        assert all(len(ids) == 1 + (hook in doubled) for hook, ids in there.items())
 
 
 @sandboxed

@@ -87,6 +87,15 @@ def leaks(command: Command, attempt: str, family: int) -> list[str]:
     return elsewhere(command.lab, "wan1")
 
 
+def carried(command: Command, attempt: str, family: int) -> list[str]:
+    """What came out by its own adapter with the other's address when it was tried."""
+    lab = command.lab
+    lab.clear()
+    attempted(command, attempt, family)
+    lab.settle()
+    return [str(packet) for packet in lab.wan1.packets(source=own_address(lab.wan2, family))]
+
+
 @each_attempt
 @both_families
 def test_nothing_leaves_by_another_adapter(command: Command, family: int, attempt: str) -> None:
@@ -115,11 +124,17 @@ def test_the_guard_counts_what_it_drops(command: Command, family: int, attempt: 
 @pytest.mark.parametrize("attempt", PKTINFO)
 @both_families
 def test_udp_does_not_carry_another_adapters_address(command: Command, family: int, attempt: str) -> None:
-    lab = command.lab
-    assert not astray(lab, command, "udp", family, lab.wan1)
-    attempted(command, attempt, family)
-    lab.settle()
-    assert not lab.wan1.packets(source=own_address(lab.wan2, family))
+    assert not astray(command.lab, command, "udp", family, command.lab.wan1)
+    assert not carried(command, attempt, family)
+
+
+@promise("LEAK-04")
+@pytest.mark.parametrize("attempt", PKTINFO)
+@both_families
+def test_such_udp_is_counted_by_whose_address_it_is(command: Command, family: int, attempt: str) -> None:
+    before = command.drops("wan2")
+    assert attempted(command, attempt, family).error == "EPERM"
+    assert command.drops("wan2") == before + 1
 
 
 @promise("LEAK-05")
@@ -172,12 +187,31 @@ def test_without_the_guard_bound_sockets_leave_by_the_other(
 
 
 @pytest.fixture(scope="module")
+def sourceless() -> Iterator[Command]:
+    """A command at whose sources nobody looks."""
+    with Lab(main="both") as lab, routed(lab) as command:
+        for family in FAMILIES:
+            assert not astray(lab, command, "udp", family, lab.wan1)
+            assert not carried(command, "IP_PKTINFO with the address", family)
+        command.switch_off("source")
+        yield command
+
+
+@promise("NEG-02")
+@both_families
+def test_without_a_look_at_sources_udp_carries_another_adapters_address(
+    sourceless: Command, family: int
+) -> None:
+    assert carried(sourceless, "IP_PKTINFO with the address", family)
+
+
+@pytest.fixture(scope="module")
 def free() -> Iterator[Command]:
-    """A command with neither mark nor guard any more."""
+    """A command with neither mark nor guard any more, nor a look at sources."""
     with Lab(main="both") as lab, routed(lab) as command:
         for family in FAMILIES:
             assert not astray(lab, command, "tcp", family, lab.wan1)
-        command.switch_off("mark", "guard")
+        command.switch_off("mark", "guard", "source")
         yield command
 
 

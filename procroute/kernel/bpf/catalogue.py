@@ -20,6 +20,8 @@ class Program(NamedTuple):
 PROGRAMS: Final = (
     Program("pr_egress", 1, "cgroup_inet_egress", "guard", "guard"),
     Program("pr_ingress", 0, "cgroup_inet_ingress", "replies", "guard"),
+    Program("pr_source4", 14, "cgroup_udp4_sendmsg", "source", "guard"),
+    Program("pr_source6", 15, "cgroup_udp6_sendmsg", "source", "guard"),
     Program("pr_recvmsg4", 19, "cgroup_udp4_recvmsg", "dns", "dns"),
     Program("pr_recvmsg6", 20, "cgroup_udp6_recvmsg", "dns", "dns"),
     Program("pr_getpeername4", 29, "cgroup_inet4_getpeername", "dns", "dns"),
@@ -43,6 +45,7 @@ BY_SOURCE: Final = {
 MAPS: Final = {
     ".data.door": (4, 16),
     "lan": (20, 16),
+    "others": (16, 4),
     "drops": (4, 8),
     "servers": (4, 136),
     "resolvers": (16, 4),

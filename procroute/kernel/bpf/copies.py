@@ -113,16 +113,19 @@ def read_door(copies: list[Copy]) -> Door:
     lan: frozenset[tuple[IPNetwork, int]] = frozenset()
     servers: tuple[IPAddress, ...] = ()
     resolvers: tuple[IPAddress, ...] = ()
+    others: frozenset[tuple[IPAddress, int]] = frozenset()
     for copy in copies:
         with maps_of(copy) as open_map:
             if copy.source == "guard" and DOOR in copy.maps:
                 adapters = layout.unpack_adapters(open_map(DOOR).get(layout.FIRST) or b"")
                 if "lan" in copy.maps:
                     lan = layout.unpack_lan(open_map("lan").items())
+            if copy.source == "guard" and "others" in copy.maps:
+                others = layout.unpack_others(open_map("others").items())
             if copy.source == "dns" and "servers" in copy.maps:
                 servers = layout.unpack_servers(open_map("servers").get(layout.FIRST) or b"")
                 resolvers = layout.unpack_resolvers(open_map("resolvers").items())
-    return Door(adapters, lan, servers, resolvers)
+    return Door(adapters, lan, servers, resolvers, others)
 
 
 def sync(copy: Copy, door: Door) -> None:
@@ -133,6 +136,8 @@ def sync(copy: Copy, door: Door) -> None:
             slots.set(layout.FIRST, layout.pack_adapters(door.adapters, slots.get(layout.FIRST)))
             if "lan" in copy.maps:
                 _replace(open_map("lan"), layout.pack_lan(door.lan))
+            if "others" in copy.maps:
+                _replace(open_map("others"), layout.pack_others(door.others))
         elif copy.source == "dns" and "servers" in copy.maps:
             resolvers = layout.pack_resolvers(door.resolvers, door.dns_servers)
             open_map("servers").set(layout.FIRST, layout.pack_servers(door.dns_servers))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The door of a route: what leaves by another adapter is counted and dropped, except for what belongs
- * there (LAN, link-local, replies to those who came in by that adapter). */
+ * there (LAN, link-local, replies to those who came in by that adapter); so is what an unbound UDP socket
+ * would send from the address of another adapter. */
 #include "route.h"
 
 #define ADAPTERS 4
@@ -35,7 +36,16 @@ struct {
 	TYPE(value, struct lan);
 } lan SEC(".maps");
 
-/* Packets dropped, by the adapter they would have left by. */
+/* Addresses of the machine's other adapters. Value: the ifindex. */
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, F_NO_PREALLOC);
+	NUMBER(max_entries, 4096);
+	TYPE(key, struct addr);
+	TYPE(value, u32);
+} others SEC(".maps");
+
+/* Packets dropped, by the adapter they would have left by, or whose address they carried. */
 struct {
 	NUMBER(type, MAP_HASH);
 	NUMBER(max_entries, 64);
@@ -159,14 +169,14 @@ APART int read_packet(struct __sk_buff *skb, struct packet *p)
 }
 
 /* Multicast, broadcast and link-local are of one link by nature. */
-INLINE int of_link(const struct packet *p)
+INLINE int of_link(const struct addr *a)
 {
-	if (is_mapped(&p->to)) {
-		u32 to = be32(p->to.word[3]);
+	if (is_mapped(a)) {
+		u32 to = be32(a->word[3]);
 
 		return (to >> 28) == 0xe || to == 0xffffffff || (to >> 16) == 0xa9fe;
 	}
-	u32 head = be32(p->to.word[0]);
+	u32 head = be32(a->word[0]);
 
 	return (head >> 24) == 0xff || (head >> 22) == (0xfe80 >> 6);
 }
@@ -231,7 +241,7 @@ APART int leaves_elsewhere(struct __sk_buff *skb)
 
 	if (cfg.strict || read_packet(skb, &p))
 		return drop(ifindex);
-	if (of_link(&p) || of_lan(&p, ifindex) || is_reply(skb, &p))
+	if (of_link(&p.to) || of_lan(&p, ifindex) || is_reply(skb, &p))
 		return 1;
 	return drop(ifindex);
 }
@@ -287,4 +297,80 @@ int pr_ingress(struct __sk_buff *skb)
 	if (!of_route(skb->ifindex))
 		comes_elsewhere(skb);
 	return 1;
+}
+
+/* Whether `to` may be sent to from any address: the machine itself, the link, the LAN by another adapter. */
+INLINE int is_near(const struct addr *to)
+{
+	struct prefix key = { 128, *to };
+	const struct lan *l;
+
+	if (is_here(to) || map_lookup(&others, to))
+		return 1;
+	if (cfg.strict)
+		return 0;
+	if (of_link(to))
+		return 1;
+	l = map_lookup(&lan, &key);
+	return l && !of_route(l->adapter[0]);
+}
+
+/* Of a datagram with a source that is set. Port 53 is never near: the look-up programs run after us, and may
+ * send it to the route's server. */
+APART int may_carry(const struct addr *from, const struct addr *to, u32 port)
+{
+	const u32 *owner = map_lookup(&others, from);
+
+	if (!owner || (port != be16(53) && is_near(to)))
+		return 1;
+	return drop(*owner);
+}
+
+/* The source is what IP_PKTINFO names, or the socket's own: where it was bound to (the bound bit: ip rules and
+ * the egress guard see to those), or what connect() chose. A send without an address goes to where the socket
+ * is connected. */
+SEC("cgroup/sendmsg4")
+int pr_source4(struct bpf_sock_addr *ctx)
+{
+	struct addr from, to;
+	struct bpf_sock *sk;
+	u32 ip4;
+
+	if (!ctx->msg_src_ip4)
+		return 1;
+	sk = ctx->sk;
+	if (!sk || (sk->mark & cfg.bound))
+		return 1;
+	map4(&from, ctx->msg_src_ip4);
+	ip4 = ctx->user_ip4;
+	if (!ip4)
+		ip4 = sk->dst_ip4;
+	map4(&to, ip4);
+	return may_carry(&from, &to, (u16)ctx->user_port) != 0;
+}
+
+SEC("cgroup/sendmsg6")
+int pr_source6(struct bpf_sock_addr *ctx)
+{
+	struct addr from = { { ctx->msg_src_ip6[0], ctx->msg_src_ip6[1], ctx->msg_src_ip6[2],
+			       ctx->msg_src_ip6[3] } };
+	struct addr to;
+	struct bpf_sock *sk;
+
+	if (!(from.word[0] | from.word[1] | from.word[2] | from.word[3]))
+		return 1;
+	sk = ctx->sk;
+	if (!sk || (sk->mark & cfg.bound))
+		return 1;
+	to.word[0] = ctx->user_ip6[0];
+	to.word[1] = ctx->user_ip6[1];
+	to.word[2] = ctx->user_ip6[2];
+	to.word[3] = ctx->user_ip6[3];
+	if (!(to.word[0] | to.word[1] | to.word[2] | to.word[3])) {
+		to.word[0] = sk->dst_ip6[0];
+		to.word[1] = sk->dst_ip6[1];
+		to.word[2] = sk->dst_ip6[2];
+		to.word[3] = sk->dst_ip6[3];
+	}
+	return may_carry(&from, &to, (u16)ctx->user_port) != 0;
 }

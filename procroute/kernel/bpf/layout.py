@@ -150,6 +150,16 @@ def unpack_resolvers(entries: Mapping[bytes, bytes]) -> tuple[IPAddress, ...]:
     return tuple(unpack_address(key) for place, key in places if place != _NO_RESOLVER)
 
 
+def pack_others(others: Iterable[tuple[IPAddress, int]]) -> dict[bytes, bytes]:
+    """The entries of the map of other adapters' addresses: address to ifindex."""
+    return {pack_address(address): _NUMBER.pack(ifindex) for address, ifindex in others}
+
+
+def unpack_others(entries: Mapping[bytes, bytes]) -> frozenset[tuple[IPAddress, int]]:
+    """The addresses in the entries of their map, each with the ifindex."""
+    return frozenset((unpack_address(key), _NUMBER.unpack(value)[0]) for key, value in entries.items())
+
+
 def unpack_drops(entries: Mapping[bytes, bytes]) -> dict[int, int]:
     """Packets dropped, by ifindex."""
     return {_NUMBER.unpack(key)[0]: _COUNT.unpack(value)[0] for key, value in entries.items()}

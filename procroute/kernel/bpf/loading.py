@@ -25,6 +25,7 @@ def load(source: str, marking: Marking, door: Door) -> Iterator[libbpf.Object]:
     with loaded:
         if source == "guard":
             _fill(loaded.map("lan", *MAPS["lan"]), layout.pack_lan(door.lan))
+            _fill(loaded.map("others", *MAPS["others"]), layout.pack_others(door.others))
         elif source == "dns":
             servers = layout.pack_servers(door.dns_servers)
             loaded.map("servers", *MAPS["servers"]).set(layout.FIRST, servers)
