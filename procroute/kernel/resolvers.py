@@ -44,12 +44,19 @@ def other_lines() -> list[str]:
 
 
 def _addresses(words: list[str]) -> list[IPAddress]:
+    """The addresses among words; those with a port of their own are none that a look-up of ours could ask."""
     found = []
     for word in words:
-        # resolved writes address, port, interface and server name as 192.0.2.1:53%2#name
+        # resolved and networkd write 192.0.2.1:53%2#name, [2001:db8::1]:53%2#name or the address alone
         plain = word.split("#")[0].split("%")[0]
-        with contextlib.suppress(ValueError):
-            found.append(ip_address(plain))
+        address, port = plain, ""
+        if plain.startswith("["):
+            address, _, port = plain[1:].partition("]")
+        elif plain.count(":") == 1:
+            address, _, port = plain.partition(":")
+        if port.removeprefix(":") in ("", "53"):
+            with contextlib.suppress(ValueError):
+                found.append(ip_address(address))
     return found
 
 
