@@ -58,9 +58,9 @@ def lose_addresses(lab: Lab) -> None:
 
 def die_unasked(lab: Lab) -> None:
     """The kernel finds out by itself; it is told to look more often than it does by default."""
-    for family in ("ipv4", "ipv6"):
-        lab.sysctl(f"net/{family}/neigh/wan1/base_reachable_time_ms", "400")
-        lab.sysctl(f"net/{family}/neigh/wan1/delay_first_probe_time", "1")
+    for name in ("ipv4", "ipv6"):
+        lab.sysctl(f"net/{name}/neigh/wan1/base_reachable_time_ms", "400")
+        lab.sysctl(f"net/{name}/neigh/wan1/delay_first_probe_time", "1")
     lab.wan1.forget_neighbours()  # what is known already keeps its old time
     for family in FAMILIES:
         lab.run(["ping", "-n", "-c1", gateway(lab.wan1, family)], check=True)

@@ -1,0 +1,385 @@
+"""Look-ups of a routed command leave by its adapter, to its name server, whichever way a program asks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from procroute.kernel import programs
+from procroute.lab import UDP, WAN1, WAN2, Lab
+from procroute.lab.machine import Process
+from procroute.lab.names import WHO
+from procroute.lab.topology import PUBLIC_DNS4, PUBLIC_DNS6
+from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged
+
+promise = pytest.mark.promise
+LOOKUPS: Final = [sys.executable, "-S", str(Path(__file__).with_name("lookups.py"))]
+# What the machine's resolv.conf names first: both lie on the LAN of wan2.
+SYSTEM4, SYSTEM6 = WAN2.dns4, WAN2.dns6
+OURS4, OURS6 = WAN1.dns4, WAN1.dns6
+BY_GLIBC: Final = ("glibc", "4", "glibc", "6")
+TO_SYSTEM4: Final = ("connected", SYSTEM4, "sent", SYSTEM4, "tcp", SYSTEM4, "mapped", f"::ffff:{SYSTEM4}")
+TO_SYSTEM6: Final = ("connected", SYSTEM6, "sent", SYSTEM6, "tcp", SYSTEM6)
+EVERY_WAY: Final = (*BY_GLIBC, *TO_SYSTEM4, *TO_SYSTEM6)
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Lab]:
+    with Lab() as lab:
+        yield lab
+
+
+def look_up(lab: Lab, *ways: str, by: Iterable[str] = ()) -> dict[str, dict[str, str]]:
+    """What each way of asking gave; by: the words before the program. Captures hold only this."""
+    lab.clear()
+    done = lab.run([*by, *LOOKUPS, WHO, *ways], env=ENVIRONMENT, check=True)
+    lab.settle()
+    answers = [json.loads(line) for line in done.stdout.splitlines()]
+    return {answer.pop("way"): answer for answer in answers}
+
+
+def astray(lab: Lab, adapter: str = "wan1") -> list[str]:
+    """Questions that came out anywhere but by `adapter`, on the wire."""
+    return [
+        f"{name}: {packet}"
+        for name, uplink in lab.uplinks.items()
+        if name != adapter
+        for packet in uplink.packets(port=53)
+    ]
+
+
+def wrong(answers: dict[str, dict[str, str]], router: str = "wan1") -> list[str]:
+    """Which answers are not from `router`, or seem to come from somebody who was not asked."""
+    found = []
+    for way, answer in answers.items():
+        kind, _, asked = way.partition(" ")
+        sender = "" if kind == "glibc" else asked
+        if answer["error"] or answer["router"] != router or answer["sender"] != sender:
+            found.append(f"{way}: {answer}")
+    return found
+
+
+@promise("DNS-01", "CLI-12")
+def test_every_way_of_asking_goes_to_the_given_servers(lab: Lab) -> None:
+    with unchanged(lab):
+        answers = look_up(lab, *EVERY_WAY, by=run_by("wan1", "--dns", f"{OURS4},{OURS6}"))
+    assert len(answers) == 9
+    assert not wrong(answers)
+    assert not astray(lab)
+    assert {query.client for query in lab.wan1.queries()} == {WAN1.address4, WAN1.address6}
+    assert {query.server for query in lab.wan1.queries()} == {OURS4, OURS6}
+
+
+@promise("DNS-01", "CLI-12")
+@pytest.mark.parametrize(
+    ("given", "ways", "client"),
+    [
+        (OURS4, (*TO_SYSTEM4, "connected", SYSTEM6, "tcp", SYSTEM6), WAN1.address4),
+        (OURS6, (*TO_SYSTEM6, "mapped", f"::ffff:{SYSTEM4}"), WAN1.address6),
+    ],
+    ids=["IPv4", "IPv6"],
+)
+def test_a_server_of_one_family_is_asked_for_both(
+    lab: Lab, given: str, ways: tuple[str, ...], client: str
+) -> None:
+    answers = look_up(lab, *BY_GLIBC, *ways, by=run_by("wan1", "--dns", given))
+    assert not wrong(answers)
+    assert not astray(lab)
+    assert {(query.client, query.server) for query in lab.wan1.queries()} == {(client, given)}
+
+
+@promise("DNS-01")
+@pytest.mark.parametrize(
+    ("given", "way"),
+    [(OURS4, ("sent", SYSTEM6)), (OURS6, ("sent", SYSTEM4)), (OURS6, ("connected", SYSTEM4))],
+)
+def test_what_no_server_can_answer_is_refused_and_not_let_out(
+    lab: Lab, given: str, way: tuple[str, str]
+) -> None:
+    (answer,) = look_up(lab, *way, by=run_by("wan1", "--dns", given)).values()
+    assert answer["error"] == "ENETUNREACH"
+    assert not astray(lab)
+
+
+@promise("DNS-01")
+@pytest.mark.parametrize("options", [(), ("+tcp",)], ids=["UDP", "TCP"])
+@pytest.mark.parametrize("given", [OURS4, OURS6], ids=["IPv4", "IPv6"])
+def test_dig_asks_the_given_server(lab: Lab, given: str, options: tuple[str, ...]) -> None:
+    lab.clear()
+    dig = ["dig", "+short", "+tries=1", "+time=2", *options, WHO, "TXT"]
+    done = lab.run([*run_by("wan1", "--dns", given), *dig], env=ENVIRONMENT)
+    client = WAN1.address4 if given == OURS4 else WAN1.address6
+    assert done.stdout == f'"router=wan1 client={client}"\n'
+    lab.settle()
+    assert not astray(lab)
+
+
+@promise("DNS-01")
+@pytest.mark.parametrize(
+    ("given", "system"),
+    [
+        ("192.0.2.53,192.0.2.54", "203.0.113.53 203.0.113.54"),
+        (f"{PUBLIC_DNS6},2001:db8:ffff::54", "fd00::1 fd00::2"),
+    ],
+    ids=["IPv4", "IPv6"],
+)
+def test_two_servers_are_told_apart_by_one_socket(given: str, system: str) -> None:
+    """Each answer seems to come from the server that was asked."""
+    with stub_machine("".join(f"nameserver {server}\n" for server in system.split())) as lab:
+        answers = look_up(lab, "two", *system.split(), by=run_by("wan1", "--dns", given))
+        assert not wrong(answers)
+        assert not astray(lab)
+        assert {query.server for query in lab.wan1.queries()} == set(given.split(","))
+
+
+@promise("DNS-04")
+@pytest.mark.parametrize(
+    ("server", "client"),
+    [(PUBLIC_DNS4, WAN1.address4), (PUBLIC_DNS6, WAN1.address6)],
+    ids=["IPv4", "IPv6"],
+)
+@pytest.mark.parametrize("options", [(), ("+tcp",)], ids=["UDP", "TCP"])
+def test_dig_at_a_server_keeps_it(lab: Lab, server: str, client: str, options: tuple[str, ...]) -> None:
+    lab.clear()
+    dig = ["dig", f"@{server}", "+short", "+tries=1", "+time=2", *options, WHO, "TXT"]
+    done = lab.run([*run_by("wan1", "--dns", f"{OURS4},{OURS6}"), *dig], env=ENVIRONMENT)
+    assert done.stdout == f'"router=wan1 client={client}"\n'
+    lab.settle()
+    assert [query.server for query in lab.wan1.queries()] == [server]
+    assert not astray(lab)
+
+
+@promise("DNS-02")
+def test_without_a_given_one_it_is_the_systems_behind_the_adapter(lab: Lab) -> None:
+    """resolv.conf names wan2's two and wan1's IPv4 one: that one is left."""
+    assert not wrong(look_up(lab, *BY_GLIBC, *TO_SYSTEM4, by=run_by("wan1")))
+    assert {query.server for query in lab.wan1.queries()} == {OURS4}
+    assert not astray(lab)
+
+
+@promise("DNS-02")
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["", "strict"])
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("/run/systemd/netif/links/{}", "ADMIN_STATE=configured\nDNS={} {}\nDOMAINS=\n"),
+        ("/run/systemd/resolve/netif/{}", "LLMNR=yes\nSERVERS={}:53#name [{}]:53\n"),
+    ],
+    ids=["networkd", "resolved"],
+)
+def test_the_adapters_own_servers_are_known_from_systemd(
+    file: str, text: str, options: tuple[str, ...]
+) -> None:
+    with stub_machine() as lab:
+        ifindex = lab.path("/sys/class/net/wan1/ifindex").read_text().strip()
+        known = lab.path(file.format(ifindex))
+        known.parent.mkdir(parents=True, exist_ok=True)
+        known.write_text(text.format(OURS4, OURS6))
+        ways = ("connected", "127.0.0.53", "sent", "127.0.0.53", "tcp", "127.0.0.53")
+        assert not wrong(look_up(lab, *BY_GLIBC, *ways, by=run_by("wan1", *options)))
+        assert not astray(lab)
+        assert lab.wan1.queries()
+
+
+@contextmanager
+def stub_machine(resolv_conf: str = "nameserver 127.0.0.53\noptions edns0 trust-ad\n") -> Iterator[Lab]:
+    """A machine like those of systemd-resolved: /etc/resolv.conf is a link to a file that names the stub."""
+    with Lab() as lab:
+        lab.sh(
+            "mkdir -p /run/systemd/resolve; ln -sf ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf"
+        )
+        lab.path("/run/systemd/resolve/stub-resolv.conf").write_text(resolv_conf)
+        yield lab
+
+
+@promise("DNS-01")
+@pytest.mark.parametrize("given", [OURS4, OURS6], ids=["IPv4", "IPv6"])
+def test_the_stub_on_loopback_is_not_asked(given: str) -> None:
+    """Somebody answers there, for bystanders."""
+    with stub_machine() as lab, answering(lab, "127.0.0.53"):
+        with unchanged(lab):
+            found = look_up(lab, *BY_GLIBC, "connected", "127.0.0.53", by=run_by("wan1", "--dns", given))
+        assert not wrong({way: answer for way, answer in found.items() if "glibc" in way})
+        assert not astray(lab)
+        assert not asked(lab)
+        look_up(lab, "sent", "127.0.0.53")
+        assert asked(lab)
+
+
+_STUB = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
+print("up", flush=True)
+while True:
+    s.recvfrom(4096)
+    open("/tmp/asked", "a").write("x")
+"""
+_DAEMON = """
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX)
+os.makedirs(os.path.dirname(sys.argv[1]), exist_ok=True)
+s.bind(sys.argv[1])
+os.chmod(sys.argv[1], 0o666)
+s.listen()
+print("up", flush=True)
+while True:
+    s.accept()[0].close()
+    open("/tmp/asked", "a").write("x")
+"""
+
+
+@contextmanager
+def answering(lab: Lab, where: str) -> Iterator[None]:
+    """A program that takes questions at an address or a Unix socket and notes that it was asked."""
+    code = _DAEMON if where.startswith("/") else _STUB
+    process = lab.popen([sys.executable, "-S", "-c", code, where], stdout=-1)
+    assert process.stdout
+    assert process.stdout.readline() == "up\n"
+    yield
+    process.kill_session()
+    process.wait(5)
+    process.stdout.close()
+
+
+def asked(lab: Lab) -> bool:
+    """Whether somebody was asked since the last call."""
+    note = lab.path("/tmp/asked")
+    there = note.exists()
+    note.unlink(missing_ok=True)
+    return there
+
+
+@promise("DNS-01")
+@pytest.mark.parametrize("socket", ["/run/nscd/socket", "/run/systemd/resolve/io.systemd.Resolve"])
+def test_daemons_behind_unix_sockets_are_not_asked(socket: str) -> None:
+    """nscd and nss-resolve: a look-up by them would leave as the daemon's own."""
+    connect = [sys.executable, "-S", "-c", f"import socket; socket.socket(1).connect({socket!r})"]
+    with stub_machine(f"nameserver {SYSTEM4}\n") as lab, answering(lab, socket):
+        by = run_by("wan1", "--dns", OURS4)
+        assert not wrong(look_up(lab, *BY_GLIBC, by=by))
+        assert not asked(lab)
+        assert "ConnectionRefusedError" in lab.run([*by, *connect], env=ENVIRONMENT).stderr
+        assert not asked(lab)
+        # left alone, they are asked, as by a bystander
+        assert lab.run([*run_by("wan1", "--dns", "system"), *connect], env=ENVIRONMENT).returncode == 0
+        assert asked(lab)
+        assert lab.run(connect).returncode == 0
+        assert asked(lab)
+
+
+@promise("DNS-01", "NEG-04")
+def test_glibc_would_ask_nscd(lab: Lab) -> None:
+    """As a bystander it does: the test above means something."""
+    with answering(lab, "/run/nscd/socket"):
+        look_up(lab, *BY_GLIBC)
+        assert asked(lab)
+        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", "--dns", OURS4)))
+        assert not asked(lab)
+    lab.sh("rm -r /run/nscd")
+
+
+@promise("DNS-03", "CLI-12")
+@pytest.mark.parametrize("family", [4, 6])
+def test_dns_system_leaves_look_ups_alone(lab: Lab, family: int) -> None:
+    answers = look_up(
+        lab, *BY_GLIBC, "sent", (SYSTEM4, SYSTEM6)[family == 6], by=run_by("wan1", "--dns", "system")
+    )
+    assert not wrong(answers, "wan2")
+    assert astray(lab)
+
+
+@promise("DNS-02", "DNS-03")
+def test_where_no_server_is_known_it_says_so() -> None:
+    with stub_machine(f"nameserver {SYSTEM4}\nnameserver {SYSTEM6}\n") as lab:
+        done = procroute(lab, "run", "--via", "wan1", "--", *LOOKUPS, WHO, *BY_GLIBC)
+        assert done.returncode == 0
+        says = f"no name server is known for wan1: look-ups go to the system's ({SYSTEM4}, {SYSTEM6}); "
+        assert done.stderr.startswith("procroute: " + says)
+        assert done.stderr.count("\n") == 1
+        assert [json.loads(line)["router"] for line in done.stdout.splitlines()] == ["wan2", "wan2"]
+
+
+@promise("DNS-02", "LAN-06", "ERR-08")
+def test_a_strict_route_refuses_to_ask_elsewhere() -> None:
+    with stub_machine(f"nameserver {SYSTEM4}\n") as lab, unchanged(lab):
+        done = procroute(lab, "run", "--via", "wan1", "--strict", "--", "true")
+        assert (done.returncode, done.stdout) == (125, "")
+        first, hint = done.stderr.splitlines()
+        assert first == "procroute: no name server is known for wan1"
+        assert "--dns ADDRESS" in hint
+        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", "--strict", "--dns", OURS4)))
+
+
+@promise("DNS-01")
+def test_a_machine_without_resolv_conf() -> None:
+    """glibc then asks 127.0.0.1."""
+    with Lab() as lab:
+        lab.sh("rm /etc/resolv.conf")
+        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", "--dns", OURS4)))
+        assert not astray(lab)
+
+
+@promise("DNS-01", "CLI-10")
+def test_another_user_looks_up_the_same_way(lab: Lab) -> None:
+    with lab.path("/etc/passwd").open("a") as passwd:
+        passwd.write("alice:x:4321:4322:Alice:/home/alice:/bin/sh\n")
+    getent = [*run_by("wan1", "--dns", OURS4, "--user", "alice"), "getent", "ahostsv4", WHO]
+    lab.clear()
+    assert lab.run(getent, env=ENVIRONMENT).stdout.startswith("10.99.0.1 ")
+    lab.settle()
+    assert not astray(lab)
+
+
+@promise("DNS-05")
+def test_bystanders_ask_as_before(lab: Lab) -> None:
+    before = look_up(lab, *EVERY_WAY)
+    with running(lab, "--dns", OURS4):
+        assert look_up(lab, *EVERY_WAY) == before
+        assert lab.wan2.packets(port=53, protocol=UDP)
+    assert not wrong(before, "wan2")
+
+
+@contextmanager
+def running(lab: Lab, *options: str, command: Sequence[str] = ()) -> Iterator[Process]:
+    """While a command by wan1 runs; given one, it starts when it is let: write a line on its stdin."""
+    waits = ["sh", "-c", 'echo up; read go; exec "$@"', "sh", *(command or ["cat"])]
+    process = lab.popen([*run_by("wan1", *options), *waits], env=ENVIRONMENT, stdin=-1, stdout=-1)
+    assert process.stdin
+    assert process.stdout
+    process.stdout.readline()
+    yield process
+    process.stdin.close()
+    assert process.wait(10) == 0
+    process.stdout.close()
+
+
+@promise("NEG-04")
+@pytest.mark.parametrize("ways", [TO_SYSTEM4, TO_SYSTEM6], ids=["IPv4", "IPv6"])
+def test_without_the_dns_programs_it_would_leave_elsewhere(lab: Lab, ways: tuple[str, ...]) -> None:
+    servers = ("--dns", f"{OURS4},{OURS6}")
+    assert not wrong(look_up(lab, *ways, by=run_by("wan1", *servers)))
+    assert not astray(lab)
+    with running(lab, *servers, command=[*LOOKUPS, WHO, *ways]) as process:
+        (target,) = lab.path("/sys/fs/cgroup/procroute.slice").glob("*.slice")
+        engine = process.command_pid()
+        os.kill(engine, signal.SIGSTOP)
+        programs.detach(str(target), ("dns",))
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(len(ways) // 2)]
+        for stopped in (engine, process.pid):  # nsenter(1) stops with its child
+            os.kill(stopped, signal.SIGCONT)
+    lab.settle()
+    assert "wan2" in {answer["router"] for answer in answers}
+    assert astray(lab)
