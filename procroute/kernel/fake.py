@@ -6,10 +6,9 @@
     fake.fault = None
     reconcile(fake, fake.identity)              # what the next engine does
 
-It answers as Linux does where our steps can tell (tried on 6.18): ip rules that differ only in where `goto`
-leads or in `not` are the same rule; IPv6 entries that share a next hop are the same entry, whatever their
-preferred source and metrics, and those with gateways grow into one; nothing is added by an adapter that is
-down; what goes by an adapter goes with it.
+It answers as Linux does where our steps can tell: rules that differ only in where `goto` leads are the same
+rule; IPv6 entries with gateways for one destination become one; nothing is added by an adapter that is down;
+what goes by an adapter goes with it. Used by tests, of procroute and of what is built on it.
 """
 
 from __future__ import annotations
@@ -22,10 +21,11 @@ from msgspec.structs import replace
 from procroute.core import plan
 from procroute.core.door import Door
 from procroute.core.machine import Machine, Observed, Ours, Restore
-from procroute.core.overlap import text
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute, Rule
+from procroute.kernel.fake_rules import FakeRules
+from procroute.kernel.fake_tables import FakeTables
+from procroute.model import Adapter, Entry, IPAddress, LiveRoute
 
 
 class Crash(BaseException):
@@ -63,8 +63,8 @@ class Fake:
     def __init__(self, machine: Machine, identity: Identity) -> None:
         self.identity = identity
         self.machine = machine
-        self.rules: list[Rule] = []
-        self.entries: list[Entry] = []
+        self.rules = FakeRules()
+        self.tables = FakeTables()
         self.targets: dict[int, LiveRoute] = {}
         self.populated: set[int] = set()
         self.doors: dict[int, Door] = {}
@@ -80,7 +80,9 @@ class Fake:
         own = self.identity
         ours = Ours(
             rules=frozenset(
-                r for r in self.rules if r.protocol == own.protocol and own.owns_preference(r.preference)
+                r
+                for r in self.rules
+                if own.owns_rule(r.protocol, r.preference, r.target if r.action == "goto" else 0)
             ),
             entries=frozenset(
                 e for e in self.entries if e.protocol == own.protocol and own.owns_table(e.table)
@@ -113,13 +115,13 @@ class Fake:
     def _do(self, step: plan.Step) -> None:
         match step:
             case plan.AddEntry(entry):
-                self._add_entry(entry)
+                self.tables.add(entry, self.machine)
             case plan.DeleteEntry(entry):
-                self._delete_entry(entry)
+                self.tables.delete(entry)
             case plan.AddRule(rule):
-                self._add_rule(rule)
+                self.rules.add(rule)
             case plan.DeleteRule(rule):
-                self._delete_rule(rule)
+                self.rules.delete(rule)
             case plan.AddTarget(live):
                 self._add_target(live)
             case plan.UpdateTarget(live):
@@ -137,28 +139,20 @@ class Fake:
             case plan.NameTables(names):
                 self.table_names = dict(names)
 
-    # The machine's own life.
+    @property
+    def entries(self) -> list[Entry]:
+        """What stands in tables other than main."""
+        return self.tables.entries
+
+    @entries.setter
+    def entries(self, entries: list[Entry]) -> None:
+        self.tables.entries = entries
 
     def become(self, machine: Machine) -> None:
-        """The machine is like this now; what its adapters no longer carry goes from our tables too.
-
-        fib_sync_down_dev, fib_sync_down_addr and fib_disable_ip in net/ipv4, rt6_remove_prefsrc in net/ipv6.
-        """
+        """The machine is like this now; what its adapters no longer carry goes."""
         self.machine = machine
         self.valid_mark = {name for name in self.valid_mark if machine.adapter(name)}
-        here = {a.ifindex: a for a in machine.adapters}
-        addresses = {a.interface.ip for d in machine.adapters for a in d.addresses}
-        kept = []
-        for entry in self.entries:
-            if entry.hops and not any(_carries(here.get(h.ifindex), entry.family) for h in entry.hops):
-                continue
-            if entry.source is not None and entry.source not in addresses:
-                if entry.family is Family.IPV4:
-                    continue
-                kept.append(replace(entry, source=None))
-                continue
-            kept.append(entry)
-        self.entries = kept
+        self.tables.follow(machine)
 
     def link_down(self, name: str) -> None:
         """An adapter is set down: its entries go from every table, its IPv6 addresses too."""
@@ -181,93 +175,6 @@ class Fake:
         if adapter is None:
             raise LookupError(name)
         return adapter
-
-    # Tables.
-
-    def _add_entry(self, entry: Entry) -> None:
-        for hop in entry.hops:
-            self._check_hop(hop, entry)
-        if entry.source is not None and not any(
-            entry.source == a.interface.ip for d in self.machine.adapters for a in d.addresses
-        ):
-            raise _refused(f"add the entry {entry.destination}: invalid preferred source {entry.source}")
-        if entry.family is Family.IPV6:
-            self._add_entry6(entry)
-        elif entry not in self.entries:
-            self.entries.append(entry)
-
-    def _check_hop(self, hop: Hop, entry: Entry) -> None:
-        adapter = next((a for a in self.machine.adapters if a.ifindex == hop.ifindex), None)
-        if adapter is None:
-            raise _refused(f"add the entry {entry.destination}: no such device")
-        if not adapter.up:
-            raise _refused(f"add the entry {entry.destination}: {adapter.name} is not up")
-        if hop.gateway is None or hop.onlink or hop.gateway.is_link_local:
-            return
-        if not any(hop.gateway in a.interface.network for a in adapter.addresses):
-            raise _refused(f"add the entry {entry.destination}: invalid gateway {hop.gateway}")
-
-    def _add_entry6(self, entry: Entry) -> None:
-        for i, there in enumerate(self.entries):
-            if _place(there) != _place(entry):
-                continue
-            if _ways(there) & _ways(entry) or (not entry.hops and not there.hops):
-                return
-            if _grows(there) and _grows(entry):
-                self.entries[i] = replace(there, hops=there.hops + entry.hops)
-                return
-        self.entries.append(entry)
-
-    def _delete_entry(self, entry: Entry) -> None:
-        if entry.family is Family.IPV4:
-            self._delete_first(lambda there: _matches4(there, entry))
-            return
-        if not entry.hops:
-            self._delete_first(lambda there: _place(there) == _place(entry))
-        for hop in entry.hops:
-            self._delete_hop(entry, hop)
-
-    def _delete_hop(self, entry: Entry, hop: Hop) -> None:
-        """net/ipv6/route.c, ip6_route_del: one hop when a gateway is named, else all that goes together."""
-        for i, there in enumerate(self.entries):
-            if _place(there) != _place(entry) or there.protocol != entry.protocol:
-                continue
-            left = tuple(
-                h for h in there.hops if h.ifindex != hop.ifindex or hop.gateway not in (None, h.gateway)
-            )
-            if len(left) == len(there.hops):
-                continue
-            if hop.gateway is None or not left:
-                del self.entries[i]
-            else:
-                self.entries[i] = replace(there, hops=left)
-            return
-
-    def _delete_first(self, matches: Callable[[Entry], bool]) -> None:
-        found = min(filter(matches, self.entries), key=lambda e: e.metric, default=None)
-        if found is not None:
-            self.entries.remove(found)
-
-    # Rules.
-
-    def _add_rule(self, rule: Rule) -> None:
-        """fib_rules.c, rule_exists and fib_nl_newrule: the new one stands after those of its preference."""
-        _check_goto(rule)
-        if any(_as_far_as(rule, there, marks=True) == plan.same_to_kernel(rule) for there in self.rules):
-            return
-        behind = sum(there.preference <= rule.preference for there in self.rules)
-        self.rules = sorted(self.rules, key=lambda r: r.preference)
-        self.rules.insert(behind, rule)
-
-    def _delete_rule(self, rule: Rule) -> None:
-        """rule_find: the first that matches goes."""
-        _check_goto(rule)
-        for i, there in enumerate(self.rules):
-            if _as_far_as(rule, there, marks=False) == plan.same_to_kernel(rule):
-                del self.rules[i]
-                return
-
-    # Targets and the rest.
 
     def _add_target(self, live: LiveRoute) -> None:
         if any(t.route.name == live.route.name for t in self.targets.values()):
@@ -298,65 +205,6 @@ class Fake:
 
 def _refused(what: str) -> ProcrouteError:
     return ProcrouteError("kernel-refused", f"the kernel refused to {what}")
-
-
-def _check_goto(rule: Rule) -> None:
-    if rule.action == "goto" and rule.target <= rule.preference:
-        raise _refused(f"take the ip rule {text(rule)}: backward goto")
-
-
-def _as_far_as(said: Rule, there: Rule, *, marks: bool) -> Rule:
-    """A rule as far as Linux compares it: addresses that are not said are not, nor marks for deleting."""
-    return replace(
-        plan.same_to_kernel(there),
-        source=there.source if said.source else None,
-        destination=there.destination if said.destination else None,
-        mark=there.mark if marks or said.mark else 0,
-        mask=there.mask if marks or said.mask else 0,
-    )
-
-
-def _carries(adapter: Adapter | None, family: Family) -> bool:
-    """Whether entries by an adapter stay. IPv4 is switched off with an adapter's last address."""
-    if adapter is None or not adapter.up:
-        return False
-    return family is Family.IPV6 or any(a.interface.version == 4 for a in adapter.addresses)
-
-
-def _place(entry: Entry) -> tuple[object, ...]:
-    return entry.table, entry.destination, entry.metric
-
-
-def _ways(entry: Entry) -> set[tuple[int, IPAddress | None]]:
-    return {(h.ifindex, h.gateway) for h in entry.hops}
-
-
-def _grows(entry: Entry) -> bool:
-    """Whether IPv6 joins it with others to one multipath entry (rt6_qualify_for_ecmp)."""
-    return bool(entry.hops) and all(h.gateway is not None for h in entry.hops)
-
-
-def _matches4(there: Entry, wanted: Entry) -> bool:
-    """net/ipv4/fib_trie.c, fib_table_delete: what is not said is not compared."""
-    return (
-        (there.table, there.destination, there.kind, there.scope, there.protocol)
-        == (wanted.table, wanted.destination, wanted.kind, wanted.scope, wanted.protocol)
-        and wanted.metric in (0, there.metric)
-        and _hops_match4(there.hops, wanted.hops)
-        and wanted.source in (None, there.source)
-        and (not wanted.metrics or wanted.metrics == there.metrics)
-    )
-
-
-def _hops_match4(there: tuple[Hop, ...], wanted: tuple[Hop, ...]) -> bool:
-    """fib_nh_match: one hop is compared with the first, of many those that are there."""
-    if len(wanted) <= 1:
-        pairs = list(zip(there[:1], wanted, strict=False))
-    elif len(there) > len(wanted):
-        return False
-    else:
-        pairs = list(zip(there, wanted, strict=False))
-    return all(t.ifindex == w.ifindex and w.gateway in (None, t.gateway) for t, w in pairs)
 
 
 def apply_all(kernel: Fake, steps: Iterable[plan.Step]) -> None:

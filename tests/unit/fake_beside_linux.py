@@ -32,7 +32,7 @@ _ADDRESSES = {
     "two": ("10.2.0.2/24", "fd02::2/64"),
 }
 # IPv6 entries with and without gateways have other metrics here: Linux leaves one out of its list that stands
-# between two which go together (fib6_dump_node). Each of those has a source; the fake knows one for all.
+# between two which go together (fib6_dump_node).
 _ENTRIES = (
     "0.0.0.0/0 via 10.1.0.1 dev one onlink",
     "0.0.0.0/0 via 10.1.0.1 dev one onlink src 10.1.0.2",
@@ -50,6 +50,8 @@ _ENTRIES = (
     "10.50.0.0/16 via 10.1.0.1 dev one",
     "::/0 via fd01::1 dev one onlink",
     "::/0 via fd01::1 dev one onlink src fd77::1",
+    "::/0 via fd01::1 dev one onlink src fd01::2",
+    "::/0 via fd01::1 dev one onlink mtu 1400",
     "::/0 via fd01::9 dev one onlink",
     "::/0 via fd02::1 dev two onlink",
     "::/0 via fd02::1 dev two onlink metric 5",

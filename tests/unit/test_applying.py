@@ -57,7 +57,7 @@ def happen(kernel: Fake, what: Event) -> None:
     if isinstance(what, Machine):
         kernel.become(what)
     elif isinstance(what, Meddling):
-        kernel.rules = [r for i, r in enumerate(kernel.rules) if i not in what.places]
+        kernel.rules.keep([r for i, r in enumerate(kernel.rules) if i not in what.places])
         kernel.entries = [e for i, e in enumerate(kernel.entries) if i not in what.places]
     else:
         kernel.fault = crash_at(what.dies_at)

@@ -102,7 +102,7 @@ def test_where_no_number_is_left_the_remedy_is_named() -> None:
 @pytest.mark.parametrize("table", [7000, 7001, 700_002, 700_003])
 def test_somebody_elses_entry_in_a_table_of_ours_is_refused(table: int) -> None:
     kernel = running()
-    kernel.entries.append(words.entry("192.0.2.0/24 dev wan1", {"wan1": 2}, table))
+    kernel.entries = [words.entry("192.0.2.0/24 dev wan1", {"wan1": 2}, table)]
     with pytest.raises(ProcrouteError, match=f"in table {table}, which is ours"):
         ask(kernel, "wan1")
 
