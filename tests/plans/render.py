@@ -91,10 +91,12 @@ def live(of: LiveRoute) -> str:
 
 
 def door(of: Door, names: Names) -> str:
-    """`out by wan1; lan 192.168.1.0/24@lan; servers 192.0.2.53 for 127.0.0.53`."""
+    """`out by wan1; not from 203.0.113.2@wan2; lan 192.168.1.0/24@lan; servers 192.0.2.53 for 127.0.0.53`."""
     lan = sorted(f"{network}{'@' + names[ifindex] if ifindex else ''}" for network, ifindex in of.lan)
     out = " ".join(sorted(names[i] for i in of.adapters)) or "nothing"
     parts = [f"out by {out}"]
+    if of.others:
+        parts.append("not from " + " ".join(sorted(f"{ip}@{names[i]}" for ip, i in of.others)))
     if lan:
         parts.append("lan " + " ".join(lan))
     if of.dns_servers:

@@ -23,11 +23,26 @@ def _nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
 
 
-def request_of(*arguments: str) -> Request:
-    """What `procroute run` would do."""
-    parser = command_line.Parser()
-    run.add(parser.add_subparsers(parser_class=command_line.Parser))
-    return run._request(parser.parse_args(["run", *arguments]))
+Ask = Callable[..., Request]
+
+
+@pytest.fixture
+def request_of(monkeypatch: pytest.MonkeyPatch) -> Ask:
+    """What `procroute run` would ask the engine for."""
+    asked: list[Request] = []
+
+    def engine(request: Request, identity: object, tell: object) -> int:
+        asked.append(request)
+        return 0
+
+    def call(*arguments: str) -> Request:
+        monkeypatch.setattr(os, "geteuid", lambda: 0)
+        monkeypatch.setattr("procroute.engine.run.run", engine)
+        monkeypatch.setattr("procroute.config.read", lambda: None)
+        assert command_line.main(["run", *arguments]) == 0
+        return asked.pop()
+
+    return call
 
 
 Says = Callable[..., tuple[int, list[str]]]
@@ -93,7 +108,7 @@ def test_who_is_not_root_is_told_how_to_be(arguments: list[str], says: Says) -> 
 
 
 @pytest.mark.promise("CLI-11", "CLI-12")
-def test_every_option_reaches_the_request() -> None:
+def test_every_option_reaches_the_request(request_of: Ask) -> None:
     typed = (
         "--via wan1 --gateway4 192.0.2.1 --gateway6 fe80::1 --dns 192.0.2.53,2001:db8::53 --strict --user me"
     )
@@ -118,12 +133,12 @@ def test_every_option_reaches_the_request() -> None:
         (["--dns=192.0.2.53, 192.0.2.54,192.0.2.53"], (ip_address("192.0.2.53"), ip_address("192.0.2.54"))),
     ],
 )
-def test_dns_takes_addresses_or_system(typed: list[str], dns: object) -> None:
+def test_dns_takes_addresses_or_system(typed: list[str], dns: object, request_of: Ask) -> None:
     assert request_of("--via", "wan1", *typed, "--", "true").dns == dns
 
 
 @pytest.mark.promise("CLI-11", "CLI-12")
-def test_addresses_are_taken_as_people_write_them() -> None:
+def test_addresses_are_taken_as_people_write_them(request_of: Ask) -> None:
     request = request_of("--via=wan1", "--gateway6=fe80::1%wan1", "--dns=::ffff:192.0.2.53", "--", "true")
     assert request.gateway6 == ip_address("fe80::1")
     assert request.dns == (ip_address("192.0.2.53"),)
@@ -156,7 +171,7 @@ def test_a_missing_package_is_named(
         (["--", "--", "x"], ["--", "x"]),
     ],
 )
-def test_the_commands_own_options_are_its_own(typed: list[str], command: list[str]) -> None:
+def test_the_commands_own_options_are_its_own(typed: list[str], command: list[str], request_of: Ask) -> None:
     request = request_of("--via", "wan1", *typed)
     assert list(request.command) == command
     assert not request.strict

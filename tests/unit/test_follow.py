@@ -88,10 +88,10 @@ def scene(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Scene:
     monkeypatch.setattr(locking, "RUN_DIRECTORY", str(found.directory))
 
     @contextmanager
-    def lock() -> Iterator[int]:
+    def lock(pause: locking.Pause) -> Iterator[None]:
         found.locked += 1
-        with locking.lock() as descriptor:
-            yield descriptor
+        with locking.lock(pause):
+            yield
 
     monkeypatch.setattr(follow, "lock", lock)
     return found

@@ -63,13 +63,9 @@ def test_common_rules_are_no_overlap(rules: list[str]) -> None:
         ("9000: from all fwmark 0xff000000/0xffff0000 lookup 100", "uses bits of our mark"),
         ("9000: not from all fwmark 0x2000000/0xff000000 lookup 100", "uses bits of our mark"),
         ("9000: from all fwmark 0x2000001 lookup 100", "uses a mark with our bits"),
-        ("100: from all lookup 100", "before ours catches everything: 100: from all lookup 100"),
-        ("100: from all unreachable", "before ours catches everything"),
-        ("100: not from all fwmark 0xca6c lookup 51820", "before ours catches everything"),
-        ("100: not from all fwmark 0x0/0xff000000 lookup 100", "before ours catches everything"),
-        ("100: from all fwmark 0x0/0xff lookup 100", "before ours catches everything"),
-        ("100: from all goto 5000", "before ours catches everything"),
-        ("100: from all goto 4600", "before ours catches everything"),
+        ("0: from all lookup 100", "stands before all that can be put before it: 0: from all lookup 100"),
+        ("0: from all uidrange 0-1 lookup 100", "stands before all that can be put before it"),
+        ("0: from all unreachable", "stands before all that can be put before it"),
         ("9000: from 10.0.0.0/8 lookup 7001", "leads to a table of ours: 9000"),
         ("9000: from 10.0.0.0/8 lookup 700002", "leads to a table of ours"),
     ],
@@ -79,18 +75,18 @@ def test_what_would_misroute_is_refused_by_name(rule: str, why: str) -> None:
         check(*LINUX, rule)
     assert caught.value.code == "overlap"
     assert why in caught.value.message
-    assert "identity" in caught.value.hint
+    assert caught.value.hint
 
 
 @pytest.mark.promise("ID-02")
 @pytest.mark.parametrize(
     "rule",
     [
-        "100: from all goto 200",
-        "100: from all goto 4400",
-        "100: from all nop",
+        "1: from all lookup 100",
+        "100: from all goto 5000",
+        "100: not from all fwmark 0xca6c lookup 51820",
+        "100: from all unreachable",
         "100: from all fwmark 0x80000/0xff0000 goto 5000",
-        "100: from all fwmark 0xca6c lookup 254",
         "4399: from 10.0.0.0/8 lookup 100",
         "4700: from all lookup 100",
         "1: from all lookup 255",

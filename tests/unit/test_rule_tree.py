@@ -9,9 +9,10 @@ from ipaddress import ip_address
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from procroute.core.desired import desired
-from procroute.core.machine import Observed, Ours
+from procroute.core.machine import Machine, Observed, Ours
 from procroute.core.rules import desired_rules
 from procroute.engine.reconcile import steps
 from procroute.identity import Identity
@@ -53,10 +54,7 @@ foreign_bits = st.integers(0, 0xFFFF_FFFF)
 
 def live(number: int, strict: bool = False) -> LiveRoute:
     """A route of that number, by one of two adapters."""
-    adapter = ("wan1", "wan2")[number % 2]
-    gateways = {"gateway4": ip_address("198.51.100.1" if adapter == "wan1" else "203.0.113.1")}
-    route = Route(adapter, strict, **gateways, dns=(ip_address(number),))  # type: ignore[arg-type]
-    return LiveRoute(route, number)
+    return LiveRoute(Route(("wan1", "wan2")[number % 2], strict, dns=(ip_address(number),)), number)
 
 
 def all_of(identity: Identity, routes: Collection[LiveRoute]) -> Ours:
@@ -172,6 +170,63 @@ def test_multicast_of_routes_follows_main() -> None:
     assert look_up(rules, [*ours.entries, main], Packet(MULTICAST, IDENTITY.mark(2))).table == MAIN
 
 
+# What VPNs and policy routers leave before and behind ours.
+_FOREIGN = (
+    "1: from all lookup 100",
+    "100: not from all fwmark 0xca6c lookup 51820",
+    "100: from all goto 5250",
+    "1001: from all fwmark 0x100/0x3f00 lookup 101",
+    "4399: from 198.51.100.2/32 lookup 102",
+    "5210: from all fwmark 0x80000/0xff0000 lookup 254",
+    "5250: from all fwmark 0x80000/0xff0000 unreachable",
+    "5270: from all lookup 52",
+    "32765: not from all fwmark 0xca6c lookup 51820",
+)
+_THEIRS = [Entry(t, f.everything) for t in (52, 100, 101, 102, 51820) for f in Family]
+foreign_rules = st.lists(st.sampled_from(_FOREIGN), unique=True)
+foreign_marks = st.sampled_from([0, 0xCA6C, 0x100, 0x80000, 0x40000])
+
+
+def among(rules: Sequence[str]) -> tuple[Machine, list[Rule]]:
+    """A machine with other people's rules, and the rules as they stand there without us."""
+    machine = replace(MACHINE, rules=words.machine(rules=rules).rules)
+    return machine, [*machine.rules, *words.machine(rules=["32766: from all lookup 254"]).rules]
+
+
+@pytest.mark.promise("BY-01", "BY-02", "KEEP-02")
+@settings(max_examples=40)
+@given(foreign_rules, families, foreign_marks, st.booleans(), number_sets)
+def test_bystanders_go_where_they_went_without_us(
+    foreign: list[str], family: Family, mark: int, bound: bool, numbers: frozenset[int]
+) -> None:
+    machine, theirs = among(foreign)
+    ours = desired(IDENTITY, Observed(machine, Ours()), [live(n) for n in numbers])
+    entries = [*_THEIRS, *machine.main]
+    source = sources(family)[0][1] if bound else None
+    for destination in (WORLD[family], ON_LAN[family]):
+        packet = Packet(destination, mark, source)
+        before = look_up(ordered(theirs, family), entries, packet)
+        after = look_up(ordered([*theirs, *ours.rules], family), [*entries, *ours.entries], packet)
+        assert (after.table, after.entry) == (before.table, before.entry)
+
+
+@pytest.mark.promise("LAN-04", "LAN-05", "ID-02")
+@settings(max_examples=40)
+@given(foreign_rules, families, foreign_marks, number_sets)
+def test_other_peoples_rules_do_not_catch_what_is_marked(
+    foreign: list[str], family: Family, others: int, numbers: frozenset[int]
+) -> None:
+    machine, theirs = among(foreign)
+    ours = desired(IDENTITY, Observed(machine, Ours()), [live(n) for n in numbers])
+    rules = ordered([*theirs, *ours.rules], family)
+    entries = [*_THEIRS, *machine.main, *ours.entries]
+    for number in numbers:
+        mark = IDENTITY.mark(number) | others
+        assert look_up(rules, entries, Packet(WORLD[family], mark)).table == IDENTITY.route_table(number)
+        without = [e for e in entries if e.table != IDENTITY.route_table(number)]
+        assert look_up(rules, without, Packet(WORLD[family], mark)).unreachable
+
+
 class Changing:
     """A kernel whose rules change step by step, looked at after each."""
 
@@ -279,7 +334,7 @@ def test_any_set_of_numbers_stays_within_our_preferences(numbers: frozenset[int]
     rules = desired_rules(IDENTITY, MACHINE, [live(n) for n in numbers])
     assert all(IDENTITY.owns_preference(r.preference) for r in rules)
     assert all(r.target > r.preference for r in rules if r.action == "goto")
-    tree = [r for r in rules if r.family is Family.IPV4 and r.mark & IDENTITY.number_mask]
+    tree = [r for r in rules if r.family is Family.IPV4 and r.mark & IDENTITY.number_mask and not r.source]
     assert len({r.preference for r in tree}) == len(tree)
     there = {r.preference for r in rules}
     assert all(r.target in there for r in rules if r.action == "goto")
