@@ -84,6 +84,10 @@ class Identity(Struct, frozen=True):
         routes = range(self.table, self.table + (1 << self.number_bits))
         return table in routes or table >= self.adapter_table
 
+    def owns_rule(self, protocol: int, preference: int, goto: int = 0) -> bool:
+        """Whether an ip rule is ours: tagged, and in our range or leading to its beginning (0: no goto)."""
+        return protocol == self.protocol and (self.owns_preference(preference) or goto == self.preference)
+
     def owns_preference(self, preference: int) -> bool:
         """Whether an ip rule's preference lies in our range."""
         return self.preference <= preference <= self.last_preference

@@ -33,7 +33,5 @@ def main(options: argparse.Namespace) -> int:
     done = cleanup(config.read(), force=options.force)
     count = len(done.released)
     released = f"{count} process{'' if count == 1 else 'es'} let go; " if count else ""
-    output.answer(
-        f"{released}nothing of procroute's is left" if done.anything else "there was nothing of ours"
-    )
+    output.answer(f"{released}nothing of procroute's is left" if done.anything else "nothing was left")
     return Exit.OK

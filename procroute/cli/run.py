@@ -11,6 +11,7 @@ from procroute.cli import output
 from procroute.errors import ProcrouteError
 
 if TYPE_CHECKING:
+    from procroute.engine.request import Request
     from procroute.model import IPAddress
 
 _EPILOG = """exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
@@ -48,9 +49,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 def main(options: argparse.Namespace) -> int:
     """Run the command; returns its status."""
-    command = options.command[1:] if options.command[:1] == ["--"] else options.command
-    if not command:
-        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER -- CMD")
+    command = command_of(options)
     if os.geteuid() != 0:
         raise ProcrouteError(
             "not-root", "run must be started by root", "sudo procroute run … --user $USER -- CMD"
@@ -59,10 +58,23 @@ def main(options: argparse.Namespace) -> int:
         user = os.environ["SUDO_USER"]
         output.tell(f"the command runs as root; --user {user} runs it as {user}")
     from procroute import config
-    from procroute.engine.request import Request
     from procroute.engine.run import run
 
-    request = Request(
+    return run(_request(options, command), config.read(), output.tell)
+
+
+def command_of(options: argparse.Namespace) -> list[str]:
+    """The command and its arguments. Raises ProcrouteError usage when there is none."""
+    command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
+    if not command:
+        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER -- CMD")
+    return command
+
+
+def _request(options: argparse.Namespace, command: list[str]) -> Request:
+    from procroute.engine.request import Request
+
+    return Request(
         command=command,
         adapter=options.via,
         strict=options.strict,
@@ -71,7 +83,6 @@ def main(options: argparse.Namespace) -> int:
         dns=options.dns,
         user=options.user,
     )
-    return run(request, config.read(), output.tell)
 
 
 def _gateway4(text: str) -> IPv4Address:

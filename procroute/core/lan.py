@@ -47,7 +47,7 @@ def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: str) ->
     kept = []
     for whole in main:
         entry = _without_dead_hops(whole, by_index)
-        if entry is None or entry.destination.prefixlen == 0:
+        if entry is None or entry.destination.prefixlen == 0 or entry.kind not in _KINDS:
             continue
         devices = [by_index.get(h.ifindex) for h in entry.hops]
         by_own = bool(entry.hops) and all(d is not None and d.name == own for d in devices)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from procroute.core.machine import Machine
+from procroute.core.rules import LOCAL, stands_before
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.model import Entry, Rule
 
-LOCAL = 255
 _WHERE = "choose other numbers in [identity] of /etc/procroute/config.toml"
 
 
@@ -31,12 +31,11 @@ def check(identity: Identity, machine: Machine) -> None:
             raise ProcrouteError("overlap", f"a rule uses bits of our mark: {text(rule)}", _WHERE)
         if rule.mask == 0xFFFF_FFFF and rule.mark & identity.mark_mask:
             raise ProcrouteError("overlap", f"a rule uses a mark with our bits: {text(rule)}", _WHERE)
-        if rule.preference < identity.preference and _catches_all(identity, rule):
+        if rule.preference == 0 and stands_before(identity, rule, rule.family):
             raise ProcrouteError(
                 "overlap",
-                f"a rule before ours catches everything: {text(rule)}",
-                f"set [identity] preference below {rule.preference}, or give that rule a number above "
-                f"{identity.last_preference}",
+                f"a rule stands before all that can be put before it: {text(rule)}",
+                "give that rule a number above 1",
             )
         if rule.action == "table" and identity.owns_table(rule.target):
             raise ProcrouteError(
@@ -53,19 +52,6 @@ def check_entries(identity: Identity, entries: Iterable[Entry]) -> None:
                 f"somebody else's entry for {entry.destination} is in table {entry.table}, which is ours",
                 _WHERE,
             )
-
-
-def _catches_all(identity: Identity, rule: Rule) -> bool:
-    """Whether a rule takes a routed packet, or leads it past ours, whatever its addresses are."""
-    if rule.selective or rule.source is not None or rule.destination is not None:
-        return False
-    if rule.action == "nop" or (rule.action == "table" and rule.target == LOCAL):
-        return False
-    if rule.action == "goto" and rule.target <= identity.preference:
-        return False
-    ours = identity.mark(1)
-    matches = not (rule.mark ^ ours) & rule.mask
-    return matches is not rule.inverted
 
 
 def text(rule: Rule) -> str:

@@ -11,6 +11,10 @@ Offsets from the first preference (4400):
     297  multicast follows main (bystanders do not come here)
     299  whatever is ours and found no table: unreachable
 
+Just before the first of other people's rules that stand before ours: what is ours goes over them. The kernel
+gives a rule without a preference the number before the first one behind `local`, so that a VPN that comes up
+later lands there (net/core/fib_rules.c, fib_default_rule_pref).
+
 The tree's gotos only save comparisons: each leaf compares the whole number, so a missing or stale goto
 costs time and never misroutes. `unreachable` is a rule, not an entry of the table: in IPv6 the kernel
 prefers an unreachable entry over a gateway whose neighbour entry failed.
@@ -26,7 +30,8 @@ from procroute.core.tables import FOLLOWS_MAIN, families
 from procroute.identity import Identity
 from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute, Rule
 
-MAIN = 254
+MAIN, LOCAL = 254, 255
+L3MDEV = 0  # such a rule names no table (FRA_L3MDEV)
 _UNBOUND, _OWN, _LAN, _BOUND, _TREE, _MULTICAST = 1, 2, 3, 4, 5, 297
 
 
@@ -46,6 +51,9 @@ def _family(
     def rule(offset: int, action: str, target: int = 0, **match: object) -> Rule:
         return Rule(family, first + offset, action, target, protocol=protocol, **match)  # type: ignore[arg-type]
 
+    before = min((r.preference for r in machine.rules if stands_before(identity, r, family)), default=0)
+    if before:
+        yield Rule(family, before - 1, "goto", first, 0, mask, True, protocol=protocol)
     tree = list(_tree(identity, sorted(r.number for r in routes), family))
     yield rule(0, "goto", identity.last_preference, mark=0, mask=mask)
     yield rule(_UNBOUND, "goto", min(r.preference for r in tree), mark=0, mask=bound)
@@ -66,6 +74,12 @@ def _family(
         for destination in FOLLOWS_MAIN:
             yield rule(_MULTICAST, "table", MAIN, destination=destination)
     yield Rule(family, identity.last_preference, "unreachable", 0, 0, mask, True, protocol=protocol)
+
+
+def stands_before(identity: Identity, rule: Rule, family: Family) -> bool:
+    """Whether somebody else's rule comes before ours and could take a packet: not local, not l3mdev."""
+    leads_away = rule.action != "table" or rule.target not in (LOCAL, L3MDEV)
+    return rule.family is family and rule.preference < identity.preference and leads_away
 
 
 def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Rule]:

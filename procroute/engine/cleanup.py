@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
             )
         _release_all(linux.mount, paths)
         numbers = [target.number for target in observed.ours.targets]
-        linger(identity, numbers)
+        linger(identity, numbers, time.sleep, patience=2.0)
         end(identity, numbers)
         anything = bool(unnamed or steps(identity, observed, ()))
         reconcile(linux, identity, lambda _: ())

@@ -20,6 +20,14 @@ _AT_MOST = 0.08
 _ASK = 0.7
 
 
+class _BusyError(Exception):
+    """Somebody else has the lock; the command's signals cannot wait for that."""
+
+
+def _busy(_: float) -> None:
+    raise _BusyError
+
+
 class Follower:
     """Looks when there is news and does what is missing. route: the number of the one it cares for."""
 
@@ -61,10 +69,13 @@ class Follower:
         try:
             observed = self._in_step()
             if observed is None:
-                with lock():
+                with lock(_busy):
                     observed = reconcile(linux, identity)
                     release_directory()
             self._said = ""
+        except _BusyError:
+            self._look = self._clock() + _PAUSE
+            return
         except ProcrouteError as e:
             self._look = self._clock() + 1
             if e.message != self._said:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
 
+Pause = Callable[[float], None]
+
 
 @contextmanager
-def lock() -> Iterator[int]:
-    """Hold the lock; waits for whoever has it. Yields the descriptor, which a forked child holds as well.
+def lock(pause: Pause = time.sleep) -> Iterator[None]:
+    """Hold the lock; waits for whoever has it. A forked child holds it as well, until it executes.
+
+    pause: lets so many seconds pass; what it raises ends the wait.
 
     The folder is removed with the last route (see release_directory), so the file that was locked may be
     gone.
@@ -30,14 +35,31 @@ def lock() -> Iterator[int]:
             raise ProcrouteError("not-root", f"{RUN_DIRECTORY} cannot be written", "run it as root") from e
         except OSError as e:
             raise ProcrouteError("run-directory", f"{path} cannot be made: {e.strerror}") from e
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            _wait(descriptor, pause)
+        except BaseException:
+            os.close(descriptor)
+            raise
         if _is_still(path, descriptor):
             break
         os.close(descriptor)
     try:
-        yield descriptor
+        yield
     finally:
         os.close(descriptor)
+
+
+def _wait(descriptor: int, pause: Pause) -> None:
+    """Asks again and again, so that signals are attended to meanwhile."""
+    seconds = 0.001
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pause(seconds)
+            seconds = min(2 * seconds, 0.02)
+        else:
+            return
 
 
 def release_directory() -> None:

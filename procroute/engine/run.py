@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from procroute.core.machine import Observed
 from procroute.engine.follow import Follower
 from procroute.engine.launch import Start, launch
-from procroute.engine.linger import end, linger
+from procroute.engine.linger import Pause, end, linger
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
@@ -32,22 +32,24 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     tell: says a line to the person at the terminal. Raises ProcrouteError when the command was not started;
     then nothing of ours is left. What goes wrong later is told, and the status stays the command's.
     """
-    with Linux(identity) as linux, contextlib.closing(Signals(FORWARDED)) as signals:
+    with contextlib.ExitStack() as stack:
+        linux = stack.enter_context(Linux(identity))
         # Listening starts before the first look, so that nothing is missed between that and the command.
-        follower = Follower(linux, tell)
-        with contextlib.closing(follower):
-            with lock():
-                try:
-                    number, assignment, attending, pid = _start(linux, request, signals, tell)
-                except BaseException:
-                    with contextlib.suppress(ProcrouteError, OSError):
-                        _settle(linux)
-                    raise
-            follower.route = number
-            supervisor = Supervisor(pid, assignment, signals, follower, tell)
-            status = supervisor.watch()
+        follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
+        with lock(), _not_stopped() as held_back:
+            # From here on signals are for the command; until here they end us, and nothing is done yet.
+            signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
+            try:
+                number, assignment, attending, pid = _start(linux, request, signals, held_back, tell)
+            except BaseException:
+                with contextlib.suppress(ProcrouteError, OSError):
+                    _settle(linux)
+                raise
+        follower.route = number
+        supervisor = Supervisor(pid, assignment, signals, follower, tell)
+        status = supervisor.watch()
         try:
-            _finish(linux, number, assignment, attending)
+            _finish(linux, number, assignment, attending, supervisor.rest)
         except (ProcrouteError, OSError) as e:
             tell(f"what is ours could not be removed: {e}; procroute cleanup tries again")
     if supervisor.interrupted:
@@ -57,7 +59,20 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     return status
 
 
-def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tuple[int, Path, int, int]:
+@contextlib.contextmanager
+def _not_stopped() -> Iterator[frozenset[signal.Signals]]:
+    """Hold the terminal's stop signals back: who stops with the lock in hand stops everybody else's runs."""
+    stops = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    held_back = frozenset(stops - signal.pthread_sigmask(signal.SIG_BLOCK, stops))
+    try:
+        yield held_back
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
+
+
+def _start(
+    linux: Linux, request: Request, signals: Signals, held_back: frozenset[signal.Signals], tell: Tell
+) -> tuple[int, Path, int, int]:
     user = find(request.user) if request.user is not None else None
     for path in cgroups.unnamed(linux.mount):
         if not cgroups.populated(path):
@@ -75,7 +90,7 @@ def _start(linux: Linux, request: Request, signals: Signals, tell: Tell) -> tupl
     assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
     start = Start(request.command, assignment, user, _resolv_conf(live))
     try:
-        pid = launch(start, signals.newly_blocked)
+        pid = launch(start, signals.newly_blocked | held_back)
     except BaseException:
         with contextlib.suppress(ProcrouteError, OSError):
             cgroups.remove_tree(assignment)
@@ -90,14 +105,14 @@ def _resolv_conf(live: LiveRoute) -> str | None:
     return "\n".join([f"# by procroute, for {live.route.name}", *servers, *resolvers.other_lines()]) + "\n"
 
 
-def _finish(linux: Linux, number: int, assignment: Path, attending: int) -> None:
+def _finish(linux: Linux, number: int, assignment: Path, attending: int, pause: Pause) -> None:
     """Remove what nobody uses any more. attending: what keeps the target ours while its last packets go."""
     target = assignment.parent
-    with lock():
+    with lock(pause):
         cgroups.remove_tree(assignment)
     if not cgroups.populated(target):
-        linger(linux.identity, [number])
-    with lock():
+        linger(linux.identity, [number], pause)
+    with lock(pause):
         os.close(attending)
         if not cgroups.in_use(target):
             end(linux.identity, [number])

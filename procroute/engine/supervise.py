@@ -59,7 +59,8 @@ class Supervisor:
         events = os.open(self.assignment / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        poll.register(self._follower.monitor, select.POLLIN)
+        for descriptor in self._follower.monitor.filenos():
+            poll.register(descriptor, select.POLLIN)
         poll.register(events, select.POLLPRI)
         try:
             while True:
@@ -137,6 +138,14 @@ class Supervisor:
         elif received.sender not in (self.pid, os.getpid()):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, received.number)
+
+    def rest(self, seconds: float) -> None:
+        """Let time pass once CMD has ended, and go to the background when somebody wants the prompt back."""
+        select.select([self._signals], [], [], seconds)
+        for received in self._signals.read():
+            self._on_signal(received)
+        if self._leave:
+            self._to_background()
 
     def _to_background(self) -> None:
         """Let the shell go on; a forked copy stays until the last process has ended."""

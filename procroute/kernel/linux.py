@@ -86,7 +86,7 @@ class Linux:
             },
             restore=nft.read(self.identity.mark_mask),
             valid_mark=sysctl.changed(self.namespace),
-            table_names=table_names.read() if netns.is_the_machines() else {},
+            table_names=table_names.read() if _names_tables() else {},
         )
         used = frozenset(t.live.number for t in targets if t.used)
         return Observed(machine or self._machine(rules, targets), ours, used)
@@ -101,7 +101,7 @@ class Linux:
             checks_reverse_path=nft.checks_reverse_path(),
             resolvers=resolvers.of_system(),
             ipv6=Family.IPV6 in self.families,
-            names_tables=netns.is_the_machines(),
+            names_tables=_names_tables(),
         )
         gateways = gateways_of(machine, (t.live for t in targets))
         states = neighbours.states(self.ipr, gateways)
@@ -112,7 +112,9 @@ class Linux:
         )
 
     def _is_ours(self, rule: Rule) -> bool:
-        return rule.protocol == self.identity.protocol and self.identity.owns_preference(rule.preference)
+        return self.identity.owns_rule(
+            rule.protocol, rule.preference, rule.target if rule.action == "goto" else 0
+        )
 
     def _entries(self, **match: int) -> Iterator[Entry]:
         for family in self.families:
@@ -186,3 +188,7 @@ class Linux:
 
     def _targets(self) -> list[cgroups.Target]:
         return cgroups.targets(self.mount, self.namespace)
+
+
+def _names_tables() -> bool:
+    return netns.is_the_machines() and table_names.possible()

@@ -1,55 +1,78 @@
-"""News from the kernel: links, addresses, entries, rules, neighbours (rtnetlink(7))."""
+"""News from the kernel: links, addresses, entries, rules, neighbours, rp_filter (rtnetlink(7)), nft rules."""
 
 from __future__ import annotations
 
 import contextlib
 import socket
 import struct
+from collections.abc import Iterable, Iterator
 
 from procroute.kernel.neighbours import DELAY, PROBE, STALE
 
 # linux/rtnetlink.h: RTNLGRP_*
 _LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6 = 1, 3, 5, 7, 8, 9, 11, 19
-_GROUPS = (_LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6)
+_SETTINGS4 = 24
+_GROUPS = (_LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6, _SETTINGS4)
+# linux/netfilter/nfnetlink.h, nf_tables.h: tables, chains and rules that come and go; not elements of sets.
+_NETLINK_NETFILTER, _NF_TABLES_GROUP, _NF_TABLES = 12, 7, 10
+_RULESET = frozenset(_NF_TABLES << 8 | message for message in (0, 2, 3, 5, 6, 8))
 _ADD_MEMBERSHIP = 1
 _SOL_NETLINK = 270
 _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 28, 29
+_LOST = (_NF_TABLES << 8, bytes(16))
 _ROUTINE = STALE | DELAY | PROBE
 
 
 class Monitor:
-    """A socket that becomes readable when something may have changed."""
+    """Sockets that become readable when something may have changed."""
 
     def __init__(self) -> None:
-        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, 0)
-        self._socket.bind((0, 0))
-        for group in _GROUPS:
-            self._socket.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+        self._routing = _listen(socket.NETLINK_ROUTE, _GROUPS)
+        self._ruleset: socket.socket | None = None
+        # A kernel without nf_tables has no ruleset to hear of.
+        with contextlib.suppress(OSError):
+            self._ruleset = _listen(_NETLINK_NETFILTER, (_NF_TABLES_GROUP,))
 
-    def fileno(self) -> int:
+    def filenos(self) -> list[int]:
         """For poll(2)."""
-        return self._socket.fileno()
+        return [s.fileno() for s in (self._routing, self._ruleset) if s is not None]
 
     def drain(self) -> bool:
         """Read what has come; whether any of it is a reason to look. Lost news (ENOBUFS) are one."""
-        reason = False
-        while True:
-            try:
-                data = self._socket.recv(1 << 17)
-            except BlockingIOError:
-                return reason
-            except OSError:
-                reason = True
-                continue
-            while len(data) >= 16:
-                length, kind = struct.unpack_from("=IH", data)
-                reason = reason or _matters(kind, data[16:length])
-                data = data[(length + 3) & ~3 :]
+        # Both are read to the end: what is left would wake us again.
+        routing = [_matters(kind, body) for kind, body in _read(self._routing)]
+        ruleset = [kind in _RULESET for kind, _ in _read(self._ruleset)] if self._ruleset else []
+        return any(routing) or any(ruleset)
 
     def close(self) -> None:
         """Stop listening."""
-        with contextlib.suppress(OSError):
-            self._socket.close()
+        self._routing.close()
+        if self._ruleset is not None:
+            self._ruleset.close()
+
+
+def _listen(protocol: int, groups: Iterable[int]) -> socket.socket:
+    s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_NONBLOCK, protocol)
+    s.bind((0, 0))
+    for group in groups:
+        s.setsockopt(_SOL_NETLINK, _ADD_MEMBERSHIP, group)
+    return s
+
+
+def _read(s: socket.socket) -> Iterator[tuple[int, bytes]]:
+    """The type and body of each message that has come; a link message stands for lost ones."""
+    while True:
+        try:
+            data = s.recv(1 << 17)
+        except BlockingIOError:
+            return
+        except OSError:
+            yield _LOST
+            continue
+        while len(data) >= 16:
+            length, kind = struct.unpack_from("=IH", data)
+            yield kind, data[16:length]
+            data = data[(length + 3) & ~3 :]
 
 
 def _matters(kind: int, body: bytes) -> bool:

@@ -16,6 +16,7 @@ _ERROR, _DONE = 2, 3
 _BYTECODE, _MARK_CONDITION = 1, 10
 _TCP = 6
 TIME_WAIT = 6
+_FIN_WAIT1, _LAST_ACK, _CLOSING = 4, 9, 11
 
 
 class TcpSocket(Struct, frozen=True):
@@ -25,6 +26,12 @@ class TcpSocket(Struct, frozen=True):
     state: int
     inode: int
     identity: bytes
+    unsent: int = 0
+
+    @property
+    def sending(self) -> bool:
+        """Whether bytes, or our FIN, wait for the peer's acknowledgement."""
+        return self.unsent > 0 or self.state in (_FIN_WAIT1, _LAST_ACK, _CLOSING)
 
 
 def tcp_with_mark(mark: int, mask: int) -> Iterator[TcpSocket]:
@@ -39,8 +46,8 @@ def tcp_with_mark(mark: int, mask: int) -> Iterator[TcpSocket]:
         request = struct.pack("=BBBBI", family, _TCP, 0, 0, 0xFFFF_FFFF) + bytes(48) + attribute
         for body in _talk(_BY_FAMILY, _REQUEST | _DUMP, request):
             if len(body) >= 72:
-                inode = struct.unpack_from("=I", body, 68)[0]
-                yield TcpSocket(body[0], body[1], inode, body[4:52])
+                unsent, _, inode = struct.unpack_from("=III", body, 60)
+                yield TcpSocket(body[0], body[1], inode, body[4:52], unsent)
 
 
 def destroy(tcp: TcpSocket) -> None:
