@@ -2,8 +2,9 @@
 
     python -m tests.bench.many_routes ADAPTER COUNT
 
-Prints the cgroups of the first two. By the engine's own reconcile, all at once; a hundred times `procroute run`
-takes minutes. The first route is that of `run --via ADAPTER --dns system`, the others have a name server each.
+Prints the cgroups of the first two. By the engine's own reconcile, all at once, since a hundred times
+`procroute run` takes minutes. The first route is that of `run --dns system`, the others have a name server
+each.
 """
 
 from __future__ import annotations
