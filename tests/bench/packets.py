@@ -3,9 +3,10 @@
     make bench            or: python -m tests.bench.packets [--pairs N] [--write-baseline] [--json FILE]
 
 Each operation (connect and reset; a request and its response on one connection; one UDP datagram) runs in
-four labs that differ in nothing else: two without procroute, one with 1 route, one with 100. A round runs all
-variants once, in turning order; a ratio is the median over the rounds of variant / direct of the same round.
-"direct again" is the noise.
+labs that differ in nothing else: two without procroute, one with 1 route, one with 100. A round runs all variants
+once, in turning order; a ratio is the median over the rounds of variant / direct of the same round. "direct again"
+is the noise. "direct, 1 rule" has one ip rule of somebody else's, which matches nothing: what the first rule on a
+machine costs, whoever's it is (the kernel then looks up `local` and `main` one after the other).
 
 The unit is kernel instructions where the machine has the counter (`perf stat -e instructions:k` counts the
 same), else CPU time, which is too noisy to judge by and fails nothing. On an emulator whose clock counts
@@ -189,13 +190,16 @@ def main() -> int:
         load = given.load or compile_load(
             Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="procroute-bench.")))
         )
-        plain, again, few, many = (stack.enter_context(lab_with_far_end(load)) for _ in range(4))
+        plain, again, ruled, few, many = (stack.enter_context(lab_with_far_end(load)) for _ in range(5))
+        for family in ("-4", "-6"):
+            ruled.ip(f"{family} rule add pref 100 fwmark 0x1/0x1 unreachable")
         with console.status(f"making 1 and {MANY} routes"):
             (first,) = make_routes(few, 1)
             first_of_many, with_lookups = make_routes(many, MANY)
         variants = [
             Variant("direct", plain),
             Variant("direct again", again),
+            Variant("direct, 1 rule", ruled),
             Variant("routed, 1 route", few, routed(first), ROUTED_LIMIT),
             Variant(f"routed, {MANY} routes", many, routed(first_of_many), ROUTED_LIMIT),
             Variant("routed, look-ups too", many, routed(with_lookups)),
