@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         output.error(e)
         return e.status
     except ModuleNotFoundError as e:
-        package = {"nftables": "pip-nftables"}.get(e.name or "", e.name)
+        name = (e.name or "").partition(".")[0]
+        package = {"nftables": "pip-nftables"}.get(name, name)
         hint = f"pip install {package}"
         output.error(ProcrouteError("library-missing", f"the Python package {package} is missing", hint))
         return Exit.FAILED

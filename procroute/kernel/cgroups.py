@@ -58,7 +58,9 @@ def mount_point() -> Path:
         before, _, after = line.partition(" - ")
         if after.split(" ", 1)[0] == "cgroup2":
             root, path = before.split(" ")[3:5]
-            found.append((root != "/", len(path), re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), path)))
+            path = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), path)
+            if os.path.exists(f"{path}/cgroup.controllers"):  # not so where another mount covers it
+                found.append((root != "/", len(path), path))
     if not found:
         raise ProcrouteError(
             "cgroup-missing", "cgroup v2 is not mounted", "mount -t cgroup2 none /sys/fs/cgroup (as root)"

@@ -115,6 +115,11 @@ def _library() -> ctypes.CDLL:
     return library
 
 
+def require() -> None:
+    """Raises ProcrouteError library-missing, before anything is begun that would need it."""
+    _library()
+
+
 def _check(result: int, what: str) -> int:
     """The result of a function that returns -errno on failure, as all of libbpf 1 do."""
     if result >= 0:

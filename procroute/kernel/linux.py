@@ -18,6 +18,7 @@ from procroute.identity import Identity
 from procroute.kernel import (
     adapters,
     cgroups,
+    libbpf,
     neighbours,
     netns,
     nft,
@@ -39,6 +40,7 @@ class Linux:
     """The kernel of this machine, seen from our network namespace."""
 
     def __init__(self, identity: Identity) -> None:
+        libbpf.require()
         self.identity = identity
         self.mount = cgroups.mount_point()
         self.namespace = netns.namespace()

@@ -6,6 +6,7 @@ main, and firewalls that look themselves (firewalld's IPv6_rpfilter). No conntra
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import re
@@ -195,6 +196,7 @@ def _run(script: str, *, as_json: bool = False) -> str:
     try:
         from nftables import Nftables  # costs 6 ms, and only some machines need it
 
+        ctypes.CDLL("libnftables.so.1")  # the binding complains aloud when it is not there
         nft = Nftables()
     except (ImportError, OSError) as e:
         raise ProcrouteError(
