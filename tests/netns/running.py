@@ -42,7 +42,8 @@ def unchanged(lab: Lab) -> Iterator[None]:
     """The machine is the same afterwards as before; else AssertionError says what differs."""
     before = snapshot(lab)
     yield
-    assert changes(before, snapshot(lab)) == {}
+    different = changes(before, snapshot(lab))
+    assert not different, different
 
 
 def until(true: Callable[[], object], seconds: float = 10, what: str = "it") -> float:
