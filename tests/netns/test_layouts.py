@@ -1,0 +1,109 @@
+"""Machines of another shape: cgroup2 beside version 1 or mounted elsewhere, and adapters with odd names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from procroute.lab import Lab
+from procroute.lab.topology import machine_side
+from tests.netns.inhabitants import Command, routed
+from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere
+
+promise = pytest.mark.promise
+ODD = ("a-b.c@d", "exactly15bytes_", "eth0.100", "wg-home")
+
+
+def wrong(lab: Lab, command: Command) -> list[str]:
+    """Everything that is not as it should be for a command by wan1."""
+    found = [
+        finding
+        for family in FAMILIES
+        for way in WAYS
+        for finding in astray(lab, command, way, family, lab.wan1)
+    ]
+    return found + elsewhere(lab, "wan1")
+
+
+@promise("PATH-01", "PATH-03", "CLEAN-01", "NEG-01")
+def test_a_hybrid_machine() -> None:
+    """cgroup2 lies on /sys/fs/cgroup/unified, as systemd puts it there."""
+    with Lab(cgroup="hybrid", rp_filter=1) as lab:
+        with unchanged(lab):
+            with routed(lab) as command:
+                assert "/procroute.slice/procroute-wan1.slice/" in command.ask("hello").cgroup
+                assert not wrong(lab, command)
+                assert procroute(lab, "cleanup").returncode == 3
+        with routed(lab) as command:
+            target = lab.path("/sys/fs/cgroup/unified/procroute.slice/procroute-wan1.slice")
+            assert target.is_dir()
+            command.target = str(target)
+            command.switch_off("mark")
+            assert wrong(lab, command)
+
+
+@promise("PATH-01", "CLEAN-01")
+@pytest.mark.parametrize("place", ["/run/cg two", "/mnt"])
+def test_cgroup2_mounted_elsewhere(place: str) -> None:
+    """And not on /sys/fs/cgroup at all."""
+    script = f"mkdir -p '{place}'; mount -t cgroup2 none '{place}'; umount -R /sys/fs/cgroup; exec \"$@\""
+    with Lab() as lab:
+        lab.sh("mkdir -p /run/mount")
+        with unchanged(lab):
+            for family in FAMILIES:
+                ask = f"import socket; print(socket.create_connection(('{SERVER[family]}', 7000)).recv(999))"
+                words = [*run_by("wan1"), "python3", "-c", ask]
+                done = lab.run(["unshare", "--mount", "sh", "-ec", script, "sh", *words], env=ENVIRONMENT)
+                assert '"router": "wan1"' in done.stdout, done.stderr
+            lab.sh(f"rmdir '{place}' 2>/dev/null || true")
+            assert not ours(lab)
+
+
+@pytest.fixture(scope="module")
+def renamed() -> Iterator[Lab]:
+    with Lab(main="both", rp_filter=1) as lab:
+        yield lab
+
+
+@promise("PATH-01", "CLEAN-01", "CLI-14")
+@pytest.mark.parametrize("name", ODD)
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["", "strict"])
+def test_an_adapter_with_an_odd_name(renamed: Lab, name: str, options: tuple[str, ...]) -> None:
+    lab = renamed
+    rename(lab, "wan1", name)
+    try:
+        with unchanged(lab):
+            with routed(lab, *options, via=name) as command:
+                for family in FAMILIES:
+                    lab.clear()
+                    assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+                    assert command.ask("unconnected", to=SERVER[family]).router == "wan1"
+                    lab.settle()
+                    assert not lab.wan2.packets()
+    finally:
+        rename(lab, name, "wan1")
+
+
+def rename(lab: Lab, old: str, new: str) -> None:
+    """Give an adapter another name, and everything that it had again."""
+    lab.run(["ip", "link", "set", "dev", old, "down"], check=True)
+    lab.run(["ip", "link", "set", "dev", old, "name", new], check=True)
+    lines = machine_side(lab.wan1.wire).replace("wan1", new)
+    for family, gateway in ((4, lab.wan1.wire.gateway4), (6, lab.wan1.wire.gateway6)):
+        everything = "default" if family == 4 else "::/0"
+        lines += f"route replace {everything} via {gateway} dev {new} metric 200\n"
+    lab.run(["ip", "-batch", "-"], stdin=lines, check=True)
+
+
+@promise("PATH-01", "CLI-13")
+@pytest.mark.parametrize("altname", ["dsl", "a-name-that-is-longer-than-an-adapters-own"])
+def test_an_alternative_name(altname: str) -> None:
+    """It means the same route as the adapter's own name."""
+    with Lab() as lab, unchanged(lab):
+        lab.ip(f"link property add dev wan1 altname {altname}")
+        with routed(lab, via=altname) as command, routed(lab, via="wan1") as same:
+            assert command.target == same.target
+            assert not wrong(lab, command)
+        lab.ip(f"link property del dev wan1 altname {altname}")
