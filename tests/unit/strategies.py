@@ -26,6 +26,7 @@ KINDS: dict[str, tuple[int, bool, tuple[str, ...], tuple[str, ...]]] = {
 ADAPTERS = sorted(KINDS)
 _PRIVATE = ("10.1.0.0/16", "172.16.0.0/12", "fd10::/16", "100.64.0.0/10", "192.0.2.0/24", "2001:db8:9::/48")
 _VPN = ("0.0.0.0/1", "128.0.0.0/1", "::/3", "2000::/3", "8.0.0.0/7", "10.66.0.0/16", "fc00::/7")
+_FOREIGN = ("1: from all lookup 100", "300: from 10.8.0.2/32 lookup 101", "5270: from all lookup 52")
 _SERVERS = ("192.168.1.53", "192.0.2.53", "198.51.100.53", "fd00:1::53", "2001:db8:53::1", "127.0.0.53")
 
 
@@ -42,6 +43,7 @@ def machines(draw: st.DrawFn) -> Machine:
     return words.machine(
         *adapters,
         main=main,
+        rules=draw(st.lists(st.sampled_from(_FOREIGN), unique=True, max_size=2)),
         failed_gateways=frozenset(n for n, state in told.items() if state == "failed"),
         probing_gateways=frozenset(n for n, state in told.items() if state == "probing"),
         rp_filter={a.name: draw(st.integers(0, 2)) for a in adapters},

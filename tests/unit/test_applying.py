@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from ipaddress import IPv4Address
 from typing import NamedTuple
 
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from procroute.core.desired import desired
 from procroute.core.machine import Machine, Ours
@@ -120,6 +122,29 @@ def test_one_plan_follows_the_machine(before: Machine, after: Machine, routes: t
     kernel = Fake(before, IDENTITY)
     for machine in (before, after):
         kernel.become(machine)
+        for step in steps(IDENTITY, kernel.observe(), routes):
+            kernel.apply(step)
+        is_settled(kernel, routes)
+
+
+@pytest.mark.promise("FND-07")
+def test_one_plan_is_enough_for_another_route_of_that_number() -> None:
+    kernel = Fake(MACHINE, IDENTITY)
+    other = Route("wan1", gateway4=IPv4Address("198.51.100.9"))
+    for route in (Route("wan1"), other, Route("tun0", strict=True), Route("wan1")):
+        routes = [LiveRoute(route, 1), LiveRoute(Route("wan1", dns=()), 2)]
+        for step in steps(IDENTITY, kernel.observe(), routes):
+            kernel.apply(step)
+        is_settled(kernel, routes)
+
+
+@pytest.mark.promise("FND-07")
+def test_one_plan_is_enough_when_only_metrics_change() -> None:
+    kernel = Fake(MACHINE, IDENTITY)
+    routes = [LiveRoute(Route("wan1"), 1)]
+    for mtu in (1400, 1280, 1500):
+        main = (*(replace(e, metrics=(("mtu", mtu),)) for e in MACHINE.main),)
+        kernel.become(replace(MACHINE, main=main))
         for step in steps(IDENTITY, kernel.observe(), routes):
             kernel.apply(step)
         is_settled(kernel, routes)

@@ -49,6 +49,7 @@ MULTICAST = ip_address("224.0.0.251")
 
 families = st.sampled_from(list(Family))
 number_sets = st.frozensets(st.integers(1, 127), min_size=1, max_size=8)
+some_or_none = st.frozensets(st.integers(1, 127), max_size=6)
 foreign_bits = st.integers(0, 0xFFFF_FFFF)
 
 
@@ -274,35 +275,60 @@ def test_living_routes_hold_while_others_come_and_go(
 
 
 @pytest.mark.promise("KILL-01")
-@settings(max_examples=15)
-@given(number_sets, number_sets, families)
+@settings(max_examples=25)
+@given(some_or_none, some_or_none, families)
 def test_routes_that_come_or_go_never_leave_by_main(
     before: frozenset[int], after: frozenset[int], family: Family
 ) -> None:
     changing = Changing([live(n) for n in before])
     for rules, entries in changing.steps_to([live(n) for n in after]):
-        for number in before ^ after:
+        for number in before ^ after if ordered(rules, family) else ():
             found = look(rules, entries, Packet(WORLD[family], IDENTITY.mark(number)))
             assert found.unreachable or found.table == IDENTITY.route_table(number)
 
 
-@pytest.mark.promise("BY-01", "BY-03")
+@pytest.mark.promise("BY-01", "BY-02", "BY-03")
 @settings(max_examples=25)
-@given(
-    st.frozensets(st.integers(1, 127), max_size=6), st.frozensets(st.integers(1, 127), max_size=6), families
-)
+@given(some_or_none, some_or_none, families)
 def test_bystanders_are_left_alone_at_every_step(
     before: frozenset[int], after: frozenset[int], family: Family
 ) -> None:
     changing = Changing([live(n) for n in before])
+    (vpn,) = words.rule("5270: from all lookup 52", family)
     targets = [WORLD[family], ON_LAN[family], *([MULTICAST] if family is Family.IPV4 else [])]
     for rules, entries in changing.steps_to([live(n) for n in after]):
         for destination in targets:
             for source in (None, sources(family)[0][1]):
-                assert (
-                    look_up(ordered(rules, family), entries, Packet(destination, 0xCA6C, source)).table
-                    is None
-                )
+                packet = Packet(destination, 0xCA6C, source)
+                there = [*entries, *_THEIRS, *MACHINE.main]
+                assert look_up([*ordered(rules, family), vpn], there, packet).table == 52
+
+
+@pytest.mark.promise("KILL-01")
+@settings(max_examples=25)
+@given(some_or_none, some_or_none)
+def test_entries_stand_before_the_rules_that_lead_to_them(
+    before: frozenset[int], after: frozenset[int]
+) -> None:
+    changing = Changing([live(n) for n in before])
+    for rules, entries in changing.steps_to([live(n) for n in after]):
+        there = {(e.table, e.family) for e in entries} | {(MAIN, f) for f in Family}
+        assert {(r.target, r.family) for r in rules if r.action == "table"} <= there
+
+
+@pytest.mark.promise("DOWN-06", "CLI-14")
+@pytest.mark.parametrize("family", list(Family), ids=lambda f: f.title)
+def test_a_new_gateway_leaves_no_gap(family: Family) -> None:
+    changing = Changing([live(1)])
+    lines = ["0.0.0.0/0 via 203.0.113.9 dev wan2", "::/0 via 2001:db8:2::9 dev wan2"]
+    changing.kernel.become(replace(MACHINE, main=words.machine(*MACHINE.adapters, main=lines).main))
+    seen = set()
+    for rules, entries in changing.steps_to([live(1)]):
+        found = look(rules, entries, Packet(WORLD[family], IDENTITY.mark(1)))
+        assert found.entry is not None
+        assert found.table == IDENTITY.route_table(1)
+        seen |= {str(h.gateway) for h in found.entry.hops}
+    assert seen in ({"203.0.113.1", "203.0.113.9"}, {"2001:db8:2::1", "2001:db8:2::9"})
 
 
 @pytest.mark.promise("CLI-15")
