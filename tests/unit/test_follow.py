@@ -20,7 +20,7 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.fake import Fake, When
 from procroute.kernel.linux import Linux
-from procroute.model import Family, LiveRoute, Route
+from procroute.model import Family, IPAddress, LiveRoute, Route
 from tests.plans import words
 
 IDENTITY = Identity()
@@ -32,6 +32,7 @@ class News:
 
     def __init__(self) -> None:
         self.waiting = 0
+        self.failed: set[tuple[int, IPAddress]] = set()
 
     def drain(self) -> bool:
         """Whether there were news."""
@@ -122,6 +123,27 @@ def test_news_that_do_not_pause_are_looked_into_all_the_same(scene: Scene) -> No
     for _ in range(9):
         scene.later(0.01, news=1)
     assert len(scene.kernel.rules) > 0
+
+
+def test_a_lock_that_another_has_is_not_waited_for(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    with locking.lock():
+        scene.later(0, news=1)
+        scene.later(0.1)
+        assert scene.kernel.rules == []
+        assert scene.follower.timeout() == 16
+        scene.later(0.016)
+    scene.later(0.016)
+    assert len(scene.kernel.rules) > 0
+    assert scene.said == []
+
+
+@pytest.mark.promise("DOWN-05")
+def test_a_gateway_that_is_heard_to_fail_is_remembered(scene: Scene) -> None:
+    scene.news.failed |= SILENT
+    scene.later(0, news=1)
+    assert scene.kernel.heard_failing == SILENT
+    assert scene.news.failed == set()
 
 
 def test_news_that_change_nothing_take_no_lock(scene: Scene) -> None:
