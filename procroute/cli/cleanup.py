@@ -31,7 +31,15 @@ def main(options: argparse.Namespace) -> int:
     from procroute.engine.cleanup import cleanup
 
     done = cleanup(config.read(), force=options.force)
+    if not done.anything:
+        output.answer("nothing was left")
+        return Exit.OK
+    routes = (
+        f"{done.routes} route{'' if done.routes == 1 else 's'} removed"
+        if done.routes
+        else "leftovers removed"
+    )
     count = len(done.released)
-    released = f"{count} process{'' if count == 1 else 'es'} let go; " if count else ""
-    output.answer(f"{released}nothing of procroute's is left" if done.anything else "nothing was left")
+    released = f", {count} process{'' if count == 1 else 'es'} let go" if count else ""
+    output.answer(f"{routes}{released}: nothing of procroute's is left")
     return Exit.OK

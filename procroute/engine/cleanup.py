@@ -21,8 +21,9 @@ _PASSES = 50
 
 
 class Cleaned(Struct, frozen=True):
-    """What a cleanup did: whether there was anything of ours, and which processes it let go."""
+    """What a cleanup did: routes that it removed, whether there was anything, processes that it let go."""
 
+    routes: int
     anything: bool
     released: tuple[int, ...]
 
@@ -48,7 +49,7 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
             )
         _release_all(linux.mount, paths)
         numbers = [target.number for target in observed.ours.targets]
-        linger(identity, numbers, time.sleep, patience=2.0)
+        linger(identity, numbers, time.sleep, stalled=2.0)
         end(identity, numbers)
         anything = bool(unnamed or steps(identity, observed, ()))
         reconcile(linux, identity, lambda _: ())
@@ -57,7 +58,7 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
         cgroups.remove_root(linux.mount)
         sysctl.restore_all(linux.namespace)
         release_directory()
-        return Cleaned(anything, tuple(living))
+        return Cleaned(len(numbers), anything, tuple(living))
 
 
 def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:

@@ -54,7 +54,10 @@ class Follower:
     def work(self) -> None:
         """Take in the news and, when they have paused, look and repair."""
         now = self._clock()
-        if self.monitor.drain():
+        news = self.monitor.drain()
+        self._linux.heard_failing |= self.monitor.failed
+        self.monitor.failed.clear()
+        if news:
             self._since = self._since if self._since is not None else now
             self._look = min(now + _PAUSE, self._since + _AT_MOST)
         if self._ask is not None and now >= self._ask:

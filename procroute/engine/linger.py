@@ -14,27 +14,30 @@ from procroute.kernel import sockets
 
 Pause = Callable[[float], None]
 
-# For the peer's goodbye: round trips of a slow line. For data that is still to be sent: about as long as the
-# kernel itself tries for a program that is gone (ip-sysctl, tcp_orphan_retries). In seconds.
+# For the peer's goodbye: round trips of a slow line. For data that is still to be sent: as long as it moves,
+# and so long where it does not. In seconds.
 _GOODBYE = 2.0
-_DATA = 120.0
+_STALLED = 10.0
 _STEP = 0.01
 
 
-def linger(identity: Identity, numbers: Collection[int], pause: Pause, patience: float = _DATA) -> bool:
+def linger(identity: Identity, numbers: Collection[int], pause: Pause, stalled: float = _STALLED) -> bool:
     """Wait for the TCP sockets of these routes that nobody holds any more; whether all have gone.
 
-    pause: lets so many seconds pass. patience: how long at most, in seconds, for data still to be sent.
+    pause: lets so many seconds pass. stalled: for how many seconds at most data may stand still.
     """
-    begun = time.monotonic()
+    since, before = time.monotonic(), -1
     while True:
         open_ones = [o for o in _orphans(identity, numbers) if o.state != sockets.TIME_WAIT]
         if not open_ones:
             return True
-        waited = time.monotonic() - begun
-        if waited > (patience if any(o.sending for o in open_ones) else min(patience, _GOODBYE)):
+        unsent = sum(o.unsent for o in open_ones if o.sending)
+        now = time.monotonic()
+        if unsent not in (0, before):
+            since, before = now, unsent
+        if now - since > (stalled if unsent else min(stalled, _GOODBYE)):
             return False
-        pause(_STEP if waited < _GOODBYE else 10 * _STEP)
+        pause(_STEP)
 
 
 def end(identity: Identity, numbers: Collection[int]) -> None:

@@ -67,6 +67,7 @@ class Fake:
         self.tables = FakeTables()
         self.targets: dict[int, LiveRoute] = {}
         self.populated: set[int] = set()
+        self.heard_failing: set[tuple[int, IPAddress]] = set()
         self.doors: dict[int, Door] = {}
         self.restore: Restore | None = None
         self.valid_mark: set[str] = set()

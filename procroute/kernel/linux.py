@@ -37,7 +37,10 @@ _LOOKS = 10
 
 
 class Linux:
-    """The kernel of this machine, seen from our network namespace."""
+    """The kernel of this machine, seen from our network namespace.
+
+    heard_failing: neighbours that the kernel said had failed to answer, and that have not answered since.
+    """
 
     def __init__(self, identity: Identity) -> None:
         libbpf.require()
@@ -46,6 +49,8 @@ class Linux:
         self.namespace = netns.namespace()
         self.ipr = IPRoute(strict_check=True)
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
+        self.heard_failing: set[neighbours.Neighbour] = set()
+        self._states: dict[neighbours.Neighbour, int] = {}
         self._paths: dict[int, Path] = {}
 
     def __enter__(self) -> Self:
@@ -106,12 +111,13 @@ class Linux:
             names_tables=_names_tables(),
         )
         gateways = gateways_of(machine, (t.live for t in targets))
-        states = neighbours.states(self.ipr, gateways)
-        return replace(
-            machine,
-            failed_gateways=frozenset(n for n, s in states.items() if s == neighbours.FAILED),
-            probing_gateways=frozenset(n for n, s in states.items() if s == neighbours.INCOMPLETE),
-        )
+        states = self._states = neighbours.states(self.ipr, gateways)
+        # An entry that the gateway's own questions made (STALE) is no answer: it may be deaf.
+        self.heard_failing |= {n for n, state in states.items() if state & neighbours.FAILED}
+        self.heard_failing -= {n for n, state in states.items() if state & neighbours.ANSWERED}
+        failed = gateways & self.heard_failing
+        probing = {n for n, state in states.items() if state & neighbours.INCOMPLETE} - failed
+        return replace(machine, failed_gateways=failed, probing_gateways=frozenset(probing))
 
     def _is_ours(self, rule: Rule) -> bool:
         return self.identity.owns_rule(
@@ -135,7 +141,7 @@ class Linux:
         """Have the gateways of an adapter that do not answer resolved once more."""
         for neighbour in observed.machine.failed_gateways:
             if neighbour[0] == adapter.ifindex:
-                neighbours.ask_again(self.ipr, neighbour)
+                neighbours.ask_again(self.ipr, neighbour, self._states.get(neighbour, 0))
 
     def apply(self, step: plan.Step) -> None:
         """Do one step; see core/plan.py for what each is. Raises ProcrouteError when the kernel refuses."""

@@ -6,8 +6,9 @@ import contextlib
 import socket
 import struct
 from collections.abc import Iterable, Iterator
+from ipaddress import ip_address
 
-from procroute.kernel.neighbours import DELAY, PROBE, STALE
+from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE, Neighbour
 
 # linux/rtnetlink.h: RTNLGRP_*
 _LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6 = 1, 3, 5, 7, 8, 9, 11, 19
@@ -20,13 +21,19 @@ _ADD_MEMBERSHIP = 1
 _SOL_NETLINK = 270
 _NEW_NEIGHBOUR, _DELETE_NEIGHBOUR = 28, 29
 _LOST = (_NF_TABLES << 8, bytes(16))
+_DESTINATION = 1
 _ROUTINE = STALE | DELAY | PROBE
 
 
 class Monitor:
-    """Sockets that become readable when something may have changed."""
+    """Sockets that become readable when something may have changed.
+
+    failed: neighbours that were said to have failed. Who uses one sets it to INCOMPLETE again at once, so a
+    look alone would hardly ever see it.
+    """
 
     def __init__(self) -> None:
+        self.failed: set[Neighbour] = set()
         self._routing = _listen(socket.NETLINK_ROUTE, _GROUPS)
         self._ruleset: socket.socket | None = None
         # A kernel without nf_tables has no ruleset to hear of.
@@ -40,7 +47,11 @@ class Monitor:
     def drain(self) -> bool:
         """Read what has come; whether any of it is a reason to look. Lost news (ENOBUFS) are one."""
         # Both are read to the end: what is left would wake us again.
-        routing = [_matters(kind, body) for kind, body in _read(self._routing)]
+        routing = []
+        for kind, body in _read(self._routing):
+            routing.append(_matters(kind, body))
+            if kind == _NEW_NEIGHBOUR and (failed := _failed(body)) is not None:
+                self.failed.add(failed)
         ruleset = [kind in _RULESET for kind, _ in _read(self._ruleset)] if self._ruleset else []
         return any(routing) or any(ruleset)
 
@@ -73,6 +84,20 @@ def _read(s: socket.socket) -> Iterator[tuple[int, bytes]]:
             length, kind = struct.unpack_from("=IH", data)
             yield kind, data[16:length]
             data = data[(length + 3) & ~3 :]
+
+
+def _failed(body: bytes) -> Neighbour | None:
+    """The neighbour that a message says has failed (linux/neighbour.h, struct ndmsg; NDA_DST)."""
+    if len(body) < 16:
+        return None
+    ifindex, state = struct.unpack_from("=iH", body, 4)
+    attributes = body[12:]
+    while state & FAILED and len(attributes) >= 4:
+        length, kind = struct.unpack_from("=HH", attributes)
+        if kind == _DESTINATION and length in (8, 20):
+            return ifindex, ip_address(attributes[4:length])
+        attributes = attributes[max(4, (length + 3) & ~3) :]
+    return None
 
 
 def _matters(kind: int, body: bytes) -> bool:

@@ -11,7 +11,8 @@ from procroute.kernel.tables import AF
 from procroute.model import Family, IPAddress
 
 # linux/neighbour.h
-INCOMPLETE, STALE, DELAY, PROBE, FAILED = 1, 4, 8, 0x10, 0x20
+INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED, NO_ARP, PERMANENT = 1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80
+ANSWERED = REACHABLE | NO_ARP | PERMANENT
 _USE = 0x1
 
 Neighbour = tuple[int, IPAddress]
@@ -28,15 +29,19 @@ def states(ipr: IPRoute, wanted: Collection[Neighbour]) -> dict[Neighbour, int]:
     return found
 
 
-def ask_again(ipr: IPRoute, neighbour: Neighbour) -> None:
-    """Have the kernel resolve a neighbour once more, as if somebody used it (NTF_USE)."""
+def ask_again(ipr: IPRoute, neighbour: Neighbour, state: int) -> None:
+    """Have the kernel resolve a neighbour once more. state: the one it was last seen in, 0 for no entry."""
     ifindex, address = neighbour
+    if state & (INCOMPLETE | PROBE):  # it is being asked
+        return
+    # An entry whose link address is known would only be asked after seconds (delay_first_probe_time).
+    known = bool(state & (STALE | DELAY))
     with contextlib.suppress(NetlinkError):
         ipr.neigh(
-            "replace",
+            "change" if known else "replace",
             family=AF[Family.of(address)],
             ifindex=ifindex,
             dst=str(address),
-            state=0,
-            flags=_USE,
+            state=PROBE if known else 0,
+            flags=0 if known else _USE,
         )

@@ -16,7 +16,6 @@ _ERROR, _DONE = 2, 3
 _BYTECODE, _MARK_CONDITION = 1, 10
 _TCP = 6
 TIME_WAIT = 6
-_FIN_WAIT1, _LAST_ACK, _CLOSING = 4, 9, 11
 
 
 class TcpSocket(Struct, frozen=True):
@@ -30,8 +29,8 @@ class TcpSocket(Struct, frozen=True):
 
     @property
     def sending(self) -> bool:
-        """Whether bytes, or our FIN, wait for the peer's acknowledgement."""
-        return self.unsent > 0 or self.state in (_FIN_WAIT1, _LAST_ACK, _CLOSING)
+        """Whether data waits for the peer's acknowledgement; our FIN alone counts as one byte."""
+        return self.unsent > 1
 
 
 def tcp_with_mark(mark: int, mask: int) -> Iterator[TcpSocket]:

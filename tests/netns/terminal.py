@@ -59,7 +59,7 @@ class Terminal:
         os.write(self._master, keys.encode())
 
     def see(self, pattern: str, seconds: float = 15) -> re.Match[str]:
-        """Wait for what matches on the screen, past what was seen before. AssertionError if it never comes."""
+        """Wait for what matches on the screen, past what was seen. AssertionError if it never comes."""
         deadline = time.monotonic() + seconds
         while not (found := re.search(pattern, self._seen)):
             ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
