@@ -1,10 +1,10 @@
 """A program for the machine: it kills a run's engine before each of its steps, one by one, and restores.
 
-    python -m tests.netns.killed RUN-OPTIONS... / RESTORE-WORDS... [/ RESTORE-WORDS...]
+    python -m tests.netns.killed FIRST EVERY RUN-OPTIONS... / RESTORE-WORDS... [/ RESTORE-WORDS...]
 
-For every step: fork, run `true` with those options until that step, SIGKILL; say so in one JSON line and
-wait for a line on stdin; then have `procroute RESTORE-WORDS` restore, and compare with what was there at
-first:
+From step FIRST on, for EVERY so many: fork, run `true` with those options until that step, SIGKILL; say so in
+one JSON line and wait for a line on stdin; then have `procroute RESTORE-WORDS` restore (several take turns),
+and compare with what was there at first:
 
     {"step": 17, "before": "apply AddRule", "left": [...]}      what the restoring left or took
     {"steps": 143}                                              the last line: a run that came to its end
@@ -33,7 +33,8 @@ from procroute.kernel.linux import Linux
 
 _MOST = 600
 _STATE = """
-ip -N -4 rule; ip -N -6 rule; ip -N -4 route show table all; ip -N -6 route show table all proto 112
+printf 'rule\\nroute show table all\\n' | ip -N -4 -batch -
+printf 'rule\\nroute show table all proto 112\\n' | ip -N -6 -batch -
 nft list tables; find /run/procroute /etc/iproute2 /sys/fs/cgroup -type d 2>/dev/null
 find /run/procroute /etc/iproute2 -type f 2>/dev/null; cd /proc/sys/net/ipv4/conf; grep . */src_valid_mark
 """
@@ -107,10 +108,12 @@ def state() -> list[str]:
     return run(["sh", "-c", _STATE], capture_output=True, text=True, check=False).stdout.splitlines()
 
 
-def sweep(options: list[str], restores: list[list[str]], living: int) -> Iterator[dict[str, object]]:
-    """Every step. living: how many assignments have processes all the time."""
+def sweep(
+    steps: range, options: list[str], restores: list[list[str]], living: int
+) -> Iterator[dict[str, object]]:
+    """These steps, in order. living: how many assignments have processes all the time."""
     before = state()
-    for at in range(_MOST):
+    for turn, at in enumerate(steps):
         name = begin(options, at)
         if name is None:
             yield {"steps": at}
@@ -123,7 +126,7 @@ def sweep(options: list[str], restores: list[list[str]], living: int) -> Iterato
         pid = os.fork()
         if pid == 0:
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-            os._exit(procroute(restores[at % len(restores)]))
+            os._exit(procroute(restores[turn % len(restores)]))
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         after = state()
         left = [f"+ {line}" for line in after if line not in before]
@@ -139,8 +142,9 @@ def _living() -> int:
 
 def main() -> int:
     """Sweep as the arguments say."""
-    options, *restores = (part.split("\n") for part in "\n".join(sys.argv[1:]).split("\n/\n"))
-    for line in sweep(options, restores, _living()):
+    steps = range(int(sys.argv[1]), _MOST, int(sys.argv[2]))
+    options, *restores = (part.split("\n") for part in "\n".join(sys.argv[3:]).split("\n/\n"))
+    for line in sweep(steps, options, restores, _living()):
         print(json.dumps(line), flush=True)
         if "left" not in line and "steps" not in line:
             sys.stdin.readline()

@@ -23,12 +23,19 @@ def lab() -> Iterator[Lab]:
         yield lab
 
 
-def sweep(lab: Lab, options: list[str], restores: list[list[str]], look: Callable[[str], None]) -> int:
+PARTS = 2
+"""Each sweep is cut in two, which run side by side: the even steps and the odd ones."""
+each_part = pytest.mark.parametrize("part", range(PARTS), ids=["even steps", "odd steps"])
+
+
+def sweep(
+    lab: Lab, part: int, options: list[str], restores: list[list[str]], look: Callable[[str], None]
+) -> int:
     """Kill a run before each of its steps and restore; `look` is called in between with the step's name.
 
-    How many steps there were. AssertionError when the restoring left or took anything.
+    How many steps there were. The restores take turns. AssertionError when one left or took anything.
     """
-    words = [sys.executable, "-m", "tests.netns.killed", *options]
+    words = [sys.executable, "-m", "tests.netns.killed", str(part), str(PARTS), *options]
     for restore in restores:
         words += ["/", *restore]
     pipe = subprocess.PIPE
@@ -53,22 +60,18 @@ def sweep(lab: Lab, options: list[str], restores: list[list[str]], look: Callabl
 
 
 @pytest.mark.promise("KILL-02", "KILL-03", "CLEAN-01", "CLEAN-02", "CLEAN-03")
-@pytest.mark.parametrize(
-    "restores",
-    [
-        [["cleanup"], ["run", "--via", "wan2", "--strict", "--", "true"]],
-        [["run", "--via", "wan1", "--", "true"], ["cleanup"]],
-    ],
-    ids=["cleanup on even steps", "cleanup on odd steps"],
-)
-def test_everything_is_restored_from_every_step(lab: Lab, restores: list[list[str]]) -> None:
-    """By `cleanup` and by the next run, of the same or another route."""
+@each_part
+def test_everything_is_restored_from_every_step(lab: Lab, part: int) -> None:
+    """By `cleanup` and by the next run, of another route or the same."""
+    other, same = (["run", "--via", "wan2", "--strict", "--", "true"], ["run", "--via", "wan1", "--", "true"])
     with unchanged(lab):
-        assert sweep(lab, ["--via", "wan1"], restores, lambda _: None) > 60
+        restores = [["cleanup"], other, ["cleanup"], same]
+        assert sweep(lab, part, ["--via", "wan1"], restores, lambda _: None) > 60
 
 
 @pytest.mark.promise("KILL-01", "KILL-03", "NEG-01", "NEG-02")
-def test_what_still_runs_stays_closed_at_every_step(lab: Lab) -> None:
+@each_part
+def test_what_still_runs_stays_closed_at_every_step(lab: Lab, part: int) -> None:
     """A command whose engine is gone already, while another engine dies; the next run restores all but it."""
     with unchanged(lab):
         with crowd(lab, [("wan1",)]) as (command,):
@@ -81,7 +84,7 @@ def test_what_still_runs_stays_closed_at_every_step(lab: Lab) -> None:
                     assert heard.router == "wan1", f"{name}: {heard}"
 
             restores = [["run", "--via", "wan1", "--", "true"]]
-            assert sweep(lab, ["--via", "wan2", "--strict"], restores, look) > 40
+            assert sweep(lab, part, ["--via", "wan2", "--strict"], restores, look) > 40
             lab.settle()
             assert not lab.wan2.packets()
             programs.detach(command.target, ("mark", "guard"))

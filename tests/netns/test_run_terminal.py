@@ -86,14 +86,14 @@ def test_a_key_ends_the_shells_loop_too(terminal: Terminal) -> None:
 @pytest.mark.promise("CLI-06")
 def test_an_interrupt_reaches_the_command_once(terminal: Terminal) -> None:
     code = """
-import signal, sys
+import signal, sys, time
 seen = []
 signal.signal(signal.SIGINT, lambda *_: seen.append(1))
 signal.signal(signal.SIGALRM, lambda *_: sys.exit(10 + len(seen)))
 print("up", flush=True)
-signal.pause()
+while not seen: time.sleep(0.01)
 signal.setitimer(signal.ITIMER_REAL, 0.2)
-while True: signal.pause()
+while True: time.sleep(1)
 """
     terminal.type(f"$run {words(code)}\n")
     terminal.see("up\n")
@@ -118,6 +118,31 @@ def test_it_stops_and_goes_on_in_the_foreground(terminal: Terminal) -> None:
     terminal.type(SUSPEND)
     terminal.see(r"\[1\]\+  Stopped .*" + f"\n{PROMPT}")
     assert "Stopped" in terminal.do("jobs")
+    terminal.type("fg\n")
+    terminal.see(r"run\b.*\n")
+    terminal.type("again\n")
+    terminal.see("<again>\n" + PROMPT)
+
+
+@pytest.mark.promise("CLI-06")
+def test_the_shell_waits_until_the_command_has_stopped(terminal: Terminal) -> None:
+    """As editors do, it tidies the screen up before it stops: the shell must not have it back earlier."""
+    code = """
+import os, signal, time
+def tidy(*_):
+    time.sleep(0.3)
+    print("tidied", flush=True)
+    os.kill(os.getpid(), signal.SIGSTOP)
+signal.signal(signal.SIGTSTP, tidy)
+print("up", flush=True)
+print("<" + input() + ">")
+"""
+    terminal.type(f"$run {words(code)}\n")
+    terminal.see("up\n")
+    terminal.type(SUSPEND)
+    before = terminal.see(rf"(?s)(.*){PROMPT}")[1]
+    assert "tidied\n" in before
+    assert "Stopped" in before
     terminal.type("fg\n")
     terminal.see(r"run\b.*\n")
     terminal.type("again\n")
