@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
 from procroute.core.machine import Observed
@@ -22,7 +22,7 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import cgroups, resolvers, sysctl
 from procroute.kernel.linux import Linux
-from procroute.kernel.signals import Signals
+from procroute.kernel.signals import Received, Signals
 from procroute.model import LiveRoute
 
 
@@ -36,17 +36,18 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
         linux = stack.enter_context(Linux(identity))
         # Listening starts before the first look, so that nothing is missed between that and the command.
         follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
-        with lock(), _not_stopped() as held_back:
-            # From here on signals are for the command; until here they end us, and nothing is done yet.
+        with lock():
+            # From here on signals are for the command; until here they are for us, and nothing is done yet.
             signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
             try:
-                number, assignment, attending, pid = _start(linux, request, signals, held_back, tell)
+                number, assignment, attending, pid, early = _start(linux, request, signals, tell)
             except BaseException:
                 with contextlib.suppress(ProcrouteError, OSError):
                     _settle(linux)
                 raise
         follower.route = number
         supervisor = Supervisor(pid, assignment, signals, follower, tell)
+        supervisor.pass_on(early)
         status = supervisor.watch()
         try:
             _finish(linux, number, assignment, attending, supervisor.rest)
@@ -59,20 +60,9 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     return status
 
 
-@contextlib.contextmanager
-def _not_stopped() -> Iterator[frozenset[signal.Signals]]:
-    """Hold the terminal's stop signals back: who stops with the lock in hand stops everybody else's runs."""
-    stops = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
-    held_back = frozenset(stops - signal.pthread_sigmask(signal.SIG_BLOCK, stops))
-    try:
-        yield held_back
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, held_back)
-
-
 def _start(
-    linux: Linux, request: Request, signals: Signals, held_back: frozenset[signal.Signals], tell: Tell
-) -> tuple[int, Path, int, int]:
+    linux: Linux, request: Request, signals: Signals, tell: Tell
+) -> tuple[int, Path, int, int, list[Received]]:
     user = find(request.user) if request.user is not None else None
     for path in cgroups.unnamed(linux.mount):
         if not cgroups.populated(path):
@@ -89,13 +79,14 @@ def _start(
     target = linux.path(live.number)
     assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
     start = Start(request.command, assignment, user, _resolv_conf(live))
+    early = signals.read()
     try:
-        pid = launch(start, signals.newly_blocked | held_back)
+        pid = launch(start, signals.newly_blocked)
     except BaseException:
         with contextlib.suppress(ProcrouteError, OSError):
             cgroups.remove_tree(assignment)
         raise
-    return live.number, assignment, cgroups.attend(target), pid
+    return live.number, assignment, cgroups.attend(target), pid, early
 
 
 def _resolv_conf(live: LiveRoute) -> str | None:

@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 from procroute.engine.follow import Follower
@@ -14,13 +15,10 @@ from procroute.engine.words import Tell, describe
 from procroute.kernel import cgroups
 from procroute.kernel.signals import Received, Signals
 
-# What a terminal sends to stop a job stays as it is: we stop with the command, as one job.
+# What stops a job is for the command too: we stop when it has, so that its shell does not go on before.
 FORWARDED: frozenset[int] = frozenset(signal.valid_signals()) - {
     signal.SIGKILL,
     signal.SIGSTOP,
-    signal.SIGTSTP,
-    signal.SIGTTIN,
-    signal.SIGTTOU,
     signal.SIGSEGV,
     signal.SIGBUS,
     signal.SIGFPE,
@@ -29,6 +27,7 @@ FORWARDED: frozenset[int] = frozenset(signal.valid_signals()) - {
     signal.SIGTRAP,
     signal.SIGSYS,
 }
+_STOPPING = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
 _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
@@ -49,6 +48,14 @@ class Supervisor:
         self._stopped = False
         self._leave = False
         self._interrupt_seen = False
+
+    def pass_on(self, early: Iterable[Received]) -> None:
+        """Give CMD what came for the job before CMD was there."""
+        for received in early:
+            if received.number != signal.SIGCHLD:
+                self._interrupt_seen |= received.by_kernel and received.number == signal.SIGINT
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(self.pid, received.number)
 
     def watch(self) -> int:
         """Returns CMD's exit status, 128+n for signal n, when nothing of the assignment runs any more.
@@ -133,6 +140,8 @@ class Supervisor:
             self._continue()
         elif self.status is not None:
             self._leave = self._leave or received.number in _ENDING
+            if received.number in _STOPPING:
+                os.kill(os.getpid(), signal.SIGSTOP)
         elif received.by_kernel:
             self._interrupt_seen = self._interrupt_seen or received.number == signal.SIGINT
         elif received.sender not in (self.pid, os.getpid()):

@@ -83,6 +83,50 @@ def test_a_key_ends_the_shells_loop_too(terminal: Terminal) -> None:
     assert terminal.see(f"up|{PROMPT}")[0] == PROMPT
 
 
+_SLOWLY = """
+import sys, time
+from procroute.engine import run
+from procroute.cli.main import main
+start = run.Start
+def slowly(*words):
+    print("starting", flush=True)
+    time.sleep(0.5)
+    return start(*words)
+run.Start = slowly
+sys.exit(main(["run", "--via", "wan1", "--", *sys.argv[1:]]))
+"""
+
+
+@pytest.mark.promise("CLI-06")
+@pytest.mark.parametrize("key", [INTERRUPT, SUSPEND])
+def test_a_key_while_it_starts_is_not_lost(terminal: Terminal, key: str) -> None:
+    terminal.type(f"{words(_SLOWLY)} sleep 30\n")
+    terminal.see("starting\n")
+    terminal.type(key)
+    terminal.see(PROMPT)
+    if key == INTERRUPT:
+        assert terminal.do("echo status $?") == "status 130\n"
+        return
+    assert "Stopped" in terminal.do("jobs")
+    terminal.type("fg\n")
+    terminal.see(r"sleep 30\n")
+    terminal.type(INTERRUPT)
+    terminal.see(PROMPT)
+
+
+@pytest.mark.promise("CLI-06")
+def test_a_stop_from_elsewhere_is_the_commands(terminal: Terminal, lab: Lab) -> None:
+    """`kill -TSTP` of the engine, as of the command itself."""
+    terminal.type("$run sh -c 'echo up $PPID; read line; echo \"<$line>\"'\n")
+    engine = terminal.see(r"up (\d+)\n")[1]
+    lab.sh(f"kill -TSTP {engine}")
+    terminal.see(f"Stopped .*\n{PROMPT}")
+    terminal.type("fg\n")
+    terminal.see(r"run\b.*\n")
+    terminal.type("on\n")
+    terminal.see(f"<on>\n{PROMPT}")
+
+
 @pytest.mark.promise("CLI-06")
 def test_an_interrupt_reaches_the_command_once(terminal: Terminal) -> None:
     code = """

@@ -69,9 +69,14 @@ def test_what_the_command_or_we_send_us_is_not_sent_back(
 
 
 @pytest.mark.promise("CLI-06")
-def test_the_terminals_own_way_of_stopping_a_job_is_not_touched() -> None:
-    stops = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU, signal.SIGSTOP, signal.SIGKILL}
-    assert not stops & FORWARDED
+def test_what_stops_a_job_is_the_commands_first(supervisor: Supervisor, killed: Killed) -> None:
+    """We stop when it has, so that its shell does not go on before."""
+    stops = {signal.SIGTSTP, signal.SIGTTIN, signal.SIGTTOU}
+    assert stops <= FORWARDED
+    for number in stops:
+        supervisor._on_signal(typed(number))
+    assert killed == []
+    assert not {signal.SIGSTOP, signal.SIGKILL} & FORWARDED
     assert {signal.SIGINT, signal.SIGTERM, signal.SIGCONT, signal.SIGCHLD, signal.SIGPIPE} <= FORWARDED
 
 
