@@ -14,7 +14,7 @@ from tests import promises
 HERE = Path(__file__).parent
 NEED_ROOT = [HERE / "netns", HERE / "lab"]
 
-# Nothing is written into the work tree (tests run as root), and the same examples run everywhere in CI.
+# No database of examples: tests run as root. The same examples run everywhere in CI.
 hypothesis.settings.register_profile(
     "procroute", database=None, deadline=None, derandomize="CI" in os.environ
 )
