@@ -22,7 +22,7 @@ json.dump([status(command) for command in sys.argv[1:]], sys.stdout)
 """
 # Of those that end a process by default, signal(7).
 _DEADLY = (1, 2, 3, 6, 9, 10, 11, 13, 14, 15, 24, 31, 34, 64)
-_DISPOSITIONS = "grep ^Sig /proc/self/status"
+_DISPOSITIONS = "grep ^Sig[BIC] /proc/self/status"
 
 
 @pytest.fixture(scope="module")
