@@ -11,8 +11,8 @@ from procroute.core.door import OTHERS, RESOLVERS, Door
 from procroute.core.gateways import known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
-from procroute.core.rules import adapters_with_addresses, desired_rules
-from procroute.core.tables import adapter_entries, lan_table, route_entries
+from procroute.core.rules import desired_rules
+from procroute.core.tables import adapter_entries, adapters_with_addresses, lan_table, route_entries
 from procroute.identity import Identity
 from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute
 

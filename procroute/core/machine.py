@@ -13,12 +13,11 @@ from procroute.model import Adapter, Entry, IPAddress, LiveRoute, Rule
 class Machine(Struct, frozen=True):
     """What is there without us.
 
-    main: the entries of table main. rules: other people's ip rules. failed_gateways: those whose neighbour
-    entry is FAILED; probing: those being asked for again (INCOMPLETE, rtnetlink(7)). rp_filter: adapter ->
-    the value in force. checks_reverse_path: a
-    firewall compares the way back itself (nft `fib`, xt_rpfilter). resolvers: the system's name servers.
-    ipv6: the kernel has it. names_tables: this is the machine's own network namespace, whose tables may
-    have names in /etc.
+    main: the entries of table main. rules: other people's ip rules. failed_gateways: those that failed to
+    answer and have not since; probing_gateways: others that are being asked for (INCOMPLETE, rtnetlink(7)).
+    rp_filter: adapter -> the value in force. checks_reverse_path: a firewall compares the way back itself
+    (nft `fib`, xt_rpfilter). resolvers: the system's name servers. ipv6: the kernel has it. names_tables:
+    this is the machine's own network namespace, whose tables may have names in /etc.
     """
 
     adapters: tuple[Adapter, ...] = ()
@@ -45,9 +44,9 @@ class Ours(Struct, frozen=True):
     """What is ours in the kernel, or should be.
 
     targets: the routes that have a cgroup. doors: route number -> what its guard lets through, where all of
-    its programs are attached. restore: the adapters on which the mark of a socket
-    is copied to what arrives for it, and the numbers it is done for. valid_mark: adapters whose
-    src_valid_mark we have set. table_names: number -> name for ip(8).
+    its programs are attached. restore: the adapters on which the mark of a socket is copied to what arrives
+    for it, and the marks it is done for. valid_mark: adapters whose src_valid_mark we have set. table_names:
+    number -> name for ip(8).
     """
 
     rules: frozenset[Rule] = frozenset()

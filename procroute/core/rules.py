@@ -28,7 +28,7 @@ from ipaddress import ip_network
 from procroute.core.machine import Machine
 from procroute.core.tables import FOLLOWS_MAIN, families
 from procroute.identity import Identity
-from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute, Rule
+from procroute.model import Family, IPAddress, IPNetwork, LiveRoute, Rule
 
 MAIN, LOCAL = 254, 255
 L3MDEV = 0  # such a rule names no table (FRA_L3MDEV)
@@ -124,8 +124,3 @@ def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Ru
 
 def _host(address: IPAddress) -> IPNetwork:
     return ip_network(address)
-
-
-def adapters_with_addresses(machine: Machine) -> list[Adapter]:
-    """The adapters that get a table of their own."""
-    return [a for a in machine.outward() if any(a.usable(f) for f in families(machine))]

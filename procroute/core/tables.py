@@ -25,6 +25,11 @@ def families(machine: Machine) -> tuple[Family, ...]:
     return (Family.IPV4, Family.IPV6) if machine.ipv6 else (Family.IPV4,)
 
 
+def adapters_with_addresses(machine: Machine) -> list[Adapter]:
+    """The adapters that get a table of their own."""
+    return [a for a in machine.outward() if any(a.usable(f) for f in families(machine))]
+
+
 def route_entries(
     identity: Identity, machine: Machine, live: LiveRoute, present: frozenset[Entry]
 ) -> list[Entry]:

@@ -7,12 +7,11 @@ Those packets carry the mark; with the rules gone they would leave by main's ada
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
+from procroute.engine.lock import Pause
 from procroute.identity import Identity
 from procroute.kernel import sockets
-
-Pause = Callable[[float], None]
 
 # For the peer's goodbye: round trips of a slow line. For data that is still to be sent: as long as it moves,
 # and so long where it does not. In seconds.
@@ -21,8 +20,8 @@ _STALLED = 10.0
 _STEP = 0.01
 
 
-def linger(identity: Identity, numbers: Collection[int], pause: Pause, stalled: float = _STALLED) -> bool:
-    """Wait for the TCP sockets of these routes that nobody holds any more; whether all have gone.
+def linger(identity: Identity, numbers: Collection[int], pause: Pause, stalled: float = _STALLED) -> None:
+    """Wait for the TCP sockets of these routes that nobody holds any more to go.
 
     pause: lets so many seconds pass. stalled: for how many seconds at most data may stand still.
     """
@@ -30,13 +29,13 @@ def linger(identity: Identity, numbers: Collection[int], pause: Pause, stalled: 
     while True:
         open_ones = [o for o in _orphans(identity, numbers) if o.state != sockets.TIME_WAIT]
         if not open_ones:
-            return True
+            return
         unsent = sum(o.unsent for o in open_ones if o.sending)
         now = time.monotonic()
         if unsent not in (0, before):
             since, before = now, unsent
         if now - since > (stalled if unsent else min(stalled, _GOODBYE)):
-            return False
+            return
         pause(_STEP)
 
 

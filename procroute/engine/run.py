@@ -11,8 +11,8 @@ from pathlib import Path
 from procroute.core.machine import Observed
 from procroute.engine.follow import Follower
 from procroute.engine.launch import Start, launch
-from procroute.engine.linger import Pause, end, linger
-from procroute.engine.lock import lock, release_directory
+from procroute.engine.linger import end, linger
+from procroute.engine.lock import Pause, lock, release_directory
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
 from procroute.engine.supervise import FORWARDED, Supervisor

@@ -13,7 +13,6 @@ from procroute.core import plan
 from procroute.core.door import Door, Marking
 from procroute.core.gateways import gateways_of
 from procroute.core.machine import Machine, Observed, Ours
-from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import (
     adapters,
@@ -52,6 +51,7 @@ class Linux:
         self.heard_failing: set[neighbours.Neighbour] = set()
         self._states: dict[neighbours.Neighbour, int] = {}
         self._paths: dict[int, Path] = {}
+        self._lives: dict[int, LiveRoute] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +79,9 @@ class Linux:
     def _look(self, machine: Machine | None) -> Observed:
         targets = cgroups.targets(self.mount, self.namespace)
         self._paths = {t.live.number: t.path for t in targets}
+        self._lives = {t.live.number: t.live for t in targets}
         rules = list(tables.read_rules(self.ipr, self.families))
+        machine = machine or self._machine(rules, targets)
         ours = Ours(
             rules=frozenset(r for r in rules if self._is_ours(r)),
             entries=frozenset(
@@ -93,10 +95,10 @@ class Linux:
             },
             restore=nft.read(self.identity.mark_mask),
             valid_mark=sysctl.changed(self.namespace),
-            table_names=table_names.read() if _names_tables() else {},
+            table_names=table_names.read() if machine.names_tables else {},
         )
         used = frozenset(t.live.number for t in targets if t.used)
-        return Observed(machine or self._machine(rules, targets), ours, used)
+        return Observed(machine, ours, used)
 
     def _machine(self, rules: list[Rule], targets: list[cgroups.Target]) -> Machine:
         found = adapters.read(self.ipr)
@@ -104,11 +106,11 @@ class Linux:
             adapters=found,
             main=tuple(self._entries(table=MAIN)),
             rules=tuple(r for r in rules if not self._is_ours(r)),
-            rp_filter={a.name: sysctl.rp_filter(a.name) for a in found},
+            rp_filter=sysctl.rp_filter(a.name for a in found),
             checks_reverse_path=nft.checks_reverse_path(),
             resolvers=resolvers.of_system(),
             ipv6=Family.IPV6 in self.families,
-            names_tables=_names_tables(),
+            names_tables=netns.is_the_machines() and table_names.possible(),
         )
         gateways = gateways_of(machine, (t.live for t in targets))
         states = self._states = neighbours.states(self.ipr, gateways)
@@ -162,6 +164,7 @@ class Linux:
                 tables.change_rule(self.ipr, "del", rule)
             case plan.AddTarget(live):
                 self._paths[live.number] = cgroups.add_target(self.mount, self.namespace, live)
+                self._lives[live.number] = live
             case plan.UpdateTarget(live):
                 cgroups.describe(self._paths[live.number], self.namespace, live)
             case plan.RemoveTarget(live):
@@ -183,20 +186,6 @@ class Linux:
         cgroups.remove_root(self.mount)
 
     def _open(self, number: int, door: Door) -> None:
-        path, identity = self._paths[number], self.identity
-        there = programs.attached(str(path))
-        strict = next((t.live.route.strict for t in self._targets() if t.live.number == number), None)
-        if strict is None:
-            raise ProcrouteError("target-gone", f"the cgroup of route {number} is gone", "procroute cleanup")
-        if there is not None and there.complete:
-            programs.update(str(path), door)
-            return
+        identity, strict = self.identity, self._lives[number].route.strict
         marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict)
-        programs.attach(str(path), marking, door)
-
-    def _targets(self) -> list[cgroups.Target]:
-        return cgroups.targets(self.mount, self.namespace)
-
-
-def _names_tables() -> bool:
-    return netns.is_the_machines() and table_names.possible()
+        programs.attach(str(self._paths[number]), marking, door)

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE, Neighbour
+from procroute.kernel.netlink import messages
 
 # linux/rtnetlink.h: RTNLGRP_*
 _LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6 = 1, 3, 5, 7, 8, 9, 11, 19
@@ -71,7 +72,7 @@ def _listen(protocol: int, groups: Iterable[int]) -> socket.socket:
 
 
 def _read(s: socket.socket) -> Iterator[tuple[int, bytes]]:
-    """The type and body of each message that has come; a link message stands for lost ones."""
+    """The type and body of each message that has come; one that matters stands for lost ones."""
     while True:
         try:
             data = s.recv(1 << 17)
@@ -79,11 +80,8 @@ def _read(s: socket.socket) -> Iterator[tuple[int, bytes]]:
             return
         except OSError:
             yield _LOST
-            continue
-        while len(data) >= 16:
-            length, kind = struct.unpack_from("=IH", data)
-            yield kind, data[16:length]
-            data = data[(length + 3) & ~3 :]
+        else:
+            yield from messages(data)
 
 
 def _failed(body: bytes) -> Neighbour | None:

@@ -10,22 +10,21 @@ import ctypes
 import errno
 import json
 import re
-import socket
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec import Struct
 
 from procroute.core.machine import Restore
 from procroute.errors import ProcrouteError
 from procroute.identity import NFT_TABLE
+from procroute.kernel import netlink
 from procroute.kernel.refusal import refused
 
 # linux/netlink.h, linux/netfilter/nfnetlink.h, nf_tables.h
 _NETLINK_NETFILTER, _SUBSYSTEM = 12, 10
 _GET_TABLE, _GET_RULE = 1, 7
-_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
-_ERROR, _DONE = 2, 3
 _INET = 1
 _TABLE_NAME = 1
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
@@ -69,8 +68,7 @@ def _block(head: str, lines: list[str]) -> str:
     return "\n".join([f"  {head} {{", *(f"    {line}" for line in lines), "  }", ""])
 
 
-@dataclass(frozen=True, slots=True)
-class _Chain:
+class _Chain(Struct, frozen=True):
     """hook: the lines that tie it to a hook; none for one that others go to."""
 
     name: str
@@ -169,27 +167,8 @@ def _exists() -> bool:
 
 def _ask(message: int, family: int, attributes: bytes, *, dump: bool) -> list[bytes]:
     """Ask nf_tables and give the raw answers; none where the kernel has no nf_tables."""
-    flags = _REQUEST | (_DUMP if dump else _ACK)
     body = struct.pack("!BBH", family, 0, 0) + attributes
-    header = struct.pack("=IHHII", 16 + len(body), _SUBSYSTEM << 8 | message, flags, 1, 0)
-    answers: list[bytes] = []
-    try:
-        s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-    except OSError as e:
-        if e.errno == errno.EPROTONOSUPPORT:
-            return answers
-        raise
-    with s:
-        s.settimeout(5)
-        s.send(header + body)
-        while True:
-            data = s.recv(1 << 18)
-            while len(data) >= 16:
-                length, kind = struct.unpack_from("=IH", data)
-                if kind in (_ERROR, _DONE):
-                    return answers
-                answers.append(data[16:length])
-                data = data[(length + 3) & ~3 :]
+    return netlink.ask(_NETLINK_NETFILTER, _SUBSYSTEM << 8 | message, body, dump=dump)
 
 
 def _run(script: str, *, as_json: bool = False) -> str:

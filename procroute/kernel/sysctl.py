@@ -7,7 +7,7 @@ mark.
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from procroute.identity import RUN_DIRECTORY
@@ -20,9 +20,10 @@ def _saved(namespace: int) -> Path:
     return Path(RUN_DIRECTORY) / "src_valid_mark" / str(namespace)
 
 
-def rp_filter(adapter: str) -> int:
-    """The reverse path check in force for an adapter: the higher one of its own and of all."""
-    return max(_read(_CONF / "all" / "rp_filter"), _read(_CONF / adapter / "rp_filter"))
+def rp_filter(adapters: Iterable[str]) -> dict[str, int]:
+    """Adapter -> the reverse path check in force for it: the higher one of its own and of all."""
+    least = _read(_CONF / "all" / "rp_filter")
+    return {adapter: max(least, _read(_CONF / adapter / "rp_filter")) for adapter in adapters}
 
 
 def changed(namespace: int) -> frozenset[str]:

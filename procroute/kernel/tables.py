@@ -22,7 +22,6 @@ _FAMILY = {af: family for family, af in AF.items()}
 _TYPES = {number: name for name, number in rt_type.items() if isinstance(number, int)}
 _ONLINK, _CLONED = 0x4, 0x200  # linux/rtnetlink.h
 _INVERT = 0x2  # linux/fib_rules.h
-_NO_SUPPRESSION = 0xFFFF_FFFF
 _SELECTORS = (
     "FRA_IIFNAME",
     "FRA_OIFNAME",
