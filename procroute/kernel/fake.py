@@ -184,7 +184,7 @@ class Fake:
 
     def _target(self, number: int) -> LiveRoute:
         if number not in self.targets:
-            raise ProcrouteError("target-gone", f"the cgroup of route {number} is gone")
+            raise ProcrouteError("cgroup-missing", f"there is no cgroup of route {number}")
         return self.targets[number]
 
     def _remove_target(self, live: LiveRoute) -> None:
