@@ -9,7 +9,6 @@ table = 9000
 from __future__ import annotations
 
 import difflib
-import tomllib
 from pathlib import Path
 
 from procroute.errors import ProcrouteError
@@ -32,6 +31,8 @@ def read(path: Path = Path(CONFIG_FILE)) -> Identity:
 
 def parse(text: str, file: str) -> Identity:
     """The identity that a TOML text says; `file` is named in errors."""
+    import tomllib  # most machines have no file, and starting must be quick
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as e:
