@@ -8,6 +8,7 @@ itself is killed, the kernel takes its children along, and the next lab sweeps t
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import signal
@@ -90,6 +91,9 @@ def main() -> int:
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         cgroups.remove(keeper.top)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                os.wait()  # a cgroup is empty a moment before the last of its processes is gone
     return 0
 
 
