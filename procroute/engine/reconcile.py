@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from procroute.core.desired import desired
 from procroute.core.machine import Observed
@@ -53,11 +53,10 @@ def reconcile(
     raise failure
 
 
-def _apply(kernel: Kernel, todo: Collection[Step]) -> ProcrouteError | None:
-    """Do the steps; the first that fails ends it, since an adapter may just have gone: look again."""
-    for step in todo:
-        try:
-            kernel.apply(step)
-        except ProcrouteError as e:
-            return e
+def _apply(kernel: Kernel, todo: Sequence[Step]) -> ProcrouteError | None:
+    """Do the steps; one that fails ends it, since an adapter may just have gone: look again."""
+    try:
+        kernel.apply(todo)
+    except ProcrouteError as e:
+        return e
     return None

@@ -104,14 +104,15 @@ class Fake:
         """Note that the gateways of an adapter that do not answer were asked for."""
         self.asked += sorted(n for n in observed.machine.failed_gateways if n[0] == adapter.ifindex)
 
-    def apply(self, step: plan.Step) -> None:
-        """Do one step. Raises ProcrouteError where Linux would refuse it."""
-        if self.fault:
-            self.fault(step, When.BEFORE)
-        self._do(step)
-        self.steps.append(step)
-        if self.fault:
-            self.fault(step, When.AFTER)
+    def apply(self, steps: Iterable[plan.Step]) -> None:
+        """Do steps in order. Raises ProcrouteError where Linux would refuse one; those behind it are left."""
+        for step in steps:
+            if self.fault:
+                self.fault(step, When.BEFORE)
+            self._do(step)
+            self.steps.append(step)
+            if self.fault:
+                self.fault(step, When.AFTER)
 
     def _do(self, step: plan.Step) -> None:
         match step:
@@ -206,9 +207,3 @@ class Fake:
 
 def _refused(what: str) -> ProcrouteError:
     return ProcrouteError("kernel-refused", f"the kernel refused to {what}")
-
-
-def apply_all(kernel: Fake, steps: Iterable[plan.Step]) -> None:
-    """Do steps in order."""
-    for step in steps:
-        kernel.apply(step)

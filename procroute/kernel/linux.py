@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,7 +29,7 @@ from procroute.kernel import (
     tables,
 )
 from procroute.kernel.refusal import refused
-from procroute.kernel.rtnetlink import IPRoute, NetlinkError
+from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Entry, Family, LiveRoute, Rule
 
 MAIN = 254
@@ -46,7 +47,7 @@ class Linux:
         self.identity = identity
         self.mount = cgroups.mount_point()
         self.namespace = netns.namespace()
-        self.ipr = IPRoute(strict_check=True)
+        self.netlink = Rtnetlink()
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
         self.heard_failing: set[neighbours.Neighbour] = set()
         self._states: dict[neighbours.Neighbour, int] = {}
@@ -59,7 +60,7 @@ class Linux:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.ipr.close()
+        self.netlink.close()
 
     def observe(self, machine: Machine | None = None) -> Observed:
         """Everything that decisions need; machine: what is known of it already, to look at ours only.
@@ -70,22 +71,21 @@ class Linux:
         while True:
             try:
                 return self._look(machine)
-            except (NetlinkError, OSError) as e:
+            except OSError as e:
                 looks += 1
                 if looks == _LOOKS:
-                    number = e.code if isinstance(e, NetlinkError) else e.errno or 0
-                    raise refused(number, "dump", "tell its routing state") from e
+                    raise refused(e.errno or 0, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:
         targets = cgroups.targets(self.mount, self.namespace)
         self._paths = {t.live.number: t.path for t in targets}
         self._lives = {t.live.number: t.live for t in targets}
-        rules = list(tables.read_rules(self.ipr, self.families))
+        rules = list(tables.read_rules(self.netlink, self.families))
         machine = machine or self._machine(rules, targets)
         ours = Ours(
             rules=frozenset(r for r in rules if self._is_ours(r)),
             entries=frozenset(
-                e for e in self._entries(proto=self.identity.protocol) if self.identity.owns_table(e.table)
+                e for e in self._entries(protocol=self.identity.protocol) if self.identity.owns_table(e.table)
             ),
             targets=frozenset(t.live for t in targets),
             doors={
@@ -101,7 +101,7 @@ class Linux:
         return Observed(machine, ours, used)
 
     def _machine(self, rules: list[Rule], targets: list[cgroups.Target]) -> Machine:
-        found = adapters.read(self.ipr)
+        found = adapters.read(self.netlink)
         machine = Machine(
             adapters=found,
             main=tuple(self._entries(table=MAIN)),
@@ -113,7 +113,7 @@ class Linux:
             names_tables=netns.is_the_machines() and table_names.possible(),
         )
         gateways = gateways_of(machine, (t.live for t in targets))
-        states = self._states = neighbours.states(self.ipr, gateways)
+        states = self._states = neighbours.states(self.netlink, gateways)
         # An entry that the gateway's own questions made (STALE) is no answer: it may be deaf.
         self.heard_failing |= {n for n, state in states.items() if state & neighbours.FAILED}
         self.heard_failing -= {n for n, state in states.items() if state & neighbours.ANSWERED}
@@ -128,7 +128,7 @@ class Linux:
 
     def _entries(self, **match: int) -> Iterator[Entry]:
         for family in self.families:
-            yield from tables.read_entries(self.ipr, family, **match)
+            yield from tables.read_entries(self.netlink, family, **match)
 
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
@@ -143,25 +143,36 @@ class Linux:
         """Have the gateways of an adapter that do not answer resolved once more."""
         for neighbour in observed.machine.failed_gateways:
             if neighbour[0] == adapter.ifindex:
-                neighbours.ask_again(self.ipr, neighbour, self._states.get(neighbour, 0))
+                neighbours.ask_again(self.netlink, neighbour, self._states.get(neighbour, 0))
 
-    def apply(self, step: plan.Step) -> None:
-        """Do one step; see core/plan.py for what each is. Raises ProcrouteError when the kernel refuses."""
-        try:
-            self._do(step)
-        except OSError as e:
-            raise refused(e.errno or 0, "step", f"do {type(step).__name__}") from e
+    def apply(self, steps: Sequence[plan.Step]) -> None:
+        """Do steps in order; see core/plan.py for what each is. Raises ProcrouteError when the kernel refuses
+        one.
+
+        Entries and rules go to the kernel many at a time: of those of one kind that stand together, some may
+        be done behind one that was refused.
+        """
+        for kind, alike in groupby(steps, type):
+            together = list(alike)
+            try:
+                self._do_alike(kind, together)
+            except OSError as e:
+                raise refused(e.errno or 0, "step", f"do {kind.__name__}") from e
+
+    def _do_alike(self, kind: type[plan.Step], steps: Sequence[plan.Step]) -> None:
+        command: tables.Command = "add" if kind in (plan.AddEntry, plan.AddRule) else "del"
+        entries = [s.entry for s in steps if isinstance(s, plan.AddEntry | plan.DeleteEntry)]
+        rules = [s.rule for s in steps if isinstance(s, plan.AddRule | plan.DeleteRule)]
+        if entries:
+            tables.change_entries(self.netlink, command, entries)
+        elif rules:
+            tables.change_rules(self.netlink, command, rules)
+        else:
+            for step in steps:
+                self._do(step)
 
     def _do(self, step: plan.Step) -> None:
         match step:
-            case plan.AddEntry(entry):
-                tables.change_entry(self.ipr, "add", entry)
-            case plan.DeleteEntry(entry):
-                tables.change_entry(self.ipr, "del", entry)
-            case plan.AddRule(rule):
-                tables.change_rule(self.ipr, "add", rule)
-            case plan.DeleteRule(rule):
-                tables.change_rule(self.ipr, "del", rule)
             case plan.AddTarget(live):
                 self._paths[live.number] = cgroups.add_target(self.mount, self.namespace, live)
                 self._lives[live.number] = live

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Collection
 from ipaddress import ip_address
 
-from procroute.kernel.rtnetlink import IPRoute, NetlinkError
+from procroute.kernel.pyroute2_messages import ndmsg
+from procroute.kernel.rtnetlink import CREATE, REPLACE, Rtnetlink
 from procroute.kernel.tables import AF
 from procroute.model import Family, IPAddress
 
@@ -14,34 +14,43 @@ from procroute.model import Family, IPAddress
 INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED, NO_ARP, PERMANENT = 1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80
 ANSWERED = REACHABLE | NO_ARP | PERMANENT
 _USE = 0x1
+# linux/rtnetlink.h
+_NEW, _GET = 28, 30
 
 Neighbour = tuple[int, IPAddress]
 
 
-def states(ipr: IPRoute, wanted: Collection[Neighbour]) -> dict[Neighbour, int]:
-    """(ifindex, address) -> state, for those of the wanted neighbours that the kernel has an entry for."""
+def states(netlink: Rtnetlink, wanted: Collection[Neighbour]) -> dict[Neighbour, int]:
+    """(ifindex, address) -> state, for those of the wanted neighbours that the kernel has an entry for.
+
+    Raises OSError.
+    """
     found: dict[Neighbour, int] = {}
     for ifindex, family in {(ifindex, Family.of(address)) for ifindex, address in wanted}:
-        for message in ipr.get_neighbours(family=AF[family], ifindex=ifindex):
+        request = ndmsg()
+        request["family"] = AF[family]
+        request["attrs"] = [("NDA_IFINDEX", ifindex)]
+        for message in netlink.dump(_GET, request):
             address = message.get_attr("NDA_DST")
             if address and (message["ifindex"], ip_address(address)) in wanted:
                 found[message["ifindex"], ip_address(address)] = message["state"]
     return found
 
 
-def ask_again(ipr: IPRoute, neighbour: Neighbour, state: int) -> None:
-    """Have the kernel resolve a neighbour once more. state: the one it was last seen in, 0 for no entry."""
+def ask_again(netlink: Rtnetlink, neighbour: Neighbour, state: int) -> None:
+    """Have the kernel resolve a neighbour once more. state: the one it was last seen in, 0 for no entry.
+
+    Raises OSError; a neighbour or adapter that is gone is no error.
+    """
     ifindex, address = neighbour
     if state & (INCOMPLETE | PROBE):  # it is being asked
         return
     # An entry whose link address is known would only be asked after seconds (delay_first_probe_time).
     known = bool(state & (STALE | DELAY))
-    with contextlib.suppress(NetlinkError):
-        ipr.neigh(
-            "change" if known else "replace",
-            family=AF[Family.of(address)],
-            ifindex=ifindex,
-            dst=str(address),
-            state=PROBE if known else 0,
-            flags=0 if known else _USE,
-        )
+    request = ndmsg()
+    request["family"] = AF[Family.of(address)]
+    request["ifindex"] = ifindex
+    request["state"] = PROBE if known else 0
+    request["flags"] = 0 if known else _USE
+    request["attrs"] = [("NDA_DST", str(address))]
+    netlink.change([(_NEW, REPLACE if known else CREATE | REPLACE, request)])

@@ -41,7 +41,14 @@ def ask(protocol: int, message: int, body: bytes, *, dump: bool) -> list[bytes]:
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The type and body of each message in what one recv(2) gave."""
-    while len(data) >= _HEADER:
-        length, kind = struct.unpack_from("=IH", data)
-        yield kind, data[_HEADER:length]
-        data = data[(length + 3) & ~3 :]
+    for kind, _, _, message in headed_messages(data):
+        yield kind, message[_HEADER:]
+
+
+def headed_messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+    """The type, flags, sequence number and whole of each message in what one recv(2) gave."""
+    at = 0
+    while at + _HEADER <= len(data):
+        length, kind, flags, sequence = struct.unpack_from("=IHHI", data, at)
+        yield kind, flags, sequence, data[at : at + length]
+        at += max(_HEADER, (length + 3) & ~3)

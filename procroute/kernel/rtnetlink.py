@@ -1,27 +1,107 @@
-"""The parts of pyroute2 that we use, without the others.
-
-pyroute2's package file imports every module it has: a third of what `procroute run -- true` takes. It is
-found but not executed while we import ours from it, and imports as always for anybody who asks for it
-later.
-"""
+"""rtnetlink(7): dumps, and many changes in one system call. The messages are pyroute2's, the socket ours."""
 
 from __future__ import annotations
 
-import sys
-from importlib.util import find_spec, module_from_spec
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable, Sequence
+from itertools import islice
+from typing import Any
 
-_spec = find_spec("pyroute2")
-_lean = _spec is not None and "pyroute2" not in sys.modules
-if _spec is not None and _lean:
-    sys.modules["pyroute2"] = module_from_spec(_spec)
-try:
-    from pyroute2.iproute.linux import IPRoute
-    from pyroute2.netlink.exceptions import NetlinkError
-    from pyroute2.netlink.rtnl import rt_type
-    from pyroute2.netlink.rtnl.fibmsg import FR_ACT_NAMES, FR_ACT_VALUES
-    from pyroute2.netlink.rtnl.rtmsg import rtmsg
-finally:
-    if _lean:
-        sys.modules.pop("pyroute2", None)
+from procroute.kernel.netlink import headed_messages
 
-__all__ = ["FR_ACT_NAMES", "FR_ACT_VALUES", "IPRoute", "NetlinkError", "rt_type", "rtmsg"]
+# linux/netlink.h
+_REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
+REPLACE, EXCLUDE, CREATE, APPEND = 0x100, 0x200, 0x400, 0x800
+_ERROR, _DONE, _DUMP_INTERRUPTED = 2, 3, 0x10
+_SOL_NETLINK, _SHORT_ACK, _STRICT_CHECK = 270, 10, 12
+_SECONDS = 5
+# As many answers as surely fit into the socket's receive buffer.
+_AT_ONCE = 64
+
+Message = Any
+"""One of pyroute2's; it has no types."""
+Change = tuple[int, int, Message]
+"""A message's type (RTM_NEWRULE …), flags (CREATE …), and the message."""
+
+
+class Rtnetlink:
+    """A socket to the kernel's routing state in our network namespace. All methods raise OSError."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, socket.NETLINK_ROUTE)
+        self._socket.settimeout(_SECONDS)
+        self._socket.setsockopt(_SOL_NETLINK, _SHORT_ACK, 1)
+        # Dumps are filtered by the kernel, and wrong requests refused rather than half understood.
+        self._socket.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def dump(self, kind: int, request: Message) -> list[Message]:
+        """Every answer to a dump request, in the request's class.
+
+        Raises InterruptedError when something changed meanwhile (NLM_F_DUMP_INTR).
+        """
+        make = type(request)
+        self._socket.send(self._encoded(kind, _DUMP, request))
+        answers: list[Message] = []
+        interrupted = False
+        while True:
+            for answer, flags, sequence, data in headed_messages(self._socket.recv(1 << 18)):
+                if sequence != self._sequence:
+                    continue
+                interrupted = interrupted or bool(flags & _DUMP_INTERRUPTED)
+                if answer in (_ERROR, _DONE):
+                    _check(data)
+                    if interrupted:
+                        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
+                    return answers
+                message = make(data)
+                message.decode()
+                answers.append(message)
+
+    def change(self, changes: Iterable[Change]) -> list[int]:
+        """Make changes in order; for each what the kernel answered: 0, or an errno.
+
+        Later ones are made although an earlier one was refused; after 64 at most, a refusal ends it.
+        """
+        answers: list[int] = []
+        left = iter(changes)
+        while not any(answers) and (some := list(islice(left, _AT_ONCE))):
+            answers += self._change(some)
+        return answers
+
+    def _change(self, changes: Sequence[Change]) -> list[int]:
+        first = self._sequence + 1
+        self._socket.send(
+            b"".join(self._encoded(kind, _ACK | flags, message) for kind, flags, message in changes)
+        )
+        answers: dict[int, int] = {}
+        while len(answers) < len(changes):
+            for kind, _, sequence, data in headed_messages(self._socket.recv(1 << 18)):
+                if kind == _ERROR and sequence >= first:
+                    answers[sequence] = _refusal(data)
+        return [answers[number] for number in sorted(answers)]
+
+    def _encoded(self, kind: int, flags: int, message: Message) -> bytes:
+        """A message as sent, its length padded for the next one."""
+        self._sequence += 1
+        message["header"] = {"type": kind, "flags": _REQUEST | flags, "sequence_number": self._sequence}
+        message.encode()
+        data = bytes(message.data)
+        return data + bytes(-len(data) % 4)
+
+
+def _refusal(data: bytes) -> int:
+    """The errno in an NLMSG_ERROR or NLMSG_DONE; 0 for success."""
+    return -int(struct.unpack_from("=i", data, 16)[0]) if len(data) >= 20 else 0
+
+
+def _check(data: bytes) -> None:
+    if number := _refusal(data):
+        raise OSError(number, os.strerror(number))

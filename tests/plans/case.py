@@ -22,7 +22,7 @@ from procroute.core.desired import desired
 from procroute.core.machine import Machine, Observed
 from procroute.core.plan import AddEntry, AddRule, DeleteEntry, DeleteRule, SetDoor, Step, plan
 from procroute.identity import Identity
-from procroute.kernel.fake import Crash, Fake, apply_all, crash_at
+from procroute.kernel.fake import Crash, Fake, crash_at
 from procroute.model import LiveRoute, Route
 from tests.plans import render, words
 
@@ -60,7 +60,7 @@ def _make(kernel: Fake, identity: Identity, said: dict[str, Any]) -> None:
     if "died_after" in said:
         kernel.fault = crash_at(2 * said["died_after"])
     try:
-        apply_all(kernel, plan(desired(identity, observed, routes), observed.ours))
+        kernel.apply(plan(desired(identity, observed, routes), observed.ours))
     except Crash:
         pass
     else:
@@ -78,9 +78,9 @@ def _undo(kernel: Fake, step: Step) -> None:
     """As somebody else would."""
     match step:
         case AddRule(rule):
-            kernel.apply(DeleteRule(rule))
+            kernel.apply([DeleteRule(rule)])
         case AddEntry(entry):
-            kernel.apply(DeleteEntry(entry))
+            kernel.apply([DeleteEntry(entry)])
         case SetDoor(number, _):
             del kernel.doors[number]
         case _:

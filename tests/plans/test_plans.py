@@ -12,7 +12,6 @@ import pytest
 
 from procroute.core.desired import desired
 from procroute.core.plan import plan
-from procroute.kernel.fake import apply_all
 from tests.plans import case, render
 
 FOLDERS = sorted(f.parent for f in Path(__file__).parent.glob("*/machine.toml"))
@@ -32,7 +31,7 @@ def test_plan(folder: Path) -> None:
     assert page.read_text(encoding="utf-8").splitlines() == lines
 
     kernel.populated = set()
-    apply_all(kernel, steps)
+    kernel.apply(steps)
     after = kernel.observe()
     assert plan(desired(kernel.identity, after, this.routes), after.ours) == []
 

@@ -20,7 +20,7 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import tables
 from procroute.kernel.fake import Fake
-from procroute.kernel.rtnetlink import IPRoute
+from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Entry, Family, Rule
 from tests.plans import words
 
@@ -88,12 +88,12 @@ def main(first: int, last: int) -> None:
     """Try every seed; SystemExit with what was done and what differs."""
     for name in ("one", "two"):
         _ip("link", "add", name, "type", "veth", "peer", "name", f"{name}-far")
-    with contextlib.closing(IPRoute(strict_check=True)) as linux:
+    with contextlib.closing(Rtnetlink()) as linux:
         for seed in range(first, last):
             _try(linux, random.Random(seed), f"seed {seed}")
 
 
-def _try(linux: IPRoute, chance: random.Random, title: str) -> None:
+def _try(linux: Rtnetlink, chance: random.Random, title: str) -> None:
     adapters = _fresh()
     kernel = Fake(words.machine(*adapters), IDENTITY)
     names = {a.name: a.ifindex for a in adapters}
@@ -103,7 +103,7 @@ def _try(linux: IPRoute, chance: random.Random, title: str) -> None:
     done = [title]
     for _ in range(_STEPS):
         what = chance.choice(entries) if chance.random() < 0.6 else chance.choice(rules)
-        command = "add" if chance.random() < 0.6 else "del"
+        command: tables.Command = "add" if chance.random() < 0.6 else "del"
         if chance.random() < 0.01:
             done.append("one goes down")
             _ip("link", "set", "one", "down")
@@ -141,18 +141,18 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-def _linux_takes(linux: IPRoute, command: str, what: Entry | Rule) -> bool:
+def _linux_takes(linux: Rtnetlink, command: tables.Command, what: Entry | Rule) -> bool:
     try:
         if isinstance(what, Entry):
-            tables.change_entry(linux, command, what)
+            tables.change_entries(linux, command, [what])
         else:
-            tables.change_rule(linux, command, what)
+            tables.change_rules(linux, command, [what])
     except ProcrouteError:
         return False
     return True
 
 
-def _fake_takes(kernel: Fake, command: str, what: Entry | Rule) -> bool:
+def _fake_takes(kernel: Fake, command: tables.Command, what: Entry | Rule) -> bool:
     adds = command == "add"
     step: Step
     if isinstance(what, Entry):
@@ -160,18 +160,18 @@ def _fake_takes(kernel: Fake, command: str, what: Entry | Rule) -> bool:
     else:
         step = AddRule(what) if adds else DeleteRule(what)
     try:
-        kernel.apply(step)
+        kernel.apply([step])
     except ProcrouteError:
         return False
     return True
 
 
-def _linux_entries(linux: IPRoute) -> Iterator[Entry]:
+def _linux_entries(linux: Rtnetlink) -> Iterator[Entry]:
     for family in Family:
-        yield from (e for e in tables.read_entries(linux, family, proto=112) if e.table == _TABLE)
+        yield from (e for e in tables.read_entries(linux, family, protocol=112) if e.table == _TABLE)
 
 
-def _linux_rules(linux: IPRoute) -> Iterator[Rule]:
+def _linux_rules(linux: Rtnetlink) -> Iterator[Rule]:
     return (r for r in tables.read_rules(linux, Family) if r.protocol == IDENTITY.protocol)
 
 

@@ -111,7 +111,7 @@ def test_one_plan_is_enough_from_a_settled_state(
     for asked in (before, wanted):
         routes = free(kernel, asked)
         for step in steps(IDENTITY, kernel.observe(), routes):
-            kernel.apply(step)
+            kernel.apply([step])
         is_settled(kernel, routes)
 
 
@@ -123,7 +123,7 @@ def test_one_plan_follows_the_machine(before: Machine, after: Machine, routes: t
     for machine in (before, after):
         kernel.become(machine)
         for step in steps(IDENTITY, kernel.observe(), routes):
-            kernel.apply(step)
+            kernel.apply([step])
         is_settled(kernel, routes)
 
 
@@ -134,7 +134,7 @@ def test_one_plan_is_enough_for_another_route_of_that_number() -> None:
     for route in (Route("wan1"), other, Route("tun0", strict=True), Route("wan1")):
         routes = [LiveRoute(route, 1), LiveRoute(Route("wan1", dns=()), 2)]
         for step in steps(IDENTITY, kernel.observe(), routes):
-            kernel.apply(step)
+            kernel.apply([step])
         is_settled(kernel, routes)
 
 
@@ -146,7 +146,7 @@ def test_one_plan_is_enough_when_only_metrics_change() -> None:
         main = (*(replace(e, metrics=(("mtu", mtu),)) for e in MACHINE.main),)
         kernel.become(replace(MACHINE, main=main))
         for step in steps(IDENTITY, kernel.observe(), routes):
-            kernel.apply(step)
+            kernel.apply([step])
         is_settled(kernel, routes)
 
 

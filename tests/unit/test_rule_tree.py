@@ -239,7 +239,7 @@ class Changing:
         """Yields rules and entries before the first step and after each."""
         yield self.kernel.rules, self.kernel.entries
         for step in steps(IDENTITY, self.kernel.observe(), routes):
-            self.kernel.apply(step)
+            self.kernel.apply([step])
             yield self.kernel.rules, self.kernel.entries
 
     def to(self, routes: Collection[LiveRoute]) -> None:
