@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from procroute import __version__
 from procroute.cli import output
@@ -16,11 +16,52 @@ _VERBS = ("run", "cleanup", "demo")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that speaks as the rest of procroute does."""
+    """An argument parser that speaks as the rest of procroute does. Options are not abbreviated."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        """As argparse does, but each verb refuses what it does not know itself, and names the nearest."""
+        words = sys.argv[1:] if args is None else list(args)
+        self._check_options(words)
+        if self._verbs and words and not words[0].startswith("-") and words[0] not in _VERBS:
+            self._unknown("verb", words[0], _VERBS)
+        options, extra = super().parse_known_args(words, namespace)
+        if extra:
+            self.error(f"unexpected: {' '.join(extra)}")
+        return options, extra
 
     def error(self, message: str) -> NoReturn:
         """Wrong usage is an error like any other."""
-        raise ProcrouteError("usage", message, f"{self.prog} --help")
+        raise ProcrouteError("usage", message, f"see {self.prog} --help")
+
+    @property
+    def _verbs(self) -> bool:
+        return self._subparsers is not None
+
+    def _check_options(self, words: Sequence[str]) -> None:
+        """An unknown option before the command is told before what may be missing because of it."""
+        rest = iter(words)
+        for word in rest:
+            if word in {"--", "-"} or not word.startswith("-"):
+                return
+            name, equals, _ = word.partition("=")
+            option = self._option_string_actions.get(name)
+            if option is None:
+                self._unknown("option", name, self._option_string_actions)
+            if option.nargs is None and not equals:
+                next(rest, None)
+
+    def _unknown(self, what: str, word: str, known: Iterable[str]) -> NoReturn:
+        import difflib
+
+        near = difflib.get_close_matches(word, known, n=1)
+        raise ProcrouteError(
+            "usage",
+            f"unknown {what} {word}",
+            (f"did you mean {near[0]}? " if near else "") + f"see {self.prog} --help",
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,7 +14,12 @@ if TYPE_CHECKING:
     from procroute.engine.request import Request
     from procroute.model import IPAddress
 
-_EPILOG = """exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
+_EPILOG = """name look-ups (port 53) are sent through ADAPTER, to the servers of --dns; else to those that
+systemd-networkd or systemd-resolved keep for ADAPTER; else to those of /etc/resolv.conf that are neither
+this machine nor on another adapter's LAN. Where none is left, run says so and leaves look-ups alone;
+with --strict it refuses.
+
+exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
 125 procroute failed and CMD was not started, 2 wrong usage."""
 
 
@@ -23,26 +28,36 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "run",
         help="run a command with an adapter as its default route",
-        description="Runs CMD, and everything that it starts, with ADAPTER as its default route: IPv4, IPv6 "
+        description="Runs CMD, and everything that it starts, with ADAPTER as its default route: IPv4, IPv6\n"
         "and name look-ups. The LAN stays reachable, unless --strict.",
-        usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A] [--dns A,…|system] [--strict] "
-        "[--user NAME] -- CMD [ARG…]",
+        usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A] [--dns A,…|system]\n"
+        "                     [--strict] [--user NAME] [--] CMD [ARG…]",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--via", metavar="ADAPTER", required=True, help="the adapter to leave by")
-    parser.add_argument("--gateway4", metavar="A", type=_gateway4, help="its IPv4 gateway, if main has none")
-    parser.add_argument("--gateway6", metavar="A", type=_gateway6, help="its IPv6 gateway, if main has none")
+    parser.add_argument(
+        "--via", metavar="ADAPTER", required=True, help="the adapter to leave by, by its name"
+    )
+    for family, kind in ((4, _gateway4), (6, _gateway6)):
+        parser.add_argument(
+            f"--gateway{family}",
+            metavar="A",
+            type=kind,
+            help=f"its IPv{family} gateway; without it, that of its default route in table main",
+        )
     parser.add_argument(
         "--dns",
         metavar="A,…",
         type=_servers,
-        help="name servers to ask through it; system: leave look-ups alone",
+        help="name servers to ask through it, at most 3 a family; system: leave look-ups alone",
     )
     parser.add_argument("--strict", action="store_true", help="nothing but the adapter and loopback: no LAN")
     parser.add_argument("--user", metavar="NAME", help="run CMD as this user")
     parser.add_argument(
-        "command", metavar="CMD", nargs=argparse.REMAINDER, help="the command and its arguments"
+        "command",
+        metavar="CMD",
+        nargs=argparse.REMAINDER,
+        help="the command and its arguments; options of run end here, with or without --",
     )
     parser.set_defaults(main=main)
 
@@ -67,7 +82,7 @@ def command_of(options: argparse.Namespace) -> list[str]:
     """The command and its arguments. Raises ProcrouteError usage when there is none."""
     command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
     if not command:
-        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER -- CMD")
+        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER [OPTION…] -- CMD")
     return command
 
 
@@ -110,6 +125,10 @@ def _servers(text: str) -> tuple[IPAddress, ...]:
     for server in servers:
         if server.is_unspecified or server.is_multicast:
             raise argparse.ArgumentTypeError(f"{server} cannot be a name server")
+        if server.is_link_local:
+            raise argparse.ArgumentTypeError(
+                f"{server} is link-local: look-ups cannot be sent to such a server"
+            )
     return servers
 
 

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+from ipaddress import ip_address
+from typing import Final
 
 from procroute.core.gateways import NoWay, WayOut, way_out
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
-from procroute.model import Adapter, Family, LiveRoute
+from procroute.model import Adapter, Family, IPAddress, LiveRoute
+
+_LISTED: Final = 8
+"""So many adapters without a way out are named: container hosts have hundreds."""
 
 
 def find(machine: Machine, name: str) -> Adapter:
     """The adapter of a name or alternative name.
 
-    Raises ProcrouteError adapter-unknown with the nearest name and the candidates, or adapter-unfit.
+    Raises ProcrouteError adapter-unknown with what was probably meant and the candidates, or adapter-unfit.
     """
     adapter = machine.adapter(name)
     if adapter is None:
-        names = [n for a in machine.outward() for n in (a.name, *a.altnames)]
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}? " if near else ""
-        listed = ", ".join(a.name for a in machine.outward()) or "none"
-        raise ProcrouteError(
-            "adapter-unknown", f"there is no adapter {name}", f"{hint}adapters here: {listed}"
-        )
+        raise _unknown(machine, name)
     if adapter.loopback:
         raise ProcrouteError("adapter-unfit", f"{name} is the loopback: nothing leaves there")
     if not adapter.up:
@@ -64,6 +64,41 @@ def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
         f"{adapter.name} has {way.reason}: {family.title} is unreachable for this command"
         for family, way in missing
     ]
+
+
+def _unknown(machine: Machine, name: str) -> ProcrouteError:
+    """With the nearest name, or what an address was meant for, and what there is: ways out first."""
+    names = [n for a in machine.outward() for n in (a.name, *a.altnames)]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    said, meant = f"there is no adapter {name}", near[0] if near else ""
+    with contextlib.suppress(ValueError):
+        address, _, scope = name.partition("%")
+        meant = _holder(machine, ip_address(address), scope)
+        said = f"{name} is an address; --via takes the name of an adapter"
+    able = [a for a in machine.outward() if any(_has_way(machine, a, f) for f in families(machine))]
+    unable = [a.name for a in machine.outward() if a not in able]
+    listed = [", ".join(a.name for a in able)] if able else []
+    if unable:
+        more = f" and {len(unable) - _LISTED} more" if len(unable) > _LISTED else ""
+        listed.append(f"without a way out now: {', '.join(unable[:_LISTED])}{more}")
+    hint = f"did you mean {meant}? " if meant else ""
+    return ProcrouteError("adapter-unknown", said, f"{hint}adapters here: {'; '.join(listed) or 'none'}")
+
+
+def _has_way(machine: Machine, adapter: Adapter, family: Family) -> bool:
+    return isinstance(way_out(machine, adapter, family, None), WayOut)
+
+
+def _holder(machine: Machine, address: IPAddress, scope: str) -> str:
+    """The options that were probably meant by an address: the adapter that has it, or that it is a way of."""
+    for adapter in machine.outward():
+        if any(address == a.interface.ip for a in adapter.addresses):
+            return f"--via {adapter.name}"
+    for adapter in machine.outward():
+        networks = [a.interface.network for a in adapter.addresses if not a.interface.is_link_local]
+        if scope in (adapter.name, *adapter.altnames) or any(address in network for network in networks):
+            return f"--via {adapter.name} --gateway{address.version} {address}"
+    return ""
 
 
 def _none(adapter: Adapter, ways: dict[Family, WayOut | NoWay]) -> ProcrouteError:

@@ -55,10 +55,10 @@ def lab() -> Iterator[Lab]:
 
 USAGE = {
     "no verb": ((), "the following arguments are required: VERB"),
-    "unknown verb": (("walk",), "argument VERB: invalid choice: 'walk'"),
+    "unknown verb": (("walk",), "unknown verb walk"),
     "no adapter": (("run", "--", "true"), "the following arguments are required: --via"),
     "no command": (("run", "--via", "wan1", "--"), "no command was given"),
-    "unknown option": (("cleanup", "--hard"), "unrecognized arguments: --hard"),
+    "unknown option": (("cleanup", "--hard"), "unknown option --hard"),
     "gateway4": (
         ("run", "--via", "wan1", "--gateway4", "fd00::1", "--", "true"),
         "argument --gateway4: fd00::1 is",
@@ -87,10 +87,19 @@ def test_a_command_line_that_makes_no_sense(lab: Lab, name: str) -> None:
         assert not refused(procroute(lab, *words), Wrong(says, " ", status=2))
 
 
+HERE = "wan1, wan2; without a way out now: lan0"
 ADAPTERS = {
     "a slip": Wrong("there is no adapter wan9", "did you mean wan", ("--via", "wan9")),
-    "the candidates": Wrong("there is no adapter x", "adapters here: wan1, wan2, lan0", ("--via", "x")),
-    "no name": Wrong("there is no adapter ", "adapters here: wan1, wan2, lan0", ("--via", "")),
+    "the candidates": Wrong("there is no adapter x", f"adapters here: {HERE}", ("--via", "x")),
+    "no name": Wrong("there is no adapter ", f"adapters here: {HERE}", ("--via", "")),
+    "its address": Wrong(
+        "198.51.100.2 is an address", "did you mean --via wan1? ", ("--via", "198.51.100.2")
+    ),
+    "its gateway": Wrong(
+        "2001:db8:1::1 is an address",
+        "did you mean --via wan1 --gateway6 2001:db8:1::1? ",
+        ("--via", "2001:db8:1::1"),
+    ),
     "loopback": Wrong("lo is the loopback", "", ("--via", "lo")),
 }
 
@@ -127,7 +136,10 @@ GATEWAYS = {
 }
 OTHERS = {
     "a link-local name server": Wrong(
-        "the name server fe80::1 is link-local", "--dns", ("--via", "wan1", "--dns", "fe80::1")
+        "argument --dns: fe80::1 is link-local",
+        "procroute run --help",
+        ("--via", "wan1", "--dns", "fe80::1"),
+        status=2,
     ),
     "too many name servers": Wrong(
         "a route has at most 3 IPv4 name servers",
@@ -203,9 +215,11 @@ def test_other_things_that_cannot_be(lab: Lab, name: str) -> None:
 
 # --- who and where
 
+# What is imported later is imported first: Python itself may lie where only root can read.
 _AS_NOBODY = """
-import sys, os
-import procroute.engine.run, procroute.engine.cleanup, procroute.config, procroute.cli.demo
+import sys, os, locale
+import procroute.engine.run, procroute.engine.cleanup, procroute.config
+import procroute.cli.run, procroute.cli.cleanup, procroute.cli.demo
 from procroute.cli.main import main
 os.setgroups([])
 os.setresuid(65534, 65534, 65534)

@@ -39,12 +39,38 @@ def test_an_unknown_adapter_has_a_nearest_name_and_candidates(name: str, near: s
     error = refusal(machine(WAN1), Route(name))
     assert (error.code, error.message) == ("adapter-unknown", f"there is no adapter {name}")
     assert f"did you mean {near}" in error.hint or not near
-    assert "adapters here: wan2, wan1" in error.hint
+    assert error.hint.endswith("adapters here: wan1; without a way out now: wan2")
     assert "lo" not in error.hint.replace("lookup", "").split()
 
 
 def test_where_no_adapter_is_the_hint_says_so() -> None:
     assert refusal(words.machine(LO), Route("wan1")).hint == "adapters here: none"
+
+
+@pytest.mark.promise("ERR-01")
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("198.51.100.2", "did you mean --via wan1? "),
+        ("2001:db8:2::2", "did you mean --via wan2? "),
+        ("198.51.100.1", "did you mean --via wan1 --gateway4 198.51.100.1? "),
+        ("fe80::1%wan1", "did you mean --via wan1 --gateway6 fe80::1? "),
+        ("192.0.2.9", ""),
+        ("fe80::1", ""),
+    ],
+)
+def test_an_address_is_no_adapter_and_the_hint_says_whose_it_is(name: str, meant: str) -> None:
+    error = refusal(machine(WAN1), Route(name))
+    assert error.message == f"{name} is an address; --via takes the name of an adapter"
+    assert error.hint == f"{meant}adapters here: wan1; without a way out now: wan2"
+
+
+@pytest.mark.promise("ERR-01")
+def test_of_many_adapters_without_a_way_out_some_are_named() -> None:
+    many = [words.adapter(f"veth{n}", 10 + n) for n in range(20)]
+    hint = refusal(machine(WAN1, *many), Route("x")).hint
+    listed = ", ".join(f"veth{n}" for n in range(7))
+    assert hint == f"adapters here: wan1; without a way out now: wan2, {listed} and 13 more"
 
 
 @pytest.mark.parametrize("name", ["wan1", "enp0s31f6"])

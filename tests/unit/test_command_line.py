@@ -61,40 +61,60 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
     return call
 
 
+RUN_HELP = "see procroute run --help"
+BY = ("run", "--via", "wan1")
+
+
 @pytest.mark.promise("ERR-08", "ERR-09")
 @pytest.mark.parametrize(
-    ("arguments", "why"),
+    ("arguments", "why", "hint"),
     [
-        ([], "the following arguments are required: VERB"),
-        (["rnu"], "invalid choice: 'rnu'"),
-        (["run"], "the following arguments are required: --via"),
-        (["run", "--via"], "expected one argument"),
-        (["run", "--", "true"], "the following arguments are required: --via"),
-        (["run", "--via", "wan1"], "no command was given"),
-        (["run", "--via", "wan1", "--"], "no command was given"),
-        (["run", "--via", "wan1", "--gateway4", "fe80::1", "--", "true"], "fe80::1 is not an IPv4 address"),
-        (["run", "--via", "wan1", "--gateway4", "192.0.2.256", "--", "true"], "is not an IPv4 address"),
+        ([], "the following arguments are required: VERB", "see procroute --help"),
+        (["rnu"], "unknown verb rnu", "did you mean run? see procroute --help"),
+        (["status"], "unknown verb status", "see procroute --help"),
+        (["--verison"], "unknown option --verison", "did you mean --version? see procroute --help"),
+        (["run"], "the following arguments are required: --via", RUN_HELP),
+        (["run", "--via"], "argument --via: expected one argument", RUN_HELP),
+        (["run", "--", "true"], "the following arguments are required: --via", RUN_HELP),
+        (["run", "--vai", "wan1", "--", "true"], "unknown option --vai", f"did you mean --via? {RUN_HELP}"),
+        (["run", "--via", "wan1", "--gatway4=192.0.2.1", "ls"], "unknown option --gatway4", "--gateway4? "),
+        (["run", "--via", "wan1", "--strict", "--colour", "ls"], "unknown option --colour", RUN_HELP),
         (
-            ["run", "--via", "wan1", "--gateway6", "192.0.2.1", "--", "true"],
-            "192.0.2.1 is not an IPv6 address",
+            ["run", "--via", "wan1", "--str", "ls"],
+            "unknown option --str",
+            f"did you mean --strict? {RUN_HELP}",
         ),
+        (["run", "--via", "wan1", "-x", "ls"], "unknown option -x", RUN_HELP),
+        (["run", "--via", "wan1"], "no command was given", "procroute run --via ADAPTER"),
+        (["run", "--via", "wan1", "--"], "no command was given", "procroute run --via ADAPTER"),
         (
-            ["run", "--via", "wan1", "--dns", "nine", "--", "true"],
-            "'nine': addresses with commas between, or system",
+            [*BY, "--gateway4", "fe80::1", "ls"],
+            "argument --gateway4: fe80::1 is not an IPv4 address",
+            RUN_HELP,
         ),
-        (["run", "--via", "wan1", "--dns", "9.9.9.9,", "--", "true"], "addresses with commas between"),
-        (["run", "--via", "wan1", "--dns", "", "--", "true"], "addresses with commas between"),
-        (["run", "--via", "wan1", "--colour", "--", "true"], "unrecognized arguments: --colour"),
-        (["cleanup", "now"], "unrecognized arguments: now"),
-        (["cleanup", "--forced"], "unrecognized arguments: --forced"),
+        ([*BY, "--gateway4", "192.0.2.256", "ls"], "192.0.2.256 is not an IPv4 address", RUN_HELP),
+        ([*BY, "--gateway6", "192.0.2.1", "ls"], "192.0.2.1 is not an IPv6 address", RUN_HELP),
+        ([*BY, "--dns", "nine", "ls"], "'nine': addresses with commas between, or system", RUN_HELP),
+        ([*BY, "--dns", "9.9.9.9,", "ls"], "addresses with commas between", RUN_HELP),
+        ([*BY, "--dns", "", "ls"], "addresses with commas between", RUN_HELP),
+        ([*BY, "--dns", "fe80::1", "ls"], "fe80::1 is link-local", RUN_HELP),
+        ([*BY, "--dns", "9.9.9.9,fe80::1%wan1", "ls"], "fe80::1%wan1 is link-local", RUN_HELP),
+        ([*BY, "--dns", "169.254.1.1", "ls"], "169.254.1.1 is link-local", RUN_HELP),
+        ([*BY, "--dns", "0.0.0.0", "ls"], "0.0.0.0 cannot be a name server", RUN_HELP),
+        (["cleanup", "now"], "unexpected: now", "see procroute cleanup --help"),
+        (["cleanup", "--forced"], "unknown option --forced", "did you mean --force? see procroute cleanup"),
+        (["demo", "--jsno"], "unknown option --jsno", "did you mean --json? see procroute demo --help"),
     ],
 )
-def test_wrong_usage_is_refused_with_a_hint(arguments: list[str], why: str, says: Says) -> None:
+def test_wrong_usage_is_refused_with_the_verbs_own_hint(
+    arguments: list[str], why: str, hint: str, says: Says
+) -> None:
     status, lines = says(*arguments)
     assert status == Exit.USAGE
     assert lines[0].startswith("procroute: ")
     assert why in lines[0]
-    assert lines[1].startswith("  hint: procroute")
+    assert lines[1].startswith("  hint: ")
+    assert hint in lines[1]
     assert len(lines) == 2
 
 
@@ -193,6 +213,8 @@ def test_help_of_run_tells_its_statuses(capsys: pytest.CaptureFixture[str]) -> N
     with pytest.raises(SystemExit):
         command_line.main(["run", "--help"])
     said = capsys.readouterr().out
+    assert "[--] CMD" in said
+    assert "/etc/resolv.conf" in said
     assert all(word in said for word in ("128+n", "127", "126", "125", "--dns", "--gateway6", "--user"))
 
 
