@@ -1,19 +1,20 @@
 """The one sysctl that we may have to change, per adapter; the old value is on disk until it is put back.
 
 src_valid_mark (Documentation/networking/ip-sysctl.rst): the reverse path check looks up with the packet's
-mark.
+mark. It is kept by ifindex, since the setting goes with the adapter when that gets another name.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable
+import socket
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from procroute.identity import RUN_DIRECTORY
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
-_UNFINISHED = ":new"  # no adapter's name has a colon (net/core/dev.c, dev_valid_name)
+_UNFINISHED = ":new"
 
 
 def _saved(namespace: int) -> Path:
@@ -27,27 +28,29 @@ def rp_filter(adapters: Iterable[str]) -> dict[str, int]:
 
 
 def changed(namespace: int) -> frozenset[str]:
-    """The adapters whose src_valid_mark we have set."""
-    return frozenset(name for name in _kept(namespace) if _read(_CONF / name / "src_valid_mark") == 1)
+    """The adapters, by their present names, whose src_valid_mark we have set."""
+    return frozenset(
+        name for name in _kept(namespace).values() if name and _read(_CONF / name / "src_valid_mark") == 1
+    )
 
 
 def set_valid_mark(namespace: int, adapter: str) -> None:
-    """Set it, keeping the old value on disk first."""
+    """Set it, keeping the old value on disk first. Raises OSError, also where the adapter is gone."""
     folder, setting = _saved(namespace), _CONF / adapter / "src_valid_mark"
+    ifindex = socket.if_nametoindex(adapter)
     folder.mkdir(parents=True, exist_ok=True)
-    if adapter not in _kept(namespace):
-        new = folder / f"{adapter}{_UNFINISHED}"
+    if ifindex not in _kept(namespace):
+        new = folder / f"{ifindex}{_UNFINISHED}"
         new.write_text(setting.read_text())
-        new.rename(folder / adapter)
+        new.rename(folder / str(ifindex))
     setting.write_text("1")
 
 
 def restore_valid_mark(namespace: int, adapter: str) -> None:
     """Put the old value back; an adapter that is gone needs none."""
-    saved, setting = _saved(namespace) / adapter, _CONF / adapter / "src_valid_mark"
-    if setting.exists() and saved.exists():
-        setting.write_text(saved.read_text())
-    saved.unlink(missing_ok=True)
+    for ifindex, name in _kept(namespace).items():
+        if name == adapter:
+            _restore(namespace, ifindex, name)
 
 
 def restore_all(namespace: int, but: Collection[str] = ()) -> None:
@@ -55,20 +58,36 @@ def restore_all(namespace: int, but: Collection[str] = ()) -> None:
     folder = _saved(namespace)
     if not folder.is_dir():
         return
-    for name in _kept(namespace) - set(but):
-        restore_valid_mark(namespace, name)
+    for ifindex, name in _kept(namespace).items():
+        if name not in but:
+            _restore(namespace, ifindex, name)
     for unfinished in folder.glob(f"*{_UNFINISHED}"):
         unfinished.unlink()
     if not any(folder.iterdir()):
         folder.rmdir()
 
 
-def _kept(namespace: int) -> frozenset[str]:
-    """The adapters whose old value is on disk."""
+def _restore(namespace: int, ifindex: int, name: str) -> None:
+    saved, setting = _saved(namespace) / str(ifindex), _CONF / name / "src_valid_mark"
+    if name and setting.exists():
+        setting.write_text(saved.read_text())
+    saved.unlink(missing_ok=True)
+
+
+def _kept(namespace: int) -> Mapping[int, str]:
+    """The adapters whose old value is on disk: ifindex -> present name, empty for one that is gone."""
     try:
-        return frozenset(n for n in os.listdir(_saved(namespace)) if not n.endswith(_UNFINISHED))
+        kept = [int(n) for n in os.listdir(_saved(namespace)) if n.isdecimal()]
     except FileNotFoundError:
-        return frozenset()
+        return {}
+    return {ifindex: _name(ifindex) for ifindex in kept}
+
+
+def _name(ifindex: int) -> str:
+    try:
+        return socket.if_indextoname(ifindex)
+    except OSError:
+        return ""
 
 
 def _read(path: Path) -> int:

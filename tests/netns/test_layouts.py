@@ -8,8 +8,9 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.topology import machine_side
+from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.inhabitants import Command, routed
-from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged
+from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged, until
 from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere
 
 promise = pytest.mark.promise
@@ -96,6 +97,49 @@ def rename(lab: Lab, old: str, new: str) -> None:
         everything = "default" if family == 4 else "::/0"
         lines += f"route replace {everything} via {gateway} dev {new} metric 200\n"
     lab.run(["ip", "-batch", "-"], stdin=lines, check=True)
+
+
+def valid_mark(lab: Lab) -> dict[str, str]:
+    """src_valid_mark of each adapter."""
+    return {
+        path.split("/")[3]: value
+        for path, value in lab.ask("sysctls").items()
+        if path.startswith("net/ipv4/conf/") and path.endswith("/src_valid_mark")
+    }
+
+
+@promise("KEEP-05", "CLEAN-01", "CLEAN-03")
+@pytest.mark.parametrize("engine", ["living", "killed"])
+def test_a_sysctl_is_put_back_on_an_adapter_that_was_renamed(renamed: Lab, engine: str) -> None:
+    """Also where another adapter has the old name by then, with a value of its own."""
+    lab = renamed
+    before = valid_mark(lab)
+    lab.sh("ip link add wan9 type veth peer name wan9b")
+    try:
+        with unchanged(lab):
+            with crowd(lab, [("wan1",)]) as (command,):
+                assert valid_mark(lab)["wan1"] == "1"
+                if engine == "killed":
+                    kill_engine(command.process)
+                lab.sh("ip link set wan1 down; ip link set wan1 name new1; ip link set wan9 name wan1")
+                if engine == "killed":
+                    assert valid_mark(lab)["new1"] == "1"
+                    hang_up(command.process)
+            until(lambda: procroute(lab, "cleanup").returncode == 0, what="the command's end")
+            assert valid_mark(lab) == before | {"new1": "0", "wan9b": "0"}
+            lab.sh("ip link set wan1 name wan9; ip link set new1 name wan1")
+            rename(lab, "wan1", "wan1")
+    finally:
+        lab.sh("ip link del wan9")
+
+
+@promise("KEEP-05", "CLEAN-01")
+def test_the_record_of_an_adapter_that_is_gone_goes_too() -> None:
+    with Lab(rp_filter=1) as lab:
+        with routed(lab, "--dns", "system"):
+            assert valid_mark(lab)["wan1"] == "1"
+            lab.ip("link del wan1")
+        assert not ours(lab)
 
 
 @promise("PATH-01", "CLI-13")
