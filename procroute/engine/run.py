@@ -20,7 +20,7 @@ from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, resolvers, sysctl
+from procroute.kernel import cgroups, descriptors, resolvers, sysctl
 from procroute.kernel.linux import Linux
 from procroute.kernel.signals import Received, Signals
 from procroute.model import LiveRoute
@@ -32,6 +32,7 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     tell: says a line to the person at the terminal. Raises ProcrouteError when the command was not started;
     then nothing of ours is left. What goes wrong later is told, and the status stays the command's.
     """
+    given = descriptors.given()
     with contextlib.ExitStack() as stack:
         linux = stack.enter_context(Linux(identity))
         # Listening starts before the first look, so that nothing is missed between that and the command.
@@ -46,7 +47,7 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
                     _settle(linux)
                 raise
         follower.route = number
-        supervisor = Supervisor(pid, assignment, signals, follower, tell)
+        supervisor = Supervisor(pid, assignment, signals, follower, tell, given)
         supervisor.pass_on(early)
         status = supervisor.watch()
         try:

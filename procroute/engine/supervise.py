@@ -7,12 +7,12 @@ import os
 import select
 import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from procroute.engine.follow import Follower
 from procroute.engine.words import Tell, describe
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, descriptors
 from procroute.kernel.signals import Received, Signals
 
 # What stops a job is for the command too: we stop when it has, so that its shell does not go on before.
@@ -34,10 +34,19 @@ _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 class Supervisor:
     """Watches one assignment, from its start to its last process.
 
-    interrupted: CMD was ended by the terminal's SIGINT, which we got as well.
+    given: the open files that our caller meant for CMD. interrupted: CMD was ended by the terminal's SIGINT,
+    which we got as well.
     """
 
-    def __init__(self, pid: int, assignment: Path, signals: Signals, follower: Follower, tell: Tell) -> None:
+    def __init__(
+        self,
+        pid: int,
+        assignment: Path,
+        signals: Signals,
+        follower: Follower,
+        tell: Tell,
+        given: Collection[int] = (),
+    ) -> None:
         self.pid = pid
         self.assignment = assignment
         self.status: int | None = None
@@ -45,6 +54,7 @@ class Supervisor:
         self._signals = signals
         self._follower = follower
         self._tell = tell
+        self._given = given
         self._stopped = False
         self._leave = False
         self._interrupt_seen = False
@@ -63,23 +73,22 @@ class Supervisor:
         A terminal's or user's wish to end, once only others are waited for, sends us to the background: the
         shell has its prompt back, and what is ours is still removed after the last one.
         """
-        events = os.open(self.assignment / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        events = self._events()
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
         for descriptor in self._follower.monitor.filenos():
             poll.register(descriptor, select.POLLIN)
-        poll.register(events, select.POLLPRI)
+        if events is not None:
+            poll.register(events, select.POLLPRI)
         try:
             while True:
                 self._reap()
                 if self.status is not None and not cgroups.populated(self.assignment):
                     return self.status
-                try:
-                    os.pread(events, 512, 0)
-                except OSError:
-                    # The cgroup is gone: another run or a cleanup removed it. SIGCHLD tells of CMD's end.
-                    with contextlib.suppress(KeyError):
-                        poll.unregister(events)
+                if events is not None and not _seen(events):
+                    poll.unregister(events)
+                    os.close(events)
+                    events = None
                 for descriptor, _ in poll.poll(self._follower.timeout()):
                     if descriptor == self._signals.fileno():
                         for received in self._signals.read():
@@ -88,7 +97,18 @@ class Supervisor:
                 if self._leave:
                     self._to_background()
         finally:
-            os.close(events)
+            if events is not None:
+                os.close(events)
+
+    def _events(self) -> int | None:
+        """The file that tells of the assignment's last process; none when a cleanup has removed it already.
+
+        SIGCHLD then tells of CMD's end.
+        """
+        try:
+            return os.open(self.assignment / "cgroup.events", os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return None
 
     def _reap(self) -> None:
         """See what became of CMD; when it stopped, stop too, so that the shell sees its job stopped."""
@@ -157,8 +177,21 @@ class Supervisor:
             self._to_background()
 
     def _to_background(self) -> None:
-        """Let the shell go on; a forked copy stays until the last process has ended."""
+        """Let the shell go on; a forked copy stays until the last process has ended.
+
+        It lets go of the caller's files, so that a pipeline ends; what it still has to tell is dropped.
+        """
         self._leave = False
         if os.fork() != 0:
             os._exit(self.status or 0)
         os.setsid()
+        descriptors.let_go(self._given)
+
+
+def _seen(events: int) -> bool:
+    """Read it, so that only the next change wakes us; whether the cgroup is still there."""
+    try:
+        os.pread(events, 512, 0)
+    except OSError:
+        return False
+    return True

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 
@@ -30,12 +31,11 @@ def clean(lab: Lab) -> Iterator[None]:
         yield
 
 
-def leave(lab: Lab, script: str) -> Process:
-    """A routed shell script, with pipes."""
+def leave(lab: Lab, script: str, before: Sequence[str] = ()) -> Process:
+    """A routed shell script, with pipes. before: words that run `procroute`."""
     pipe = subprocess.PIPE
-    return lab.machine.popen(
-        [*run_by("wan1"), "sh", "-c", script], env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe
-    )
+    words = [*before, *run_by("wan1"), "sh", "-c", script]
+    return lab.machine.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe)
 
 
 @pytest.mark.promise("CLI-08")
@@ -100,6 +100,26 @@ def test_a_signal_while_waiting_gives_the_prompt_back(lab: Lab, number: int) -> 
         lab.sh(f"kill -0 {left}; kill {left}")
         until(lambda: not ours(lab), what="the clean-up")
         assert process.stderr.read() == ""
+
+
+@pytest.mark.promise("CLI-08")
+def test_what_stays_in_the_background_lets_go_of_the_callers_files(lab: Lab) -> None:
+    """A pipeline ends; descriptor 3 is one more of its pipe."""
+    more = ["sh", "-c", 'exec 3>&1; exec "$@"', "sh"]
+    with leave(lab, "exec 3>&-; sleep 60 >/dev/null 2>&1 & echo $!; exit 6", more) as process:
+        assert process.stderr
+        assert process.stdout
+        left = int(process.stdout.readline())
+        process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 6
+        for pipe in (process.stdout, process.stderr):
+            ready, _, _ = select.select([pipe], [], [], 5)
+            assert ready
+            assert pipe.read() == ""
+        assert ours(lab)
+        lab.sh(f"kill {left}")
+        until(lambda: not ours(lab), what="the clean-up")
 
 
 @pytest.mark.promise("CLI-06", "CLI-08")
