@@ -11,17 +11,25 @@ ARGS ?=
 # Debian suites whose kernels `make test-vm` tries: 6.1 and 6.12.
 SUITES ?= bookworm trixie
 
-say = @printf '\033[1;36m▸\033[0m %s\n' '$(1)'
+# Colours for a terminal; none in a pipe, nor where NO_COLOR or a dumb terminal asks for none.
+colourful := [ -t 1 ] && [ -z "$${NO_COLOR-}" ] && [ "$${TERM-}" != dumb ]
+say = @if $(colourful); then printf '\033[1;36m▸\033[0m %s\n' '$(1)'; else echo '▸ $(1)'; fi
 
-.PHONY: help demo test test-vm check check-format check-lint check-types check-imports check-bpf format bench \
+CHECKS := format lint types imports bpf
+
+.PHONY: help setup demo test test-vm check check-format check-lint check-types check-imports check-bpf format bench \
         promises bpf lock clean
 
 help:  ## this list
-	@printf '\033[1mprocroute\033[0m: a process with its own default route\n\n'
-	@sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do \
-	    printf '  \033[36mmake %-9s\033[0m %s\n' "$$name" "$$what"; done
+	@if $(colourful); then bold=$$'\033[1m' blue=$$'\033[36m' end=$$'\033[0m'; else bold= blue= end=; fi; \
+	printf '%sprocroute%s: a process with its own default route\n\n' "$$bold" "$$end"; \
+	sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do \
+	    printf '  %smake %-9s%s %s\n' "$$blue" "$$name" "$$end" "$$what"; done
 
-demo:  ## see it work, in private namespaces; touches nothing on the machine
+setup:  ## what `procroute` needs: system packages that are missing, and .venv; then: sudo .venv/bin/procroute
+	@tools/setup run
+
+demo:  ## see it work, in private namespaces; the machine's network stays as it is
 	@tools/setup run
 	@tools/as-root $(PYTHON) -m procroute demo $(ARGS)
 
@@ -33,7 +41,9 @@ test-vm:  ## WireGuard, and BPF on Linux 6.1 and 6.12, in virtual machines (slow
 	@tools/setup test
 	@for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS); done
 
-check: check-format check-lint check-types check-imports check-bpf  ## format, lint, types, imports, BPF objects
+check: .venv/ready  ## format, lint, types, imports, BPF objects: all of them, also after one that fails
+	@failed=; for name in $(CHECKS); do $(MAKE) -o .venv/ready check-$$name || failed+=" $$name"; done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 check-format: .venv/ready
 	$(call say,format)
@@ -65,7 +75,7 @@ bench:  ## start-up time and kernel instructions per operation, against tests/be
 	@tools/as-root $(PYTHON) -m tests.bench.packets $(ARGS)
 
 promises: .venv/ready  ## each promise of docs/promises.md and the tests that hold it
-	@$(PYTHON) -m pytest --promises
+	@$(PYTHON) -m pytest --promises --capture=no
 
 bpf:  ## compile the BPF programs (needs clang)
 	@procroute/kernel/bpf/build

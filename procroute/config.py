@@ -1,7 +1,7 @@
 """/etc/procroute/config.toml: TOML in, settings out; what it does not know it refuses.
 
 [identity]
-mark_mask = 0x00ff0000
+mark_mask = 0x00003f00  # beside Calico's 0xffff0000
 preference = 4000
 table = 9000
 """

@@ -29,17 +29,21 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(*ids): the lines of docs/promises.md that this test holds")
     config.addinivalue_line("markers", "root: needs root (all of tests/netns and tests/lab does)")
     if config.option.promises:
-        config.option.collectonly = True
         config.option.verbose = -2
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     if unknown := promises.unknown(session.items, promises.read()):
         raise pytest.UsageError(*unknown)
-    if session.config.option.promises:
-        missing = promises.show(session.items, Console(width=200))
-        if missing:
-            raise pytest.UsageError(f"no test holds {', '.join(missing)}")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    if not session.config.option.promises:
+        return None
+    if missing := promises.show(session.items, Console()):
+        raise pytest.UsageError(f"no test holds {', '.join(missing)}")
+    return True
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

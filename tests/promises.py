@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 PAGE = Path(__file__).parent.parent / "docs" / "promises.md"
 
@@ -69,18 +71,33 @@ def tests_by_promise(items: Iterable[pytest.Item]) -> dict[str, dict[str, int]]:
 
 
 def show(items: Iterable[pytest.Item], console: Console) -> list[str]:
-    """Print id, promise and tests; the ids that a test should hold and none does."""
+    """Print ids, promises and tests, as wide as the console is; returns the ids that nothing holds."""
     tests = tests_by_promise(items)
-    table = Table("id", "families", "promise", "held by", box=None, pad_edge=False, header_style="bold")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="cyan")
+    table.add_column(overflow="fold")
     missing = []
     for promise in read().values():
-        cases = tests.get(promise.id, {})
-        lines = [f"{test} × {count}" if count > 1 else test for test, count in cases.items()]
+        lines = _by_file(tests.get(promise.id, {}))
         if promise.held_by != "test":
             lines.append(promise.held_by)
         if not lines:
             missing.append(promise.id)
-        holders = "\n".join(lines) or "[red]nothing[/]"
-        table.add_row(f"[cyan]{promise.id}[/]", promise.families, promise.text, holders)
+            lines.append("nothing holds it")
+        families = "" if promise.families == "–" else f" ({promise.families})"
+        table.add_row(promise.id, Text(promise.text + families, "bold"))
+        for line in lines:
+            table.add_row("", Padding(Text(line.lstrip()), (0, 0, 0, len(line) - len(line.lstrip()))))
     console.print(table)
     return missing
+
+
+def _by_file(cases: Mapping[str, int]) -> list[str]:
+    """Each file's name and, indented, its tests."""
+    lines: list[str] = []
+    for test, count in cases.items():
+        file, _, name = test.partition("::")
+        if file not in lines:
+            lines.append(file)
+        lines.append(f"  {name} × {count}" if count > 1 else f"  {name}")
+    return lines
