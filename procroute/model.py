@@ -18,6 +18,7 @@ from msgspec import Struct
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network
+_EVERYTHING4, _EVERYTHING6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
 class Family(Enum):
@@ -34,7 +35,7 @@ class Family(Enum):
     @property
     def everything(self) -> IPNetwork:
         """The destination of a default route."""
-        return IPv4Network("0.0.0.0/0") if self is Family.IPV4 else IPv6Network("::/0")
+        return _EVERYTHING4 if self is Family.IPV4 else _EVERYTHING6
 
     @staticmethod
     def of(thing: IPAddress | IPInterface | IPNetwork) -> Family:

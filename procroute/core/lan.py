@@ -10,10 +10,17 @@ from msgspec.structs import replace
 from procroute.model import Adapter, Entry, IPNetwork
 
 # RFC 1918, RFC 3927, RFC 4193, RFC 4291 2.5.6
-_PRIVATE = tuple(
-    ip_network(n)
-    for n in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
-)
+_PREFIXES = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
+
+
+def _head(prefix: IPNetwork) -> tuple[int, int, int]:
+    """The bits that a prefix fixes, how many follow them, and how many they are."""
+    shift = prefix.max_prefixlen - prefix.prefixlen
+    return int(prefix.network_address) >> shift, shift, prefix.prefixlen
+
+
+# By IP version, as numbers: main may have thousands of entries.
+_PRIVATE = {v: [_head(p) for p in map(ip_network, _PREFIXES) if p.version == v] for v in (4, 6)}
 
 # What says where packets go; local, broadcast and anycast entries are for the table local.
 _KINDS = frozenset({"unicast", "unreachable", "blackhole", "prohibit", "throw"})
@@ -21,9 +28,9 @@ _KINDS = frozenset({"unicast", "unreachable", "blackhole", "prohibit", "throw"})
 
 def is_private(destination: IPNetwork) -> bool:
     """Whether a whole prefix is private, ULA or link-local."""
+    start, length = int(destination.network_address), destination.prefixlen
     return any(
-        destination.version == p.version and destination.subnet_of(p)  # type: ignore[arg-type]
-        for p in _PRIVATE
+        length >= prefix and start >> shift == head for head, shift, prefix in _PRIVATE[destination.version]
     )
 
 

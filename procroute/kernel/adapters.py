@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from ipaddress import ip_interface
 
-from procroute.kernel.pyroute2_messages import ifaddrmsg, nla, nlmsg
-from procroute.kernel.rtnetlink import Message, Rtnetlink
+from procroute.kernel.pyroute2_messages import Message, ifaddrmsg, nla, nlmsg, packed, unpacked
+from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Address
 
 # linux/if.h
@@ -48,11 +48,13 @@ class _Link(nlmsg):  # type: ignore[misc]
 def read(netlink: Rtnetlink) -> tuple[Adapter, ...]:
     """Every adapter of this network namespace, loopback included. Raises OSError."""
     addresses: dict[int, list[Address]] = defaultdict(list)
-    for message in netlink.dump(_GET_ADDRESS, ifaddrmsg()):
+    for data in netlink.dump(_GET_ADDRESS, packed(ifaddrmsg())):
+        message = unpacked(ifaddrmsg, data)
         addresses[message["index"]].append(_address(message))
     request = _Link()
     request["attrs"] = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
-    return tuple(_adapter(m, tuple(addresses[m["index"]])) for m in netlink.dump(_GET_LINK, request))
+    links = [unpacked(_Link, data) for data in netlink.dump(_GET_LINK, packed(request))]
+    return tuple(_adapter(link, tuple(addresses[link["index"]])) for link in links)
 
 
 def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:

@@ -18,15 +18,16 @@ from procroute.identity import Identity
 from procroute.kernel import (
     adapters,
     cgroups,
+    entries,
     libbpf,
     neighbours,
     netns,
     nft,
     programs,
     resolvers,
+    rules,
     sysctl,
     table_names,
-    tables,
 )
 from procroute.kernel.refusal import refused
 from procroute.kernel.rtnetlink import Rtnetlink
@@ -80,10 +81,10 @@ class Linux:
         targets = cgroups.targets(self.mount, self.namespace)
         self._paths = {t.live.number: t.path for t in targets}
         self._lives = {t.live.number: t.live for t in targets}
-        rules = list(tables.read_rules(self.netlink, self.families))
-        machine = machine or self._machine(rules, targets)
+        found = list(rules.read(self.netlink, self.families))
+        machine = machine or self._machine(found, targets)
         ours = Ours(
-            rules=frozenset(r for r in rules if self._is_ours(r)),
+            rules=frozenset(r for r in found if self._is_ours(r)),
             entries=frozenset(
                 e for e in self._entries(protocol=self.identity.protocol) if self.identity.owns_table(e.table)
             ),
@@ -100,12 +101,12 @@ class Linux:
         used = frozenset(t.live.number for t in targets if t.used)
         return Observed(machine, ours, used)
 
-    def _machine(self, rules: list[Rule], targets: list[cgroups.Target]) -> Machine:
+    def _machine(self, every_rule: list[Rule], targets: list[cgroups.Target]) -> Machine:
         found = adapters.read(self.netlink)
         machine = Machine(
             adapters=found,
             main=tuple(self._entries(table=MAIN)),
-            rules=tuple(r for r in rules if not self._is_ours(r)),
+            rules=tuple(r for r in every_rule if not self._is_ours(r)),
             rp_filter=sysctl.rp_filter(a.name for a in found),
             checks_reverse_path=nft.checks_reverse_path(),
             resolvers=resolvers.of_system(),
@@ -128,7 +129,7 @@ class Linux:
 
     def _entries(self, **match: int) -> Iterator[Entry]:
         for family in self.families:
-            yield from tables.read_entries(self.netlink, family, **match)
+            yield from entries.read(self.netlink, family, **match)
 
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
@@ -160,13 +161,13 @@ class Linux:
                 raise refused(e.errno or 0, "step", f"do {kind.__name__}") from e
 
     def _do_alike(self, kind: type[plan.Step], steps: Sequence[plan.Step]) -> None:
-        command: tables.Command = "add" if kind in (plan.AddEntry, plan.AddRule) else "del"
-        entries = [s.entry for s in steps if isinstance(s, plan.AddEntry | plan.DeleteEntry)]
-        rules = [s.rule for s in steps if isinstance(s, plan.AddRule | plan.DeleteRule)]
-        if entries:
-            tables.change_entries(self.netlink, command, entries)
-        elif rules:
-            tables.change_rules(self.netlink, command, rules)
+        command: entries.Command = "add" if kind in (plan.AddEntry, plan.AddRule) else "del"
+        of_tables = [s.entry for s in steps if isinstance(s, plan.AddEntry | plan.DeleteEntry)]
+        of_rules = [s.rule for s in steps if isinstance(s, plan.AddRule | plan.DeleteRule)]
+        if of_tables:
+            entries.change(self.netlink, command, of_tables)
+        elif of_rules:
+            rules.change(self.netlink, command, of_rules)
         else:
             for step in steps:
                 self._do(step)

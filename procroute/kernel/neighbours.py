@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import ip_address
 
-from procroute.kernel.pyroute2_messages import ndmsg
+from procroute.kernel.entry_messages import AF
+from procroute.kernel.pyroute2_messages import ndmsg, packed, unpacked
 from procroute.kernel.rtnetlink import CREATE, REPLACE, Rtnetlink
-from procroute.kernel.tables import AF
 from procroute.model import Family, IPAddress
 
 # linux/neighbour.h
@@ -30,7 +30,8 @@ def states(netlink: Rtnetlink, wanted: Collection[Neighbour]) -> dict[Neighbour,
         request = ndmsg()
         request["family"] = AF[family]
         request["attrs"] = [("NDA_IFINDEX", ifindex)]
-        for message in netlink.dump(_GET, request):
+        for data in netlink.dump(_GET, packed(request)):
+            message = unpacked(ndmsg, data)
             address = message.get_attr("NDA_DST")
             if address and (message["ifindex"], ip_address(address)) in wanted:
                 found[message["ifindex"], ip_address(address)] = message["state"]
@@ -53,4 +54,4 @@ def ask_again(netlink: Rtnetlink, neighbour: Neighbour, state: int) -> None:
     request["state"] = PROBE if known else 0
     request["flags"] = 0 if known else _USE
     request["attrs"] = [("NDA_DST", str(address))]
-    netlink.change([(_NEW, REPLACE if known else CREATE | REPLACE, request)])
+    netlink.change([(_NEW, REPLACE if known else CREATE | REPLACE, packed(request))])

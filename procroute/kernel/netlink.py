@@ -10,7 +10,8 @@ from collections.abc import Iterator
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE = 2, 3
 _SECONDS = 5
-_HEADER = 16
+HEADER = struct.Struct("=IHHII")
+"""Length with this header, type, flags, sequence number, port (struct nlmsghdr)."""
 # What socket(2) says where the kernel has nobody to ask.
 _NOBODY = frozenset({errno.EPROTONOSUPPORT, errno.ENOENT, errno.EOPNOTSUPP})
 
@@ -31,7 +32,7 @@ def ask(protocol: int, message: int, body: bytes, *, dump: bool) -> list[bytes]:
         raise
     with s:
         s.settimeout(_SECONDS)
-        s.send(struct.pack("=IHHII", _HEADER + len(body), message, flags, 1, 0) + body)
+        s.send(HEADER.pack(HEADER.size + len(body), message, flags, 1, 0) + body)
         while True:
             for kind, answer in messages(s.recv(1 << 18)):
                 if kind in (_ERROR, _DONE):
@@ -42,13 +43,13 @@ def ask(protocol: int, message: int, body: bytes, *, dump: bool) -> list[bytes]:
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The type and body of each message in what one recv(2) gave."""
     for kind, _, _, message in headed_messages(data):
-        yield kind, message[_HEADER:]
+        yield kind, message[HEADER.size :]
 
 
 def headed_messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """The type, flags, sequence number and whole of each message in what one recv(2) gave."""
     at = 0
-    while at + _HEADER <= len(data):
-        length, kind, flags, sequence = struct.unpack_from("=IHHI", data, at)
+    while at + HEADER.size <= len(data):
+        length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
         yield kind, flags, sequence, data[at : at + length]
-        at += max(_HEADER, (length + 3) & ~3)
+        at += max(HEADER.size, (length + 3) & ~3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec, module_from_spec
+from typing import Any
 
 _spec = find_spec("pyroute2")
 _lean = _spec is not None and "pyroute2" not in sys.modules
@@ -16,11 +17,9 @@ if _spec is not None and _lean:
     sys.modules["pyroute2"] = module_from_spec(_spec)
 try:
     from pyroute2.netlink import nla, nlmsg
-    from pyroute2.netlink.rtnl import rt_type
     from pyroute2.netlink.rtnl.fibmsg import FR_ACT_NAMES, FR_ACT_VALUES, fibmsg
     from pyroute2.netlink.rtnl.ifaddrmsg import ifaddrmsg
     from pyroute2.netlink.rtnl.ndmsg import ndmsg
-    from pyroute2.netlink.rtnl.rtmsg import rtmsg
 finally:
     if _lean:
         sys.modules.pop("pyroute2", None)
@@ -28,11 +27,30 @@ finally:
 __all__ = [
     "FR_ACT_NAMES",
     "FR_ACT_VALUES",
+    "Message",
     "fibmsg",
     "ifaddrmsg",
     "ndmsg",
     "nla",
     "nlmsg",
-    "rt_type",
-    "rtmsg",
+    "packed",
+    "unpacked",
 ]
+
+Message = Any
+"""A message of pyroute2; it has no types."""
+_HEADER = 16
+
+
+def packed(message: Message) -> bytes:
+    """The body of a message, without its header."""
+    message["header"] = {"type": 0, "flags": 0, "sequence_number": 0}
+    message.encode()
+    return bytes(message.data)[_HEADER:]
+
+
+def unpacked(kind: type, data: bytes) -> Message:
+    """A message of this class from its bytes, header included."""
+    message: Message = kind(data)
+    message.decode()
+    return message

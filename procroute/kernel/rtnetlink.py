@@ -1,4 +1,4 @@
-"""rtnetlink(7): dumps, and many changes in one system call. The messages are pyroute2's, the socket ours."""
+"""rtnetlink(7): dumps, and many changes in one system call. Who uses it writes and reads the messages."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import socket
 import struct
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import Any
 
-from procroute.kernel.netlink import headed_messages
+from procroute.kernel.netlink import HEADER, headed_messages
 
 # linux/netlink.h
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
@@ -21,10 +20,8 @@ _SECONDS = 5
 # As many answers as surely fit into the socket's receive buffer.
 _AT_ONCE = 64
 
-Message = Any
-"""One of pyroute2's; it has no types."""
-Change = tuple[int, int, Message]
-"""A message's type (RTM_NEWRULE …), flags (CREATE …), and the message."""
+Change = tuple[int, int, bytes]
+"""A message's type (RTM_NEWRULE …), flags (CREATE …), and body."""
 
 
 class Rtnetlink:
@@ -42,14 +39,13 @@ class Rtnetlink:
         """Close the socket."""
         self._socket.close()
 
-    def dump(self, kind: int, request: Message) -> list[Message]:
-        """Every answer to a dump request, in the request's class.
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """Every answer to a dump request: whole messages, with their headers.
 
         Raises InterruptedError when something changed meanwhile (NLM_F_DUMP_INTR).
         """
-        make = type(request)
-        self._socket.send(self._encoded(kind, _DUMP, request))
-        answers: list[Message] = []
+        self._socket.send(self._message(kind, _DUMP, body))
+        answers: list[bytes] = []
         interrupted = False
         while True:
             for answer, flags, sequence, data in headed_messages(self._socket.recv(1 << 18)):
@@ -61,9 +57,7 @@ class Rtnetlink:
                     if interrupted:
                         raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
                     return answers
-                message = make(data)
-                message.decode()
-                answers.append(message)
+                answers.append(data)
 
     def change(self, changes: Iterable[Change]) -> list[int]:
         """Make changes in order; for each what the kernel answered: 0, or an errno.
@@ -78,9 +72,7 @@ class Rtnetlink:
 
     def _change(self, changes: Sequence[Change]) -> list[int]:
         first = self._sequence + 1
-        self._socket.send(
-            b"".join(self._encoded(kind, _ACK | flags, message) for kind, flags, message in changes)
-        )
+        self._socket.send(b"".join(self._message(kind, _ACK | flags, body) for kind, flags, body in changes))
         answers: dict[int, int] = {}
         while len(answers) < len(changes):
             for kind, _, sequence, data in headed_messages(self._socket.recv(1 << 18)):
@@ -88,18 +80,16 @@ class Rtnetlink:
                     answers[sequence] = _refusal(data)
         return [answers[number] for number in sorted(answers)]
 
-    def _encoded(self, kind: int, flags: int, message: Message) -> bytes:
-        """A message as sent, its length padded for the next one."""
+    def _message(self, kind: int, flags: int, body: bytes) -> bytes:
+        """A message as sent, padded for the next one."""
         self._sequence += 1
-        message["header"] = {"type": kind, "flags": _REQUEST | flags, "sequence_number": self._sequence}
-        message.encode()
-        data = bytes(message.data)
-        return data + bytes(-len(data) % 4)
+        header = HEADER.pack(HEADER.size + len(body), kind, _REQUEST | flags, self._sequence, 0)
+        return header + body + bytes(-len(body) % 4)
 
 
 def _refusal(data: bytes) -> int:
     """The errno in an NLMSG_ERROR or NLMSG_DONE; 0 for success."""
-    return -int(struct.unpack_from("=i", data, 16)[0]) if len(data) >= 20 else 0
+    return -int(struct.unpack_from("=i", data, HEADER.size)[0]) if len(data) >= HEADER.size + 4 else 0
 
 
 def _check(data: bytes) -> None:

@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from procroute.core.plan import AddEntry, AddRule, DeleteEntry, DeleteRule, Step
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import tables
+from procroute.kernel import entries, rules
 from procroute.kernel.fake import Fake
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Entry, Family, Rule
@@ -98,12 +98,12 @@ def _try(linux: Rtnetlink, chance: random.Random, title: str) -> None:
     kernel = Fake(words.machine(*adapters), IDENTITY)
     names = {a.name: a.ifindex for a in adapters}
     own = IDENTITY.protocol
-    entries = [replace(words.entry(line, names, _TABLE), protocol=own) for line in _ENTRIES]
-    rules = [replace(r, protocol=own) for line in _RULES for r in words.rule(line)]
+    some_entries = [replace(words.entry(line, names, _TABLE), protocol=own) for line in _ENTRIES]
+    some_rules = [replace(r, protocol=own) for line in _RULES for r in words.rule(line)]
     done = [title]
     for _ in range(_STEPS):
-        what = chance.choice(entries) if chance.random() < 0.6 else chance.choice(rules)
-        command: tables.Command = "add" if chance.random() < 0.6 else "del"
+        what = chance.choice(some_entries) if chance.random() < 0.6 else chance.choice(some_rules)
+        command: entries.Command = "add" if chance.random() < 0.6 else "del"
         if chance.random() < 0.01:
             done.append("one goes down")
             _ip("link", "set", "one", "down")
@@ -141,18 +141,18 @@ def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True)
 
 
-def _linux_takes(linux: Rtnetlink, command: tables.Command, what: Entry | Rule) -> bool:
+def _linux_takes(linux: Rtnetlink, command: entries.Command, what: Entry | Rule) -> bool:
     try:
         if isinstance(what, Entry):
-            tables.change_entries(linux, command, [what])
+            entries.change(linux, command, [what])
         else:
-            tables.change_rules(linux, command, [what])
+            rules.change(linux, command, [what])
     except ProcrouteError:
         return False
     return True
 
 
-def _fake_takes(kernel: Fake, command: tables.Command, what: Entry | Rule) -> bool:
+def _fake_takes(kernel: Fake, command: entries.Command, what: Entry | Rule) -> bool:
     adds = command == "add"
     step: Step
     if isinstance(what, Entry):
@@ -168,11 +168,11 @@ def _fake_takes(kernel: Fake, command: tables.Command, what: Entry | Rule) -> bo
 
 def _linux_entries(linux: Rtnetlink) -> Iterator[Entry]:
     for family in Family:
-        yield from (e for e in tables.read_entries(linux, family, protocol=112) if e.table == _TABLE)
+        yield from (e for e in entries.read(linux, family, protocol=112) if e.table == _TABLE)
 
 
 def _linux_rules(linux: Rtnetlink) -> Iterator[Rule]:
-    return (r for r in tables.read_rules(linux, Family) if r.protocol == IDENTITY.protocol)
+    return (r for r in rules.read(linux, Family) if r.protocol == IDENTITY.protocol)
 
 
 if __name__ == "__main__":
