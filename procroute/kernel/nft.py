@@ -10,8 +10,6 @@ import ctypes
 import errno
 import json
 import re
-import struct
-from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
@@ -19,20 +17,15 @@ from msgspec import Struct
 from procroute.core.machine import Restore
 from procroute.errors import ProcrouteError
 from procroute.identity import NFT_TABLE
-from procroute.kernel import netlink
+from procroute.kernel import nf_tables
 from procroute.kernel.refusal import refused
 
-# linux/netlink.h, linux/netfilter/nfnetlink.h, nf_tables.h
-_NETLINK_NETFILTER, _SUBSYSTEM = 12, 10
-_GET_TABLE, _GET_RULE = 1, 7
-_INET = 1
-_TABLE_NAME = 1
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 
 
 def read(mask: int) -> Restore | None:
     """What the table in the kernel restores; None when it is not there or not whole."""
-    if not _exists():
+    if not nf_tables.has_table(NFT_TABLE):
         return None
     listed = json.loads(_run(f"list table inet {NFT_TABLE}", as_json=True))["nftables"]
     sets = {o["set"]["name"]: o["set"].get("elem", []) for o in listed if "set" in o}
@@ -47,7 +40,7 @@ def write(restore: Restore | None, mask: int) -> None:
     """Replace the table in one transaction, or remove it."""
     fresh = f"table inet {NFT_TABLE}\ndelete table inet {NFT_TABLE}\n"
     if restore is None:
-        if _exists():
+        if nf_tables.has_table(NFT_TABLE):
             _run(fresh)
         return
     for name in restore.adapters:
@@ -147,30 +140,6 @@ def _sets_of_pings(mask: int, marks: frozenset[int]) -> list[str]:
     ]
 
 
-def checks_reverse_path() -> bool:
-    """Whether somebody's firewall compares the way back itself: nft `fib`, or the rpfilter match of iptables.
-
-    What iptables-legacy holds is not read: where it has a table in which rpfilter may stand, the answer is
-    yes.
-    """
-    if any(b"fib\0" in data or b"rpfilter\0" in data for data in _ask(_GET_RULE, 0, b"", dump=True)):
-        return True
-    legacy = (Path(f"/proc/net/{family}_tables_names") for family in ("ip", "ip6"))
-    return any({"raw", "mangle"} & set(f.read_text().split()) for f in legacy if f.exists())
-
-
-def _exists() -> bool:
-    name = NFT_TABLE.encode() + b"\0"
-    attribute = struct.pack("=HH", 4 + len(name), _TABLE_NAME) + name
-    return any(True for _ in _ask(_GET_TABLE, _INET, attribute + bytes(-len(attribute) % 4), dump=False))
-
-
-def _ask(message: int, family: int, attributes: bytes, *, dump: bool) -> list[bytes]:
-    """Ask nf_tables and give the raw answers; none where the kernel has no nf_tables."""
-    body = struct.pack("!BBH", family, 0, 0) + attributes
-    return netlink.ask(_NETLINK_NETFILTER, _SUBSYSTEM << 8 | message, body, dump=dump)
-
-
 def _run(script: str, *, as_json: bool = False) -> str:
     try:
         from nftables import Nftables  # costs 6 ms, and only some machines need it
@@ -184,8 +153,9 @@ def _run(script: str, *, as_json: bool = False) -> str:
     nft.set_json_output(as_json)
     status, output, error = nft.cmd(script)
     if status:
-        option = errno.ENOENT if "No such file" in error else errno.EINVAL
-        raise refused(option, "nft", f"load the nft table: {error.strip().splitlines()[:1]}")
+        number = errno.ENOENT if "No such file" in error else errno.EINVAL
+        first_line = error.strip().partition("\n")[0]
+        raise refused(number, "nft", f"load the nft table: {first_line}")
     return str(output)
 
 

@@ -1,0 +1,19 @@
+"""What other people's firewalls do that decides what ours must."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from procroute.kernel import nf_tables
+
+
+def checks_reverse_path() -> bool:
+    """Whether somebody's firewall compares the way back itself: nft `fib`, or the rpfilter match of iptables.
+
+    What iptables-legacy holds is not read: where it has a table in which rpfilter may stand, the answer is
+    yes.
+    """
+    if any(b"fib\0" in data or b"rpfilter\0" in data for data in nf_tables.every_rule()):
+        return True
+    legacy = (Path(f"/proc/net/{family}_tables_names") for family in ("ip", "ip6"))
+    return any({"raw", "mangle"} & set(f.read_text().split()) for f in legacy if f.exists())
