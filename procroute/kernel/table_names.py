@@ -1,28 +1,35 @@
-"""Names of our tables for ip(8): /etc/iproute2/rt_tables.d/procroute.conf."""
+"""Names of our tables for ip(8): /etc/iproute2/rt_tables.d/procroute.conf.
+
+ip(8) reads that directory also where iproute2 has its own files in /usr (6.5 and later) and /etc/iproute2 is
+missing, as on Debian 13. What is missing we make. A directory of ours has the sticky bit, set by mkdir(2)
+itself: whenever we die, it is known as ours.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Final
 
 from procroute.identity import TABLE_NAMES_FILE
 
-_HEAD = "# written by procroute while routes are in use\n"
-_MADE = "# so were these directories: "
+_HEAD: Final = "# written by procroute while routes are in use\n"
+_OUR_DIRECTORY: Final = stat.S_ISVTX | 0o755
+_UNFINISHED: Final = {0: "unfinished"}
 
 
 def read(file: Path = Path(TABLE_NAMES_FILE)) -> dict[int, str]:
-    """Number -> name, as we wrote them; a file that was not finished has a name for no table."""
+    """Number -> name, as we wrote them; a name for no table where something of ours is unfinished."""
     try:
         text = file.read_text()
     except OSError:
-        return {}
+        return dict(_UNFINISHED) if any(map(_left_empty, _directories(file))) else {}
     if not text.startswith(_HEAD):
-        return {0: "unfinished"}
-    lines = text.splitlines()
-    words = (line.split() for line in lines if not line.startswith("#"))
+        return dict(_UNFINISHED)
+    words = (line.split() for line in text.splitlines() if not line.startswith("#"))
     return {int(w[0]): w[1] for w in words if len(w) == 2 and w[0].isdigit()}
 
 
@@ -33,28 +40,26 @@ def possible(file: Path = Path(TABLE_NAMES_FILE)) -> bool:
 
 
 def write(names: Mapping[int, str], file: Path = Path(TABLE_NAMES_FILE)) -> None:
-    """Write the names, or remove the file when there are none.
-
-    Directories that are missing are made, and removed with the file: newer iproute2 has its own
-    files in /usr, and Debian 13 has no /etc/iproute2.
-    """
+    """Write the names; with none, remove the file, and the directories that we made if they are empty."""
     with contextlib.suppress(OSError):
-        made = _made(file)
-        if not names:
+        if names:
+            for directory in reversed(_directories(file)):
+                if not directory.exists():
+                    directory.mkdir(_OUR_DIRECTORY)
+            file.write_text(_HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+        else:
             file.unlink(missing_ok=True)
-            for directory in made:
+            for directory in filter(_left_empty, _directories(file)):
                 directory.rmdir()
-            return
-        made += [directory for directory in file.parents if not directory.exists()]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        head = _HEAD + (f"{_MADE}{' '.join(map(str, made))}\n" if made else "")
-        file.write_text(head + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
 
 
-def _made(file: Path) -> list[Path]:
-    """The directories that were made for the file, innermost first."""
+def _directories(file: Path) -> list[Path]:
+    """Those that may be missing, innermost first: rt_tables.d and iproute2."""
+    return list(file.parents[:2])
+
+
+def _left_empty(directory: Path) -> bool:
     try:
-        lines = file.read_text().splitlines()
+        return bool(directory.lstat().st_mode & stat.S_ISVTX) and not os.listdir(directory)
     except OSError:
-        return []
-    return [Path(word) for line in lines if line.startswith(_MADE) for word in line[len(_MADE) :].split()]
+        return False

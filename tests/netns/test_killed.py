@@ -20,6 +20,7 @@ from tests.netns.traffic import SERVER
 def lab() -> Iterator[Lab]:
     """rp_filter 1, so that the nft table and the sysctl take part."""
     with Lab(rp_filter=1) as lab:
+        lab.sh("rm -rf /etc/iproute2")  # the most to make: it is missing where iproute2 keeps all in /usr
         yield lab
 
 
