@@ -7,6 +7,7 @@ Sources: mount(8), overlayfs.rst, cgroup_namespaces(7).
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
@@ -47,6 +48,7 @@ def prepare(keep: list[str], resolvers: list[str], hybrid: bool) -> Path:
         mount(f"/proc/self/fd/{fd}", path, None, MS_BIND | MS_REC)
         os.close(fd)
     _write_etc(resolvers)
+    _detach_all("/sys")
     mount("sysfs", "/sys", "sysfs")
     root = _mount_cgroups(hybrid)
     try:
@@ -59,6 +61,16 @@ def prepare(keep: list[str], resolvers: list[str], hybrid: bool) -> Path:
     mount("/proc/sys/net", "/proc/sys/net", None, MS_BIND)
     mount("none", "/proc/sys/net", None, MS_REMOUNT | MS_BIND)
     return root
+
+
+def _detach_all(path: str) -> None:
+    """Nothing stays below what is mounted next: `umount -R` of util-linux 2.40 trips over hidden mounts."""
+    try:
+        while True:
+            detach(path)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # no mount is left
+            raise
 
 
 def _private_etc() -> None:

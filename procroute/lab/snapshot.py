@@ -17,7 +17,7 @@ _COMMANDS: Final = {
     "addresses": "ip address show",
     "nft": "nft list ruleset",
     "mounts": "cat /proc/self/mountinfo",
-    "files": f"find {_PLACES} ! -type d -exec ls -l --time-style=+ {{}} + 2>/dev/null; true",
+    "files": f"find {_PLACES} ! -type d -printf '%M %n %u %g %s %p %l\\n' 2>/dev/null; true",
     "directories": f"find {_PLACES} -type d 2>/dev/null; true",
 }
 _CUT: Final = "=====procroute-lab====="

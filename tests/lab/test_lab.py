@@ -252,6 +252,12 @@ def test_options() -> None:
         assert lab.sh("stat -fc %T /sys/fs/cgroup /sys/fs/cgroup/unified").split() == ["tmpfs", "cgroup2fs"]
 
 
+def test_nothing_of_the_host_is_hidden_below_sys(lab: Lab) -> None:
+    points = [line.split()[4] for line in lab.sh("grep ' /sys' /proc/self/mountinfo").splitlines()]
+    assert {"/sys", "/sys/fs/cgroup"} <= set(points)
+    assert len(points) == len(set(points))
+
+
 def test_without_ipv6() -> None:
     with Lab(ipv6=False) as lab:
         assert [answer["router"] for answer in ask(lab, "tcp", SERVER4, "tcp", SERVER6)] == ["wan2", ""]
@@ -314,11 +320,12 @@ def test_a_snapshot_sees_what_changed(lab: Lab) -> None:
     lab.ip("-6 route add blackhole 2001:db8:9::/48")
     lab.nft("table inet theirs { }\n")
     lab.sysctl("net/ipv4/conf/wan1/rp_filter", "2")
-    lab.sh("mkdir /sys/fs/cgroup/theirs; mkdir /run/procroute; touch /run/procroute/x")
+    lab.sh("mkdir /sys/fs/cgroup/theirs; mkdir /run/procroute; seq 9999 >/run/procroute/x")
     program = [sys.executable, "tests/lab/foreign_programs.py", "/sys/fs/cgroup/theirs", "1"]
     lab.run(program, cwd=os.getcwd(), check=True)
-    found = set(changes(before, snapshot(lab)))
-    assert found == {
+    found = changes(before, snapshot(lab))
+    assert found["files"][0] == ""
+    assert set(found) == {
         "rules4",
         "routes6",
         "nft",
