@@ -1,4 +1,4 @@
-"""Remove everything of ours, from whatever a crash left; no saved state is needed."""
+"""Remove everything of ours, from whatever a crash left: it is told from the kernel itself."""
 
 from __future__ import annotations
 
