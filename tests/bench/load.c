@@ -1,7 +1,7 @@
 /* What the packet benchmark runs: a few operations in a loop, and what the kernel needed for one.
  *
- *   load serve                              listen on RESET, ECHO (TCP) and SINK (UDP); prints "ready PID"
- *   load connect|request|send ADDRESS COUNT prints "MEASURE VALUE", the value for one operation
+ *   load serve                                          listen on RESET, ECHO (TCP) and SINK (UDP); prints "ready PID"
+ *   load connect|request|send|sendto ADDRESS COUNT      prints "MEASURE VALUE", the value for one operation
  *
  * MEASURE is instructions:k, the kernel's instructions of this task as `perf stat -e instructions:k` counts them
  * (perf_event_open(2)); where the machine has no such counter, cpu-ns: CPU time of this task, its own few
@@ -54,10 +54,10 @@ static int open_socket(int type) {
     return fd;
 }
 
-static int open_connection(void) {
-    int fd = open_socket(SOCK_STREAM), on = 1;
+static int open_connected(int type) {
+    int fd = open_socket(type), on = 1;
     if (connect(fd, (void *)&target, target_length)) err(1, "connect");
-    if (setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)) err(1, "TCP_NODELAY");
+    if (type == SOCK_STREAM && setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on)) err(1, "TCP_NODELAY");
     return fd;
 }
 
@@ -78,6 +78,10 @@ static void request_and_response(int fd) {
 }
 
 static void send_datagram(int fd) {
+    if (send(fd, "x", 1, 0) != 1) err(1, "send");
+}
+
+static void send_unconnected(int fd) {
     if (sendto(fd, "x", 1, 0, (void *)&target, target_length) != 1) err(1, "sendto");
 }
 
@@ -112,9 +116,11 @@ static uint64_t cpu_ns(void) {
 static int measure(const char *name, long count) {
     void (*operation)(int) = !strcmp(name, "connect")   ? connect_and_reset
                              : !strcmp(name, "request") ? request_and_response
-                                                        : send_datagram;
-    int fd = operation == request_and_response ? open_connection()
-             : operation == send_datagram      ? open_socket(SOCK_DGRAM)
+                             : !strcmp(name, "send")    ? send_datagram
+                                                        : send_unconnected;
+    int fd = operation == request_and_response ? open_connected(SOCK_STREAM)
+             : operation == send_datagram      ? open_connected(SOCK_DGRAM)
+             : operation == send_unconnected   ? open_socket(SOCK_DGRAM)
                                                : -1;
     int counter = open_counter();
     stay_on(0);
@@ -184,7 +190,7 @@ static void serve(void) {
 
 int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "serve")) serve();
-    if (argc != 4) errx(2, "usage: load serve | load connect|request|send ADDRESS COUNT");
+    if (argc != 4) errx(2, "usage: load serve | load connect|request|send|sendto ADDRESS COUNT");
     uint16_t port = !strcmp(argv[1], "connect") ? RESET : !strcmp(argv[1], "request") ? ECHO : SINK;
     aim(argv[2], port);
     return measure(argv[1], atol(argv[3]));

@@ -2,12 +2,12 @@
 
     make bench            or: python -m tests.bench.packets [--pairs N] [--write-baseline] [--json FILE]
 
-Each operation (connect and reset; a request and its response on one connection; one UDP datagram) runs in
-labs that differ in nothing else: without procroute, with 1 route, with 100. A round runs all variants
-once, in turning order; a ratio is the median over the rounds of variant / direct of the same round.
-"direct again" is the noise. "direct, 1 rule" has one ip rule of somebody else's, which matches nothing:
-what the first rule on a machine costs, whoever's it is (the kernel then looks up `local` and `main` one
-after the other).
+Each operation (connect and reset; a request and its response on one connection; one UDP datagram from a
+connected socket, and one from an unconnected socket, which looks up its way each time) runs in labs that
+differ in nothing else: without procroute, with 1 route, with 100. A round runs all variants once, in turning
+order; a ratio is the median over the rounds of variant / direct of the same round. "direct again" is the
+noise. "direct, 1 rule" has one ip rule of somebody else's, which matches nothing: what the first rule on a
+machine costs, whoever's it is (the kernel then looks up `local` and `main` one after the other).
 
 The unit is kernel instructions where the machine has the counter (`perf stat -e instructions:k` counts the
 same), else CPU time, which is too noisy to judge by and fails nothing. On an emulator whose clock counts
@@ -38,7 +38,7 @@ from tests.bench.far_end import ADAPTER, TARGETS, compile_load, lab_with_far_end
 BASELINE = Path(__file__).with_name("baseline.json")
 INSTRUCTIONS = "instructions:k"
 ICOUNT = "instructions:icount"
-OPERATIONS = {"connect": 1000, "request": 2000, "send": 4000}
+OPERATIONS = {"connect": 1000, "request": 2000, "send": 4000, "sendto": 4000}
 MANY = 100
 
 # What docs/promises.md promises (PERF-02, PERF-03).
