@@ -16,7 +16,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "demo",
         help="show it at work, in private namespaces",
         description="Makes a machine with two uplinks in private namespaces and runs a command there by each "
-        "of them and without procroute. Needs no second uplink and touches nothing on this machine.",
+        "of them and without procroute. Needs no second uplink and leaves this machine's network as it is.",
     )
     parser.add_argument("--json", action="store_true", help="the result for programs")
     parser.set_defaults(main=main)
