@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -16,17 +16,21 @@ _VERBS = ("run", "cleanup", "demo")
 
 
 class Parser(argparse.ArgumentParser):
-    """An argument parser that speaks as the rest of procroute does. Options are not abbreviated."""
+    """An argument parser that speaks as the rest of procroute does. Options are not abbreviated.
+
+    verbs: the parsers below this one, by their words.
+    """
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(allow_abbrev=False, **settings)
+        self.verbs: Mapping[str, Parser] = {}
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """As argparse does, but each verb refuses what it does not know itself, and names the nearest."""
         words = sys.argv[1:] if args is None else list(args)
         self._check_options(words)
-        if self._verbs and words and not words[0].startswith("-") and words[0] not in _VERBS:
-            self._unknown("verb", words[0], _VERBS)
+        if self.verbs and words and not words[0].startswith("-") and words[0] not in self.verbs:
+            self._unknown("verb", words[0], self.verbs)
         options, extra = super().parse_known_args(words, namespace)
         if extra:
             self.error(f"unexpected: {' '.join(extra)}")
@@ -36,9 +40,9 @@ class Parser(argparse.ArgumentParser):
         """Wrong usage is an error like any other."""
         raise ProcrouteError("usage", message, f"see {self.prog} --help")
 
-    @property
-    def _verbs(self) -> bool:
-        return self._subparsers is not None
+    def knows(self, option: str) -> bool:
+        """Whether it is an option of this verb."""
+        return option in self._option_string_actions
 
     def _check_options(self, words: Sequence[str]) -> None:
         """An unknown option before the command is told before what may be missing because of it."""
@@ -56,12 +60,10 @@ class Parser(argparse.ArgumentParser):
     def _unknown(self, what: str, word: str, known: Iterable[str]) -> NoReturn:
         import difflib
 
-        near = difflib.get_close_matches(word, known, n=1)
-        raise ProcrouteError(
-            "usage",
-            f"unknown {what} {word}",
-            (f"did you mean {near[0]}? " if near else "") + f"see {self.prog} --help",
-        )
+        near = [f"{parser.prog} {word}" for parser in self.verbs.values() if parser.knows(word)]
+        near += difflib.get_close_matches(word, known, n=1)
+        meant = f"did you mean {near[0]}? " if near else ""
+        raise ProcrouteError("usage", f"unknown {what} {word}", f"{meant}see {self.prog} --help")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,6 +101,7 @@ def _parser(arguments: Sequence[str]) -> Parser:
     asked = arguments[:1] if arguments and arguments[0] in _VERBS else _VERBS
     for verb in asked:
         import_module(f"procroute.cli.{verb}").add(verbs)
+    parser.verbs = verbs.choices
     return parser
 
 

@@ -73,6 +73,7 @@ BY = ("run", "--via", "wan1")
         (["rnu"], "unknown verb rnu", "did you mean run? see procroute --help"),
         (["status"], "unknown verb status", "see procroute --help"),
         (["--verison"], "unknown option --verison", "did you mean --version? see procroute --help"),
+        (["--via", "wan1", "ls"], "unknown option --via", "did you mean procroute run --via? see procroute"),
         (["run"], "the following arguments are required: --via", RUN_HELP),
         (["run", "--via"], "argument --via: expected one argument", RUN_HELP),
         (["run", "--", "true"], "the following arguments are required: --via", RUN_HELP),
