@@ -73,10 +73,10 @@ def door(machine: Machine, live: LiveRoute) -> Door:
 def _others(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
     """The addresses that only other adapters have, usable or not, each with one that has it.
 
-    Not loopback's, where addresses lie that are the machine's rather than an adapter's; of more than fit, the
-    first.
+    Not loopback's, where addresses lie that are the machine's rather than an adapter's, nor those that main
+    prefers as source by the route's adapter; of more than fit, the first.
     """
-    kept = {a.interface.ip for a in own.addresses} if own is not None else set()
+    kept = _sources(machine, own) if own is not None else set()
     found = {
         address.interface.ip: adapter.ifindex
         for adapter in sorted(machine.outward(), key=lambda a: -a.ifindex)
@@ -86,6 +86,13 @@ def _others(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress,
     }
     first = sorted(found, key=lambda ip: (ip.version, int(ip)))[:OTHERS]
     return frozenset((address, found[address]) for address in first)
+
+
+def _sources(machine: Machine, own: Adapter) -> set[IPAddress]:
+    """The addresses that packets by an adapter have: its own, and what main's entries by it prefer."""
+    by_own = (e for e in machine.main if e.hops and all(hop.ifindex == own.ifindex for hop in e.hops))
+    preferred = {e.source for e in by_own if e.source is not None}
+    return preferred | {a.interface.ip for a in own.addresses}
 
 
 def _adapters_of(machine: Machine, routes: Collection[LiveRoute]) -> list[Adapter]:

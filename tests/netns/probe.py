@@ -5,7 +5,8 @@ One JSON request a line on stdin, one JSON answer a line on stdout, until stdin 
     {"how": "tcp", "to": "192.0.2.80"}
     {"router": "wan1", "client": "198.51.100.2", "local": "198.51.100.2", "error": "", "ms": 0.4, ...}
 
-how: tcp, udp (connected), unconnected, ping. It needs the standard library only and imports nothing of ours.
+how: tcp, udp (connected), unconnected, ping, raw (one packet, no answer) … It needs the standard library
+only and imports nothing of ours.
 Sources: ip(7), ipv6(7), socket(7); include/uapi/linux/in.h for IP_UNICAST_IF.
 """
 
@@ -30,6 +31,9 @@ IP_PKTINFO = 8
 IP_FREEBIND = 15
 IP_UNICAST_IF = 50
 IPV6_UNICAST_IF = 76
+IP_OPTIONS = 4
+LSRR = 131
+SEGMENT_ROUTING = 4
 
 _kept: dict[str, socket.socket] = {}
 
@@ -79,10 +83,13 @@ def _socket(
     mark: int | None = None,
     mptcp: bool = False,
     freebind: bool = False,
+    through: str = "",
+    header: str = "",
     **_: Any,
 ) -> tuple[socket.socket, float]:
     """source: bind to it; device: SO_BINDTODEVICE; unicast: IP_UNICAST_IF; mark: SO_MARK;
-    freebind: also to an address that is nobody's."""
+    freebind: also to an address that is nobody's; through: the router of a source route;
+    header: IPv4 options or IPv6 destination options for every packet, in hexadecimal."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
     stream = kind == "tcp"
     protocol = MPTCP if mptcp else 0
@@ -107,6 +114,14 @@ def _socket(
         sock.setsockopt(level, name, struct.pack("I", index))
     if freebind:
         sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
+    if through and family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RTHDR, _routing_header(0, through, to))
+    elif through:
+        sock.setsockopt(socket.IPPROTO_IP, IP_OPTIONS, _loose_route(through))
+    if header and family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes.fromhex(header))
+    elif header:
+        sock.setsockopt(socket.IPPROTO_IP, IP_OPTIONS, bytes.fromhex(header))
     if source:
         sock.bind((source, 0))
     return sock, seconds
@@ -121,6 +136,8 @@ def _ask(sock: socket.socket, kind: str, to: str, seconds: float, options: dict[
     try:
         if kind == "unconnected":
             sock.sendmsg([b"who"], _pktinfo(sock, options), 0, (to, port))
+        elif options.get("fast"):
+            sock.sendto(b"who", socket.MSG_FASTOPEN, (to, port))
         else:
             sock.connect((to, port))
         said["local"] = str(sock.getsockname()[0])
@@ -175,6 +192,74 @@ def ping(to: str, seconds: float = 1, by: str = "") -> dict[str, Any]:
     if done.returncode == 0:
         return {}
     return {"error": done.stderr.strip() or "ETIMEDOUT"}
+
+
+def raw(
+    kind: str,
+    to: str,
+    source: str = "",
+    device: str = "",
+    through: str = "",
+    before: int = 0,
+    **options: Any,
+) -> dict[str, Any]:
+    """Send one echo request. kind: "ping", an unprivileged socket; "raw"; or "header", with the IP header
+    made here, from `source`, with a source route `through` a router after `before` options of no effect."""
+    six = ":" in to
+    family = socket.AF_INET6 if six else socket.AF_INET
+    protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
+    echo = struct.pack("!BBHHH", 128 if six else 8, 0, 0 if six else 0xF7FD, 1, 1)
+    kinds = {
+        "ping": (socket.SOCK_DGRAM, protocol),
+        "raw": (socket.SOCK_RAW, protocol),
+        "header": (socket.SOCK_RAW, socket.IPPROTO_RAW),
+    }
+    with socket.socket(family, *kinds[kind]) as sock:
+        if device:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
+        if kind == "header":
+            build = _packet6 if six else _packet4
+            sock.sendto(build(source, to, through, before) + echo, (through or to, 0))
+            return {}
+        if source:
+            sock.bind((source, 0))
+        sock.sendmsg([echo], _pktinfo(sock, options), 0, (to, 0))
+    return {}
+
+
+def _packet4(source: str, to: str, through: str, before: int) -> bytes:
+    """An IPv4 header (RFC 791) of an echo request; the kernel fills in length and checksum (raw(7))."""
+    options = bytes([1]) * before + (_loose_route(to) if through else b"")
+    options += bytes(-len(options) % 4)
+    ends = socket.inet_aton(source) + socket.inet_aton(through or to)
+    first = 0x40 | (5 + len(options) // 4)
+    return struct.pack("!BBHHHBBH", first, 0, 0, 0, 0, 64, socket.IPPROTO_ICMP, 0) + ends + options
+
+
+def _loose_route(address: str) -> bytes:
+    """The option of RFC 791 with one address: for IP_OPTIONS the next router, in a packet what follows."""
+    return struct.pack("!BBB4sB", LSRR, 7, 4, socket.inet_aton(address), 0)
+
+
+def _packet6(source: str, to: str, through: str, before: int) -> bytes:
+    """An IPv6 header (RFC 8200) of an echo request; before: destination options, each empty."""
+    kinds = [socket.IPPROTO_DSTOPTS] * before + [socket.IPPROTO_ROUTING] * bool(through)
+    following = [*kinds, socket.IPPROTO_ICMPV6][1:]
+    chain = b"".join(
+        _routing_header(after, through, to)
+        if kind == socket.IPPROTO_ROUTING
+        else struct.pack("!BBBB4x", after, 0, 1, 4)
+        for kind, after in zip(kinds, following, strict=True)
+    )
+    ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, through or to)
+    first = kinds[0] if kinds else socket.IPPROTO_ICMPV6
+    return struct.pack("!IHBB", 6 << 28, len(chain) + 8, first, 64) + ends + chain
+
+
+def _routing_header(after: int, through: str, to: str) -> bytes:
+    """A segment routing header (RFC 8754): first `through`, then `to`."""
+    segments = socket.inet_pton(socket.AF_INET6, to) + socket.inet_pton(socket.AF_INET6, through)
+    return struct.pack("!BBBBBBH", after, 4, SEGMENT_ROUTING, 1, 1, 0, 0) + segments
 
 
 def spawn(depth: int, **request: Any) -> dict[str, Any]:
@@ -239,6 +324,7 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "udp": lambda **request: talk("udp", **request),
     "unconnected": lambda **request: talk("unconnected", **request),
     "ping": ping,
+    "raw": raw,
     "again": again,
     "drop": drop,
     "spawn": spawn,

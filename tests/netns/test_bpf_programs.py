@@ -408,7 +408,7 @@ def _directory(path: str) -> Iterator[int]:
 
 
 ALLOW_MULTI = 2
-SENDMSG4, SENDMSG6 = 14, 15
+CONNECT4, CONNECT6 = 10, 11
 
 # Mark
 
@@ -493,7 +493,7 @@ def test_a_mechanism_can_be_switched_off(lab: Lab) -> None:
     assert lab.routed(mark_of_new, V4, TCP) == 0
     found = programs.attached(lab.target)
     assert found is not None
-    assert (found.kinds, found.complete) == (frozenset({"guard", "replies", "source"}), False)
+    assert (found.kinds, found.complete) == (frozenset({"guard", "replies", "attempt"}), False)
     lab.attach()
     found = programs.attached(lab.target)
     assert found is not None
@@ -520,7 +520,7 @@ def test_what_leaves_by_another_adapter_is_dropped_and_counted(
     with pytest.raises(OSError):  # noqa: PT011
         others(device="wan2")
     assert lab.drops() >= 2
-    programs.detach(lab.target, {"guard"})
+    programs.detach(lab.target, {"guard", "attempt"})
     assert others(source=OURS[family]["wan2"]).startswith("isp2 ")
     assert others(device="wan2").startswith("isp2 ")
 
@@ -574,7 +574,7 @@ MAPPED = pytest.mark.parametrize(
 
 @sandboxed
 @MAPPED
-def test_unbound_udp_does_not_carry_another_adapters_address(
+def test_udp_does_not_carry_another_adapters_address(
     lab: Lab, family: socket.AddressFamily, mapped: bool
 ) -> None:
     lab.attach(others=others(lab))
@@ -590,7 +590,7 @@ def test_unbound_udp_does_not_carry_another_adapters_address(
     with pytest.raises(PermissionError):
         send(other, bound=True)
     assert lab.drops() == 2
-    programs.detach(lab.target, {"source"})
+    programs.detach(lab.target, {"guard"})
     assert send(other) == f"isp1 {SERVER[family]} {other}"
     assert lab.drops() == 2
 
@@ -620,7 +620,15 @@ def test_the_lan_is_told_the_lans_address(lab: Lab, family: socket.AddressFamily
     assert send() == f"isp2 {to} {own}"
     assert send(connected=True) == f"isp2 {to} {own}"
     assert lab.drops() == 0
-    # A resolver in the LAN: the look-up programs would send that on to the route's server.
+    assert send(port=DNS) == f"isp2 {to} {own}"
+    # A resolver in the LAN: the look-up programs send that on to the route's server.
+    door = lab.door(
+        lan=frozenset({(net, lab.wan2)}),
+        others=others(lab),
+        dns_servers=(SERVERS4 if family == V4 else SERVERS6)[:1],
+        resolvers=(ip_address(to),),
+    )
+    programs.update(lab.target, door)
     with pytest.raises(PermissionError):
         send(port=DNS)
     programs.detach(lab.target)
@@ -1087,7 +1095,7 @@ def test_below_a_program_that_allows_no_others(lab: Lab, kind: str) -> None:
 
 @sandboxed
 def test_what_a_crash_left_is_completed(lab: Lab) -> None:
-    for kinds in ({"guard"}, {"replies"}, {"dns"}, {"source"}, {"mark", "bound"}, {"listen", "guard"}):
+    for kinds in ({"guard"}, {"replies"}, {"dns"}, {"attempt"}, {"mark", "bound"}, {"listen", "guard"}):
         lab.attach(dns_servers=SERVERS4, resolvers=RESOLVERS)
         programs.detach(lab.target, kinds)
         found = programs.attached(lab.target)
@@ -1098,7 +1106,7 @@ def test_what_a_crash_left_is_completed(lab: Lab) -> None:
         assert found is not None
         assert found.complete
         there = hooks(lab.target)
-        doubled = {SENDMSG4, SENDMSG6}  # the source and the look-up programs
+        doubled = {CONNECT4, CONNECT6}  # the guard's and the look-up programs
         assert all(len(ids) == 1 + (hook in doubled) for hook, ids in there.items())
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.inhabitants import Command, Heard, routed
+from tests.netns.attempts import attempted, both_families, leaks
+from tests.netns.inhabitants import Command, routed
 from tests.netns.probe import MPTCP
 from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 Attempts = dict[str, tuple[str, str, dict[str, Any]]]
 """What it is called → the promise, the way, the options (see probe.py)."""
@@ -50,8 +50,6 @@ UNBOUND: Attempts = {
     "tcp by the LAN's adapter": ("LEAK-03", "tcp", {"device": "lan0"}),
 }
 ATTEMPTS = BOUND | UNBOUND
-PKTINFO = ("IP_PKTINFO with the address", "IP_PKTINFO with both")
-NOBODY = {4: "192.0.2.200", 6: "2001:db8:ffff::200"}
 
 each_attempt = pytest.mark.parametrize(
     "attempt", [pytest.param(name, marks=promise(id_)) for name, (id_, _, _) in ATTEMPTS.items()]
@@ -68,38 +66,10 @@ def command(request: pytest.FixtureRequest) -> Iterator[Command]:
             yield command
 
 
-def attempted(command: Command, attempt: str, family: int, seconds: float = 0.25) -> Heard:
-    """Try it."""
-    _, how, template = ATTEMPTS[attempt]
-    lab = command.lab
-    places = {name: own_address(uplink, family) for name, uplink in lab.uplinks.items()}
-    places["nobody"] = NOBODY[family]
-    request: dict[str, Any] = {
-        key: value.format(**places) if isinstance(value, str) else value for key, value in template.items()
-    }
-    return command.ask(how, to=SERVER[family], seconds=seconds, **request)
-
-
-def leaks(command: Command, attempt: str, family: int) -> list[str]:
-    """What came out by another adapter when it was tried."""
-    command.lab.clear()
-    attempted(command, attempt, family)
-    return elsewhere(command.lab, "wan1")
-
-
-def carried(command: Command, attempt: str, family: int) -> list[str]:
-    """What came out by its own adapter with the other's address when it was tried."""
-    lab = command.lab
-    lab.clear()
-    attempted(command, attempt, family)
-    lab.settle()
-    return [str(packet) for packet in lab.wan1.packets(source=own_address(lab.wan2, family))]
-
-
 @each_attempt
 @both_families
 def test_nothing_leaves_by_another_adapter(command: Command, family: int, attempt: str) -> None:
-    assert not leaks(command, attempt, family)
+    assert not leaks(command, ATTEMPTS[attempt][1:], family)
 
 
 @promise("LEAK-01", "LEAK-02", "LEAK-03")
@@ -114,27 +84,10 @@ def test_after_all_of_it_the_route_is_as_before(command: Command, family: int) -
 @both_families
 def test_the_guard_counts_what_it_drops(command: Command, family: int, attempt: str) -> None:
     before = command.drops("wan2")
-    heard = attempted(command, attempt, family)
+    heard = attempted(command, ATTEMPTS[attempt][1:], family)
     assert heard.error
     assert not heard.router
     assert command.drops("wan2") > before
-
-
-@promise("LEAK-02")
-@pytest.mark.parametrize("attempt", PKTINFO)
-@both_families
-def test_udp_does_not_carry_another_adapters_address(command: Command, family: int, attempt: str) -> None:
-    assert not astray(command.lab, command, "udp", family, command.lab.wan1)
-    assert not carried(command, attempt, family)
-
-
-@promise("LEAK-04")
-@pytest.mark.parametrize("attempt", PKTINFO)
-@both_families
-def test_such_udp_is_counted_by_whose_address_it_is(command: Command, family: int, attempt: str) -> None:
-    before = command.drops("wan2")
-    assert attempted(command, attempt, family).error == "EPERM"
-    assert command.drops("wan2") == before + 1
 
 
 @promise("LEAK-05")
@@ -172,8 +125,8 @@ def guardless() -> Iterator[Command]:
     with Lab(main="both") as lab, routed(lab) as command:
         for family in FAMILIES:
             assert not astray(lab, command, "tcp", family, lab.wan1)
-            assert not [attempt for attempt in BOUND if leaks(command, attempt, family)]
-        command.switch_off("guard")
+            assert not [name for name in BOUND if leaks(command, BOUND[name][1:], family)]
+        command.switch_off("guard", "attempt")
         yield command
 
 
@@ -183,35 +136,16 @@ def guardless() -> Iterator[Command]:
 def test_without_the_guard_bound_sockets_leave_by_the_other(
     guardless: Command, family: int, attempt: str
 ) -> None:
-    assert leaks(guardless, attempt, family)
-
-
-@pytest.fixture(scope="module")
-def sourceless() -> Iterator[Command]:
-    """A command at whose sources nobody looks."""
-    with Lab(main="both") as lab, routed(lab) as command:
-        for family in FAMILIES:
-            assert not astray(lab, command, "udp", family, lab.wan1)
-            assert not carried(command, "IP_PKTINFO with the address", family)
-        command.switch_off("source")
-        yield command
-
-
-@promise("NEG-02")
-@both_families
-def test_without_a_look_at_sources_udp_carries_another_adapters_address(
-    sourceless: Command, family: int
-) -> None:
-    assert carried(sourceless, "IP_PKTINFO with the address", family)
+    assert leaks(guardless, BOUND[attempt][1:], family)
 
 
 @pytest.fixture(scope="module")
 def free() -> Iterator[Command]:
-    """A command with neither mark nor guard any more, nor a look at sources."""
+    """A command with neither mark nor guard any more."""
     with Lab(main="both") as lab, routed(lab) as command:
         for family in FAMILIES:
             assert not astray(lab, command, "tcp", family, lab.wan1)
-        command.switch_off("mark", "guard", "source")
+        command.switch_off("mark", "guard", "attempt")
         yield command
 
 
@@ -220,7 +154,7 @@ def free() -> Iterator[Command]:
 @both_families
 def test_without_mark_and_guard_every_attempt_succeeds(free: Command, family: int, attempt: str) -> None:
     """Left out is what has no way or neighbour anyhow."""
-    assert leaks(free, attempt, family)
+    assert leaks(free, ATTEMPTS[attempt][1:], family)
 
 
 @promise("NEG-01")

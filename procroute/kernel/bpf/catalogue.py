@@ -20,8 +20,8 @@ class Program(NamedTuple):
 PROGRAMS: Final = (
     Program("pr_egress", 1, "cgroup_inet_egress", "guard", "guard"),
     Program("pr_ingress", 0, "cgroup_inet_ingress", "replies", "guard"),
-    Program("pr_source4", 14, "cgroup_udp4_sendmsg", "source", "guard"),
-    Program("pr_source6", 15, "cgroup_udp6_sendmsg", "source", "guard"),
+    Program("pr_attempt4", 10, "cgroup_inet4_connect", "attempt", "guard"),
+    Program("pr_attempt6", 11, "cgroup_inet6_connect", "attempt", "guard"),
     Program("pr_recvmsg4", 19, "cgroup_udp4_recvmsg", "dns", "dns"),
     Program("pr_recvmsg6", 20, "cgroup_udp6_recvmsg", "dns", "dns"),
     Program("pr_getpeername4", 29, "cgroup_inet4_getpeername", "dns", "dns"),
@@ -43,7 +43,7 @@ BY_SOURCE: Final = {
 
 # Sizes of keys and values, in bytes.
 MAPS: Final = {
-    ".data.door": (4, 16),
+    ".data.door": (4, 144),
     "lan": (20, 16),
     "others": (16, 4),
     "drops": (4, 8),

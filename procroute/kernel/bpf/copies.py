@@ -132,8 +132,8 @@ def sync(copy: Copy, door: Door) -> None:
     """Bring one copy to another door."""
     with maps_of(copy) as open_map:
         if copy.source == "guard":
-            slots = open_map(DOOR)
-            slots.set(layout.FIRST, layout.pack_adapters(door.adapters, slots.get(layout.FIRST)))
+            told = open_map(DOOR)
+            told.set(layout.FIRST, layout.pack_door(door.adapters, door.others, told.get(layout.FIRST)))
             if "lan" in copy.maps:
                 _replace(open_map("lan"), layout.pack_lan(door.lan))
             if "others" in copy.maps:

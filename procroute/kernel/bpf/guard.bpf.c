@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The door of a route: what leaves by another adapter is counted and dropped, except for what belongs
- * there (LAN, link-local, replies to those who came in by that adapter); so is what an unbound UDP socket
- * would send from the address of another adapter. */
+ * there (LAN, link-local, replies to those who came in by that adapter); so is what leaves by the route's own
+ * adapter from the address of another one, except for replies to those who called that address. */
 #include "route.h"
 
 #define ADAPTERS 4
@@ -10,13 +10,16 @@
 #define UDP_MEMORY_NS (180ull * 1000 * 1000 * 1000)
 #define EXTENSIONS 3
 #define EXTENSION_HEADERS (1ull << PROTO_HOPOPTS | 1ull << PROTO_ROUTING | 1ull << PROTO_DSTOPTS)
+#define FILTER 32
 
-/* ifindexes of the route; loopback where unused. */
+/* adapter: ifindexes of the route; loopback where unused. filter: a bit for each address in `others`, so that
+ * most packets are done without looking there. */
 struct door {
 	u32 adapter[ADAPTERS];
+	u32 filter[FILTER];
 };
 
-SEC(".data.door") struct door door = { { LOOPBACK, LOOPBACK, LOOPBACK, LOOPBACK } };
+SEC(".data.door") struct door door = { .adapter = { LOOPBACK, LOOPBACK, LOOPBACK, LOOPBACK } };
 
 struct prefix {
 	u32 length; /* IPv4: 96 more */
@@ -85,6 +88,11 @@ struct header4 {
 	u32 to;
 };
 
+struct option {
+	u8 kind;
+	u8 size;
+};
+
 struct header6 {
 	u32 version_flow;
 	u16 payload;
@@ -115,18 +123,72 @@ INLINE int of_route(u32 ifindex)
 	       ifindex == door.adapter[2] || ifindex == door.adapter[3];
 }
 
+/* Whether an address may be in `others`: surely not where 0. sum: the xor of its words. */
+INLINE int in_filter(u32 sum)
+{
+	u32 bit = sum * 0x9e3779b1;
+
+	return door.filter[bit >> 27] >> (bit >> 22 & 31) & 1;
+}
+
+/* The same of a packet's source or destination. What cannot be seen at once may be. */
+INLINE int may_be_others(struct __sk_buff *skb, int destination)
+{
+	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
+
+	if (skb->protocol == be16(0x0800)) {
+		const struct header4 *h = data;
+
+		if ((const void *)(h + 1) > end)
+			return 1;
+		return in_filter(MAPPED ^ (destination ? h->to : h->from));
+	}
+	const struct header6 *h = data;
+	const struct addr *a = destination ? &h->to : &h->from;
+
+	if ((const void *)(h + 1) > end)
+		return 1;
+	return in_filter(a->word[0] ^ a->word[1] ^ a->word[2] ^ a->word[3]);
+}
+
 /* An IP packet as the guard sees it. `at` is where the transport header begins, 0 where it has none that
- * we know: a fragment, an unknown extension header. */
+ * we know: a fragment, an unknown extension header. steered: it names another destination, to which it goes
+ * on from `to`. */
 struct packet {
 	u16 family;
 	u16 protocol;
 	u32 at;
+	u32 steered;
 	struct addr from;
 	struct addr to;
 };
 
-/* Returns 0 when the headers were read. */
-APART int read_packet(struct __sk_buff *skb, struct packet *p)
+INLINE int is_extension(u8 header)
+{
+	return header <= 63 && (EXTENSION_HEADERS >> header & 1);
+}
+
+/* Whether there is a source route (RFC 791) in the options of an IPv4 header that ends at `end`, or may be:
+ * only the first option is looked at, and nothing but padding may follow it. That is how all real ones are,
+ * and short for the verifier. */
+INLINE int has_source_route(struct __sk_buff *skb, u32 end)
+{
+	struct option option = { .kind = OPTION_NOOP };
+	u32 at = sizeof(struct header4);
+
+#pragma unroll
+	for (int i = 0; i < 3; i++) {
+		if (option.kind == OPTION_NOOP && skb_load_bytes(skb, at++, &option, sizeof(option)))
+			return 1;
+	}
+	if (option.kind == OPTION_END)
+		return 0;
+	return option.kind == OPTION_NOOP || option.kind == OPTION_LSRR || option.kind == OPTION_SSRR ||
+	       at + option.size + 2 < end;
+}
+
+/* Returns 0 when the headers were read. steered is only found where it is asked for. */
+INLINE int read_packet(struct __sk_buff *skb, struct packet *p, int find_steered)
 {
 	if (skb->protocol == be16(0x0800)) {
 		struct header4 h;
@@ -136,12 +198,16 @@ APART int read_packet(struct __sk_buff *skb, struct packet *p)
 		p->family = FAMILY_INET;
 		p->protocol = h.protocol;
 		p->at = h.fragment & be16(0x1fff) ? 0 : (h.version_length & 15) * 4;
+		if (find_steered && (h.version_length & 15) > 5)
+			p->steered = has_source_route(skb, (h.version_length & 15) * 4);
 		map4(&p->from, h.from);
 		map4(&p->to, h.to);
 		return 0;
 	}
 	if (skb->protocol == be16(0x86dd)) {
+		struct extension e;
 		struct header6 h;
+		u64 seen = 0;
 		u8 next;
 
 		if (skb_load_bytes(skb, 0, &h, sizeof(h)))
@@ -153,15 +219,23 @@ APART int read_packet(struct __sk_buff *skb, struct packet *p)
 		next = h.next;
 #pragma unroll
 		for (int i = 0; i < EXTENSIONS; i++) {
-			struct extension e;
-
-			if (next > 63 || !(EXTENSION_HEADERS >> next & 1))
+			if (!is_extension(next))
 				break;
 			if (skb_load_bytes(skb, p->at, &e, sizeof(e)))
 				return -1;
+			seen |= 1ull << next;
 			next = e.next;
 			p->at += (e.length + 1) * 8;
 		}
+		if (next == PROTO_FRAGMENT) {
+			if (skb_load_bytes(skb, p->at, &e, sizeof(e)))
+				return -1;
+			next = e.next;
+			p->at = 0;
+		}
+		/* There may be a routing header among those that were not looked at. */
+		if (find_steered)
+			p->steered = (seen >> PROTO_ROUTING & 1) || is_extension(next);
 		p->protocol = next;
 		return 0;
 	}
@@ -181,9 +255,9 @@ INLINE int of_link(const struct addr *a)
 	return (head >> 24) == 0xff || (head >> 22) == (0xfe80 >> 6);
 }
 
-INLINE int of_lan(const struct packet *p, u32 ifindex)
+INLINE int of_lan(const struct addr *to, u32 ifindex)
 {
-	struct prefix key = { 128, p->to };
+	struct prefix key = { 128, *to };
 	const struct lan *l = map_lookup(&lan, &key);
 
 	if (!l)
@@ -233,21 +307,32 @@ INLINE int drop(u32 ifindex)
 	return 0;
 }
 
-/* Apart, so that the programs themselves, run for every packet, save no registers. */
-APART int leaves_elsewhere(struct __sk_buff *skb)
+/* What leaves by another adapter, or perhaps from another's address. Apart, so that the programs themselves, run
+ * for every packet, save no registers. */
+APART int may_leave(struct __sk_buff *skb)
 {
-	u32 ifindex = skb->ifindex;
+	u32 ifindex = skb->ifindex, owner = ifindex;
 	struct packet p = {};
 
-	if (cfg.strict || read_packet(skb, &p))
+	if (read_packet(skb, &p, 1))
 		return drop(ifindex);
-	if (of_link(&p.to) || of_lan(&p, ifindex) || is_reply(skb, &p))
+	if (of_route(ifindex)) {
+		const u32 *found = map_lookup(&others, &p.from);
+
+		if (!found)
+			return 1;
+		owner = *found;
+	} else if (cfg.strict || p.steered) {
+		return drop(ifindex);
+	} else if (of_link(&p.to) || of_lan(&p.to, ifindex)) {
 		return 1;
-	return drop(ifindex);
+	}
+	return is_reply(skb, &p) ? 1 : drop(owner);
 }
 
-/* Remember who came in by another adapter. TCP: only to sockets that listen or were made by one that does
- * (the bound bit is handed down), never the far end of a connection that the command itself began. */
+/* Remember who called by another adapter, or another's address. TCP: only to sockets that listen or were made
+ * by one that does (the bound bit is handed down), never the far end of a connection that the command itself
+ * began. */
 APART int comes_elsewhere(struct __sk_buff *skb)
 {
 	struct packet p = {};
@@ -256,7 +341,9 @@ APART int comes_elsewhere(struct __sk_buff *skb)
 	struct bpf_sock *sk;
 	u64 now;
 
-	if (cfg.strict || read_packet(skb, &p) || !p.at)
+	if (cfg.strict && !of_route(skb->ifindex))
+		return 1;
+	if (read_packet(skb, &p, 0) || !p.at)
 		return 1;
 	if (p.protocol != PROTO_TCP && p.protocol != PROTO_UDP)
 		return 1;
@@ -286,91 +373,77 @@ APART int comes_elsewhere(struct __sk_buff *skb)
 SEC("cgroup_skb/egress")
 int pr_egress(struct __sk_buff *skb)
 {
-	if (of_route(skb->ifindex))
+	if (skb->ifindex == LOOPBACK)
 		return 1;
-	return leaves_elsewhere(skb) != 0;
+	if (!of_route(skb->ifindex) || may_be_others(skb, 0))
+		return may_leave(skb) != 0;
+	return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int pr_ingress(struct __sk_buff *skb)
 {
-	if (!of_route(skb->ifindex))
+	if (skb->ifindex != LOOPBACK && (!of_route(skb->ifindex) || may_be_others(skb, 1)))
 		comes_elsewhere(skb);
 	return 1;
 }
 
-/* Whether `to` may be sent to from any address: the machine itself, the link, the LAN by another adapter. */
-INLINE int is_near(const struct addr *to)
+/* Whether a connection may be tried: the guard would drop its SYN, and TCP would not tell before its time is up.
+ * What is not sure passes, the guard sees it again. device: the socket is tied to it, 0: to none. */
+APART int may_connect(const struct addr *from, const struct addr *to, u32 device)
 {
-	struct prefix key = { 128, *to };
-	const struct lan *l;
+	const u32 *owner;
 
 	if (is_here(to) || map_lookup(&others, to))
 		return 1;
-	if (cfg.strict)
-		return 0;
-	if (of_link(to))
+	if (device && !of_route(device)) {
+		if (!cfg.strict && (of_link(to) || of_lan(to, device)))
+			return 1;
+		return drop(device);
+	}
+	owner = map_lookup(&others, from);
+	if (!owner)
 		return 1;
-	l = map_lookup(&lan, &key);
-	return l && !of_route(l->adapter[0]);
-}
+	if (!cfg.strict && !device) {
+		struct prefix key = { 128, *to };
+		const struct lan *l = map_lookup(&lan, &key);
 
-/* Of a datagram with a source that is set. Port 53 is never near: the look-up programs run after us, and may
- * send it to the route's server. */
-APART int may_carry(const struct addr *from, const struct addr *to, u32 port)
-{
-	const u32 *owner = map_lookup(&others, from);
-
-	if (!owner || (port != be16(53) && is_near(to)))
-		return 1;
+		if (of_link(to) || (l && !of_route(l->adapter[0])))
+			return 1;
+	}
 	return drop(*owner);
 }
 
-/* The source is what IP_PKTINFO names, or the socket's own: where it was bound to (the bound bit: ip rules and
- * the egress guard see to those), or what connect() chose. A send without an address goes to where the socket
- * is connected. */
-SEC("cgroup/sendmsg4")
-int pr_source4(struct bpf_sock_addr *ctx)
+SEC("cgroup/connect4")
+int pr_attempt4(struct bpf_sock_addr *ctx)
 {
+	struct bpf_sock *sk = ctx->sk;
 	struct addr from, to;
-	struct bpf_sock *sk;
-	u32 ip4;
 
-	if (!ctx->msg_src_ip4)
+	if (!sk || ctx->protocol != PROTO_TCP || !(sk->bound_dev_if | sk->src_ip4))
 		return 1;
-	sk = ctx->sk;
-	if (!sk || (sk->mark & cfg.bound))
-		return 1;
-	map4(&from, ctx->msg_src_ip4);
-	ip4 = ctx->user_ip4;
-	if (!ip4)
-		ip4 = sk->dst_ip4;
-	map4(&to, ip4);
-	return may_carry(&from, &to, (u16)ctx->user_port) != 0;
+	map4(&from, sk->src_ip4);
+	map4(&to, ctx->user_ip4);
+	return may_connect(&from, &to, sk->bound_dev_if) ? 1 : refuse(ERR_NETUNREACH);
 }
 
-SEC("cgroup/sendmsg6")
-int pr_source6(struct bpf_sock_addr *ctx)
+SEC("cgroup/connect6")
+int pr_attempt6(struct bpf_sock_addr *ctx)
 {
-	struct addr from = { { ctx->msg_src_ip6[0], ctx->msg_src_ip6[1], ctx->msg_src_ip6[2],
-			       ctx->msg_src_ip6[3] } };
-	struct addr to;
-	struct bpf_sock *sk;
+	struct bpf_sock *sk = ctx->sk;
+	struct addr from, to;
 
-	if (!(from.word[0] | from.word[1] | from.word[2] | from.word[3]))
+	if (!sk || ctx->protocol != PROTO_TCP)
 		return 1;
-	sk = ctx->sk;
-	if (!sk || (sk->mark & cfg.bound))
+	from.word[0] = sk->src_ip6[0];
+	from.word[1] = sk->src_ip6[1];
+	from.word[2] = sk->src_ip6[2];
+	from.word[3] = sk->src_ip6[3];
+	if (!(sk->bound_dev_if | from.word[0] | from.word[1] | from.word[2] | from.word[3]))
 		return 1;
 	to.word[0] = ctx->user_ip6[0];
 	to.word[1] = ctx->user_ip6[1];
 	to.word[2] = ctx->user_ip6[2];
 	to.word[3] = ctx->user_ip6[3];
-	if (!(to.word[0] | to.word[1] | to.word[2] | to.word[3])) {
-		to.word[0] = sk->dst_ip6[0];
-		to.word[1] = sk->dst_ip6[1];
-		to.word[2] = sk->dst_ip6[2];
-		to.word[3] = sk->dst_ip6[3];
-	}
-	return may_carry(&from, &to, (u16)ctx->user_port) != 0;
+	return may_connect(&from, &to, sk->bound_dev_if) ? 1 : refuse(ERR_NETUNREACH);
 }

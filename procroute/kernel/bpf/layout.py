@@ -7,14 +7,16 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import reduce
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from operator import xor
 from typing import Final
 
 from procroute.core.door import ADAPTERS, SERVERS, Marking
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork
 
-MAGIC: Final = 0x7072_0001
+MAGIC: Final = 0x7072_0002
 # LOOPBACK_IFINDEX (include/net/net_namespace.h): the same in every network namespace.
 LOOPBACK: Final = 1
 LAN_ADAPTERS: Final = 4
@@ -25,6 +27,8 @@ FIRST: Final = struct.pack("=I", 0)
 
 _CFG: Final = struct.Struct("=6I")
 _SLOTS: Final = struct.Struct("=4I")
+_WORDS: Final = struct.Struct("=4I")
+_FILTER: Final = 32
 _SERVERS: Final = struct.Struct(f"=2I{16 * (SERVERS + 1)}s{16 * (SERVERS + 1)}s")
 _NUMBER: Final = struct.Struct("=I")
 _COUNT: Final = struct.Struct("=Q")
@@ -43,19 +47,30 @@ def unpack_cfg(data: bytes) -> Marking | None:
     return Marking(mark, mask, bound, bool(strict)) if magic == MAGIC else None
 
 
-def pack_adapters(adapters: Iterable[int], before: bytes | None = None) -> bytes:
+def pack_door(
+    adapters: Iterable[int], others: Iterable[tuple[IPAddress, int]], before: bytes | None = None
+) -> bytes:
     """struct door. Adapters that stay keep the slot they had, so that none is ever missing."""
     wanted = set(adapters)
-    slots = list(_SLOTS.unpack(before)) if before else [LOOPBACK] * ADAPTERS
+    slots = list(_SLOTS.unpack_from(before)) if before else [LOOPBACK] * ADAPTERS
     slots = [slot if slot in wanted else LOOPBACK for slot in slots]
     for adapter in sorted(wanted - {LOOPBACK} - set(slots)):
         slots[slots.index(LOOPBACK)] = adapter
-    return _SLOTS.pack(*slots)
+    return _SLOTS.pack(*slots) + _pack_filter(others)
+
+
+def _pack_filter(others: Iterable[tuple[IPAddress, int]]) -> bytes:
+    words = [0] * _FILTER
+    for address, _ in others:
+        total = reduce(xor, _WORDS.unpack(pack_address(address)))
+        bit = total * 0x9E37_79B1 & 0xFFFF_FFFF
+        words[bit >> 27] |= 1 << (bit >> 22 & 31)
+    return struct.pack(f"={_FILTER}I", *words)
 
 
 def unpack_adapters(data: bytes) -> frozenset[int]:
     """The ifindexes in a struct door."""
-    return frozenset(_SLOTS.unpack(data)) - {LOOPBACK}
+    return frozenset(_SLOTS.unpack_from(data)) - {LOOPBACK}
 
 
 def pack_prefix(prefix: IPNetwork) -> bytes:

@@ -36,12 +36,12 @@ def load(source: str, marking: Marking, door: Door) -> Iterator[libbpf.Object]:
 
 def _load_object(source: str, marking: Marking, door: Door) -> libbpf.Object:
     global _retval  # what the kernel has does not change while we run
-    for retval in (True, False) if _retval and source != "guard" else (False,):
+    for retval in (True, False) if _retval else (False,):
         loaded = libbpf.Object(object_path(source))
         try:
             loaded.preset(RODATA, layout.pack_cfg(marking, retval))
             if source == "guard":
-                loaded.preset(DOOR, layout.pack_adapters(door.adapters))
+                loaded.preset(DOOR, layout.pack_door(door.adapters, door.others))
             loaded.load()
         except OSError as error:
             loaded.close()
@@ -51,8 +51,7 @@ def _load_object(source: str, marking: Marking, door: Door) -> libbpf.Object:
             loaded.close()
             raise
         else:
-            if source != "guard":
-                _retval = retval
+            _retval = retval
             return loaded
     raise AssertionError("the last attempt returns or raises")
 

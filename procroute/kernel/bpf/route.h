@@ -5,7 +5,7 @@
 
 #include "uapi.h"
 
-#define MAGIC 0x70720001
+#define MAGIC 0x70720002
 
 /* Fixed when the programs are loaded; the verifier folds it into the code. */
 struct cfg {

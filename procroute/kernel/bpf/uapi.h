@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* The part of the kernel's BPF interface that the programs use, so that clang alone builds the same
- * bytes on every machine. Names, layouts and numbers: include/uapi/linux/bpf.h, in.h, in6.h, tcp.h. */
+ * bytes on every machine. Names, layouts and numbers: include/uapi/linux/bpf.h, in.h, in6.h, ip.h, tcp.h. */
 #pragma once
 
 typedef unsigned char u8;
@@ -34,9 +34,12 @@ enum {
 	PROTO_TCP = 6,
 	PROTO_UDP = 17,
 	PROTO_ROUTING = 43,
+	PROTO_FRAGMENT = 44,
 	PROTO_DSTOPTS = 60,
 	PROTO_MPTCP = 262,
 };
+
+enum { OPTION_END = 0, OPTION_NOOP = 1, OPTION_LSRR = 131, OPTION_SSRR = 137 };
 
 struct bpf_sock {
 	u32 bound_dev_if;
