@@ -13,12 +13,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Literal, Self
+from typing import Any, Literal, Self, Unpack
 
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
+from procroute.lab.commands import Place, Process, Surroundings
 from procroute.lab.file_systems import HIDDEN
-from procroute.lab.machine import PACKAGE_ROOT, Inside, Process
+from procroute.lab.machine import PACKAGE_ROOT, Inside
 from procroute.lab.topology import (
     FAR_END,
     LAN,
@@ -37,7 +38,7 @@ from procroute.lab.topology import (
 from procroute.lab.uplink import Uplink
 
 
-class Lab:
+class Lab(Place):
     """A machine with two uplinks and a LAN. A context manager; everything ends with the block.
 
     main: which uplinks have a default route in table main ("both": wan2 preferred by metric); rp_filter: on
@@ -165,17 +166,16 @@ class Lab:
         )
         routes = [default_routes(wire, self._main, self._gateway6) for wire in wires]
         # its network, but our /proc: there the nodes' pids are known
-        _batch(
-            replace(self.machine, whole=False), "link set lo up\n" + near + "".join(map(machine_side, wires))
-        )
+        network = replace(self.machine, whole=False)
+        network.batch("link set lo up\n" + near + "".join(map(machine_side, wires)))
         with ThreadPoolExecutor(len(wires)) as pool:
             scripts = [node_internet(wire) + node_addresses(wire) for wire in wires]
-            list(pool.map(_batch, [node for node, _ in nodes], scripts))
+            list(pool.map(Inside.batch, [node for node, _ in nodes], scripts))
         for wire, (node, channel), lines in zip(wires, nodes, routes, strict=True):
             channel.call("capture", adapter=FAR_END)
             self.uplinks[wire.adapter] = Uplink(wire, channel, node, self.machine, lines)
             self._init.call("quicken", adapter=wire.adapter)
-        _batch(self.machine, "".join(routes))
+        self.machine.batch("".join(routes))
         return [self.uplinks[wire.adapter] for wire in wires]
 
     def add(self, wire: Wire, tunnel: bool = False) -> Uplink:
@@ -205,52 +205,13 @@ class Lab:
 
     # --- doing things in the machine
 
-    def run(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        *,
-        timeout: float = 30,
-        stdin: str = "",
-        env: dict[str, str] | None = None,
-        cwd: str | None = None,
-        check: bool = False,
-    ) -> subprocess.CompletedProcess[str]:
-        """Run a command to its end; see Inside.run."""
-        return self.machine.run(command, timeout=timeout, stdin=stdin, env=env, cwd=cwd, check=check)
-
     def popen(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        *,
-        env: dict[str, str] | None = None,
-        cwd: str | None = None,
-        stdin: int | IO[str] | None = None,
-        stdout: int | IO[str] | None = None,
-        stderr: int | IO[str] | None = None,
-        terminal: bool = False,
+        self, command: Sequence[str | os.PathLike[str]], **surroundings: Unpack[Surroundings]
     ) -> Process:
-        """Start a command; see Inside.popen. It ends with the lab at the latest."""
-        process = self.machine.popen(
-            command, env=env, cwd=cwd, stdin=stdin, stdout=stdout, stderr=stderr, terminal=terminal
-        )
+        """Start a command in the machine; see Place.popen. It ends with the lab at the latest."""
+        process = self.machine.popen(command, **surroundings)
         self._processes.append(process)
         return process
-
-    def python(self, code: str, *args: str, timeout: float = 30) -> subprocess.CompletedProcess[str]:
-        """Run Python code with this interpreter; args are its sys.argv[1:]."""
-        return self.run([sys.executable, "-c", code, *args], timeout=timeout)
-
-    def sh(self, script: str, timeout: float = 30) -> str:
-        """Standard output of a shell script. Raises subprocess.CalledProcessError if it fails."""
-        return self.run(["sh", "-c", script], timeout=timeout, check=True).stdout
-
-    def ip(self, arguments: str) -> str:
-        """Run ip(8), arguments as in a shell; its output. Raises subprocess.CalledProcessError."""
-        return self.run(["ip", *arguments.split()], check=True).stdout
-
-    def nft(self, script: str) -> str:
-        """Run an nftables script; its output. Raises subprocess.CalledProcessError."""
-        return self.run(["nft", "-f", "-"], stdin=script, check=True).stdout
 
     def sysctl(self, name: str, value: str) -> None:
         """Set a sysctl of the machine's network, as "net/ipv4/conf/wan1/rp_filter"."""
@@ -280,11 +241,6 @@ class Lab:
         self.settle()
         for uplink in self.uplinks.values():
             uplink.clear()
-
-
-def _batch(place: Inside, lines: str) -> None:
-    if lines.strip():
-        place.run(["ip", "-batch", "-"], stdin=lines, check=True)
 
 
 def _visible(keep: Iterable[str | os.PathLike[str]]) -> list[str]:

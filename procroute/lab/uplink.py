@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
+import os
 import sys
-from collections.abc import Callable
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import Literal, Unpack
 
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
+from procroute.lab.commands import Place, Process, Surroundings
 from procroute.lab.machine import PACKAGE_ROOT, Inside
 from procroute.lab.packet import Packet
 from procroute.lab.records import Answer, Query
@@ -22,8 +23,8 @@ _SILENCE = f"""table netdev silence {{
 _SOUND = "table netdev silence\ndelete table netdev silence\n"
 
 
-class Uplink:
-    """The machine's adapter, the wire and the node behind it."""
+class Uplink(Place):
+    """The machine's adapter, the wire and the node behind it; commands run in the node's network."""
 
     def __init__(self, wire: Wire, channel: Channel, node: Inside, machine: Inside, routes: str) -> None:
         self.wire = wire
@@ -82,15 +83,15 @@ class Uplink:
 
     def down(self) -> None:
         """The administrator takes the adapter down; the kernel drops its routes and IPv6 addresses."""
-        self._ip(self._machine, f"link set {self.adapter} down")
+        self._machine.batch(f"link set {self.adapter} down")
 
     def up(self) -> None:
         """The adapter is up again, with the addresses that it still has; see restore."""
-        self._ip(self._machine, f"link set {self.adapter} up")
+        self._machine.batch(f"link set {self.adapter} up")
 
     def carrier(self, on: bool) -> None:
         """Plug the cable in or out, at the node's end."""
-        self._ip(self._node, node_addresses(self.wire) if on else f"link set {FAR_END} down")
+        self._node.batch(node_addresses(self.wire) if on else f"link set {FAR_END} down")
 
     def silence(self, on: bool = True, forget: bool = True) -> None:
         """The node hears nothing any more, with no link event.
@@ -98,7 +99,7 @@ class Uplink:
         forget: the machine must ask for its neighbour anew at once, and finds it gone within a second; else
         as long as the kernel takes to notice.
         """
-        self._nft(_SILENCE if on else _SOUND)
+        self.nft(_SILENCE if on else _SOUND)
         if on and forget:
             self.forget_neighbours()
 
@@ -109,19 +110,19 @@ class Uplink:
     def drop_address(self, family: int) -> None:
         """Take the machine's address of that family (4 or 6) away."""
         address = self.wire.machine4 if family == 4 else self.wire.machine6
-        self._ip(self._machine, f"address del {address} dev {self.adapter}")
+        self._machine.batch(f"address del {address} dev {self.adapter}")
 
     def drop_gateway(self, family: int) -> None:
         """Take the default route of that family (4 or 6) by this adapter out of main."""
-        self._ip(self._machine, f"route del {'default' if family == 4 else '::/0'} dev {self.adapter}")
+        self._machine.batch(f"route del {'default' if family == 4 else '::/0'} dev {self.adapter}")
 
     def restore(self) -> None:
         """Undo all of the above: as a DHCP client would after the link came back."""
-        self._nft(_SOUND)
+        self.nft(_SOUND)
         self.carrier(True)
-        self._ip(self._machine, machine_side(self.wire))
+        self._machine.batch(machine_side(self.wire))
         if self._routes:
-            self._ip(self._machine, self._routes)
+            self._machine.batch(self._routes)
 
     # --- from the other side
 
@@ -160,18 +161,8 @@ class Uplink:
         text, sender, error = done.stdout.split("\n")[:3]
         return Answer(text, sender, error)
 
-    def run(self, command: list[str], timeout: float = 30) -> subprocess.CompletedProcess[str]:
-        """Run a command in the node's network."""
-        return self._node.run(command, timeout=timeout)
-
     def popen(
-        self, command: list[str], stdin: int | None = None, stdout: int | None = None
-    ) -> subprocess.Popen[str]:
-        """Start a command in the node's network."""
-        return self._node.popen(command, stdin=stdin, stdout=stdout)
-
-    def _ip(self, place: Inside, lines: str) -> None:
-        place.run(["ip", "-batch", "-"], stdin=lines + "\n", check=True)
-
-    def _nft(self, script: str) -> None:
-        self._node.run(["nft", "-f", "-"], stdin=script, check=True)
+        self, command: Sequence[str | os.PathLike[str]], **surroundings: Unpack[Surroundings]
+    ) -> Process:
+        """Start a command in the node's network; see Place.popen."""
+        return self._node.popen(command, **surroundings)

@@ -16,7 +16,7 @@ from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryFile
 
 from procroute.lab import Lab
-from procroute.lab.machine import Process
+from procroute.lab.commands import Process
 from tests.netns.inhabitants import PROBE, Command
 from tests.netns.running import ENVIRONMENT, run_by
 

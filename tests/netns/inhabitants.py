@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 
 from procroute.kernel import programs
 from procroute.lab import Lab
-from procroute.lab.machine import Process
+from procroute.lab.commands import Process
 
 PROBE: Final = [sys.executable, "-S", str(Path(__file__).with_name("probe.py"))]
 RUN: Final = [sys.executable, "-m", "procroute", "run"]

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from procroute.lab import Lab
-from procroute.lab.machine import Process
+from procroute.lab.commands import Process
 from tests.netns.running import ENVIRONMENT, run_by
 from tests.netns.traffic import SERVER
 

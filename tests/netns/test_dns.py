@@ -15,7 +15,7 @@ import pytest
 
 from procroute.kernel import programs
 from procroute.lab import UDP, WAN1, WAN2, Lab
-from procroute.lab.machine import Process
+from procroute.lab.commands import Process
 from procroute.lab.names import WHO
 from procroute.lab.topology import PUBLIC_DNS4, PUBLIC_DNS6
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from procroute.lab import Lab
-from procroute.lab.machine import Process
+from procroute.lab.commands import Process
 from tests.netns.running import ENVIRONMENT, cgroups, ours, run, run_by, unchanged, until
 from tests.netns.terminal import INTERRUPT, PROMPT, Terminal
 from tests.netns.traffic import SERVER

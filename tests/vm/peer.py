@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import Final, Literal
 
 from procroute.lab import UDP, Lab, Packet, Uplink, Wire
-from procroute.lab.lab import _batch
 from procroute.lab.topology import FAR_END, node_addresses, node_internet
 
 WG: Final = Wire("wg0", "wg", 6, "10.13.0.2", "fd13::2", "10.13.0.1", "fd13::1", "10.13.0.53", "fd13::53")
@@ -31,16 +30,16 @@ def dial_up(lab: Lab, table: Literal["off", "auto"] = "off", outer: int = 4) -> 
     near, far = _wg("genkey"), _wg("genkey")
     node, channel = lab._child(WG.node, "node", name=WG.node, number=WG.number)
     channel.call("ready")
-    outside = lab.wan2._node
+    outside = lab.wan2
     made = [f"address replace {address} dev lo" for address in ENDPOINT.values()]
     made += ["link add wgpeer type wireguard"]
-    _batch(outside, "\n".join(made) + "\n")
+    outside.batch("\n".join(made) + "\n")
     allowed = f"{WG.address4}/32,{WG.address6}/128"
     peer = ["peer", _wg("pubkey", near), "allowed-ips", allowed]
     words = ["wg", "set", "wgpeer", "listen-port", str(_PORT), "private-key", "/dev/stdin", *peer]
     outside.run(words, stdin=far, check=True)
-    _batch(outside, f"link set wgpeer netns /proc/{node.pid}/ns/net name {FAR_END}\n")
-    _batch(node, node_internet(WG) + node_addresses(WG))
+    outside.batch(f"link set wgpeer netns /proc/{node.pid}/ns/net name {FAR_END}\n")
+    node.batch(node_internet(WG) + node_addresses(WG))
     channel.call("capture", adapter=FAR_END)
     file = lab.path(_FILE)
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
