@@ -105,13 +105,15 @@ class LiveRoute(Struct, frozen=True):
     """A route that is in the kernel, with its number.
 
     servers: the name servers that look-ups are sent to; none: they are left to the system. known: the
-    gateways that main last had for the adapter.
+    gateways that main last had for the adapter. silent: those of its gateways that failed to answer and have
+    not since; written down, so that an engine which has not heard it agrees with one that has.
     """
 
     route: Route
     number: int
     servers: tuple[IPAddress, ...] = ()
     known: tuple[IPAddress, ...] = ()
+    silent: tuple[IPAddress, ...] = ()
 
     def last_known(self, family: Family) -> IPAddress | None:
         """The gateway that main last had for this route's adapter."""

@@ -8,7 +8,7 @@ from ipaddress import ip_network
 from msgspec.structs import replace
 
 from procroute.core.door import OTHERS, RESOLVERS, Door
-from procroute.core.gateways import known_gateways
+from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
 from procroute.core.rules import desired_rules
@@ -41,10 +41,15 @@ def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute
 
 
 def remembered(machine: Machine, live: LiveRoute) -> LiveRoute:
-    """A live route with the gateways that main has for it now; a family it has none for keeps the old one."""
+    """A live route with what is now known of its gateways.
+
+    Main's, where a family that it has none for keeps the old one; and which of them do not answer.
+    """
     now = known_gateways(machine, live.route)
     kept = (g for g in live.known if all(g.version != n.version for n in now))
-    return replace(live, known=tuple(sorted((*now, *kept), key=lambda g: g.version)))
+    known = tuple(sorted((*now, *kept), key=lambda g: g.version))
+    silent = {gateway for _, gateway in gateways_of(machine, [live]) & machine.failed_gateways}
+    return replace(live, known=known, silent=tuple(sorted(silent, key=lambda g: (g.version, int(g)))))
 
 
 def door(machine: Machine, live: LiveRoute) -> Door:

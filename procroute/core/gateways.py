@@ -105,6 +105,12 @@ def gateways_of(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tupl
     return frozenset(found)
 
 
+def silent_gateways(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:
+    """(ifindex, gateway) of what is written on these routes as not answering."""
+    found = ((machine.adapter(live.route.adapter), live.silent) for live in routes)
+    return frozenset((adapter.ifindex, g) for adapter, silent in found if adapter for g in silent)
+
+
 def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
     """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs."""
     adapter = machine.adapter(route.adapter)

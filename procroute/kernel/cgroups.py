@@ -38,6 +38,7 @@ class _Record(msgspec.Struct, frozen=True):
     dns: list[str] | None
     servers: list[str]
     known: list[str]
+    silent: list[str] = []
 
 
 class Target(Struct, frozen=True):
@@ -113,6 +114,7 @@ def describe(path: Path, namespace: int, live: LiveRoute) -> None:
         dns=None if route.dns is None else [str(s) for s in route.dns],
         servers=[str(s) for s in live.servers],
         known=[str(g) for g in live.known],
+        silent=[str(g) for g in live.silent],
     )
     try:
         os.setxattr(path, XATTR, msgspec.json.encode(record))
@@ -245,7 +247,8 @@ def _live(record: _Record) -> LiveRoute:
         gateway6=ip_address(record.gateway6) if record.gateway6 else None,  # type: ignore[arg-type]
         dns=None if record.dns is None else _addresses(record.dns),
     )
-    return LiveRoute(route, record.number, _addresses(record.servers), _addresses(record.known))
+    servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
+    return LiveRoute(route, record.number, servers, known, silent)
 
 
 def _addresses(texts: list[str]) -> tuple[IPAddress, ...]:

@@ -12,7 +12,7 @@ from msgspec.structs import replace
 
 from procroute.core import plan
 from procroute.core.door import Door, Marking
-from procroute.core.gateways import gateways_of
+from procroute.core.gateways import gateways_of, silent_gateways
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.identity import Identity
 from procroute.kernel import (
@@ -116,6 +116,7 @@ class Linux:
         )
         gateways = gateways_of(machine, (t.live for t in targets))
         states = self._states = neighbours.states(self.netlink, gateways)
+        self.heard_failing |= silent_gateways(machine, (t.live for t in targets))
         # An entry that the gateway's own questions made (STALE) is no answer: it may be deaf.
         self.heard_failing |= {n for n, state in states.items() if state & neighbours.FAILED}
         self.heard_failing -= {n for n, state in states.items() if state & neighbours.ANSWERED}

@@ -82,9 +82,9 @@ def _(step: plan.NameTables, names: Names) -> str:
 
 
 def live(of: LiveRoute) -> str:
-    """`1 wan1 servers 192.0.2.53 known 198.51.100.1`."""
+    """`1 wan1 servers 192.0.2.53 known 198.51.100.1 silent 198.51.100.1`."""
     words = [str(of.number), of.route.name]
-    for title, addresses in (("servers", of.servers), ("known", of.known)):
+    for title, addresses in (("servers", of.servers), ("known", of.known), ("silent", of.silent)):
         if addresses:
             words += [title, *map(str, addresses)]
     return " ".join(words)
