@@ -38,6 +38,7 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
     with Linux(identity) as linux, lock():
         observed = linux.observe()
         unnamed = cgroups.unnamed(linux.mount)
+        abandoned = cgroups.abandoned(linux.mount, linux.namespace)
         paths = [linux.path(t.number) for t in observed.ours.targets] + unnamed
         living = [pid for pid, _ in _living(paths)]
         if living and not force:
@@ -51,14 +52,14 @@ def cleanup(identity: Identity, *, force: bool) -> Cleaned:
         numbers = [target.number for target in observed.ours.targets]
         linger(identity, numbers, time.sleep, stalled=2.0)
         end(identity, numbers)
-        anything = bool(unnamed or steps(identity, observed, ()))
+        anything = bool(unnamed or abandoned or steps(identity, observed, ()))
         reconcile(linux, identity, lambda _: ())
-        for path in unnamed:
+        for path in (*unnamed, *abandoned):
             cgroups.remove_tree(path)
         cgroups.remove_root(linux.mount)
         sysctl.restore_all(linux.namespace)
         release_directory()
-        return Cleaned(len(numbers), anything, tuple(living))
+        return Cleaned(len(numbers) + len(abandoned), anything, tuple(living))
 
 
 def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:

@@ -65,7 +65,7 @@ def _start(
     linux: Linux, request: Request, signals: Signals, tell: Tell
 ) -> tuple[int, Path, int, int, list[Received]]:
     user = find(request.user) if request.user is not None else None
-    for path in cgroups.unnamed(linux.mount):
+    for path in (*cgroups.unnamed(linux.mount), *cgroups.abandoned(linux.mount, linux.namespace)):
         if not cgroups.populated(path):
             cgroups.remove_tree(path)
     observed = linux.observe()

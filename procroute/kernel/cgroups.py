@@ -84,6 +84,17 @@ def unnamed(mount: Path) -> list[Path]:
     return [p for p in (mount / SLICE).glob("procroute-*.slice") if _read(p) is None]
 
 
+def abandoned(mount: Path, namespace: int) -> list[Path]:
+    """Targets of other network namespaces that nothing uses.
+
+    Such a namespace may have gone with its last process, and a cgroup outlives that. Where it has not, its
+    rules and tables are found without the cgroup.
+    """
+    paths = sorted((mount / SLICE).glob("procroute-*.slice"))
+    records = ((path, _read(path)) for path in paths)
+    return [p for p, record in records if record and record.namespace != namespace and not in_use(p)]
+
+
 def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
     """Make the cgroup of a route; with a suffix where another network namespace has one of that name."""
     top = mount / SLICE
