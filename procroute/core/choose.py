@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from procroute.core.gateways import NoWay, WayOut, way_out
+from procroute.core.gateways import NoWay, WayOut, default_in_main, way_out
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
 from procroute.model import Adapter, Family, IPAddress, LiveRoute
 
 _LISTED: Final = 8
+_BROADCAST: Final = IPv4Address("255.255.255.255")
 """So many adapters without a way out are named: container hosts have hundreds."""
 
 
@@ -53,10 +54,9 @@ def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
             raise ProcrouteError(
                 "gateway-bad", f"gateway {gateway} is of no use: {adapter.name} has {way.reason}"
             )
-        if any(gateway == a.interface.ip for d in machine.adapters for a in d.addresses):
-            raise ProcrouteError("gateway-bad", f"{gateway} is this machine's own address, not a gateway")
-        if gateway.is_multicast or gateway.is_unspecified or gateway.is_loopback:
-            raise ProcrouteError("gateway-bad", f"{gateway} cannot be a gateway")
+        why = _no_gateway(machine, adapter, gateway)
+        if why is not None:
+            raise ProcrouteError("gateway-bad", why, f"the router's address on the LAN of {adapter.name}")
     if not any(isinstance(w, WayOut) for w in ways.values()):
         raise _none(adapter, ways)
     missing = [(f, w) for f, w in ways.items() if isinstance(w, NoWay)]
@@ -99,6 +99,52 @@ def _holder(machine: Machine, address: IPAddress, scope: str) -> str:
         if scope in (adapter.name, *adapter.altnames) or any(address in network for network in networks):
             return f"--via {adapter.name} --gateway{address.version} {address}"
     return ""
+
+
+def _no_gateway(machine: Machine, adapter: Adapter, gateway: IPAddress) -> str | None:
+    """Why an address cannot be the gateway of an adapter, None where it can.
+
+    The first address of an IPv6 subnet can: it is anycast, for its routers (RFC 4291, 2.6.1).
+    """
+    if gateway.is_multicast or gateway.is_unspecified or gateway.is_loopback or gateway == _BROADCAST:
+        return f"{gateway} cannot be a gateway"
+    if isinstance(gateway, IPv6Address) and gateway.ipv4_mapped:
+        return f"{gateway} is an IPv4 address: --gateway4 {gateway.ipv4_mapped}"
+    if any(gateway == a.interface.ip for d in machine.adapters for a in d.addresses):
+        return f"{gateway} is this machine's own address, not a gateway"
+    for network in (a.interface.network for a in adapter.addresses):
+        ends = (network.network_address, network.broadcast_address)
+        # Two addresses are both hosts (RFC 3021).
+        if network.version == 4 and network.prefixlen < 31 and gateway in ends:
+            kind = "network" if gateway == ends[0] else "broadcast"
+            return f"{gateway} is the {kind} address of {network}, not a gateway"
+    other = _lies_behind(machine, adapter, gateway)
+    return other and f"{gateway} lies behind {other}, not behind {adapter.name}"
+
+
+def _lies_behind(machine: Machine, adapter: Adapter, gateway: IPAddress) -> str | None:
+    """The other adapter that main sends a gateway's own packets to; None where the gateway may be onlink.
+
+    IPv6 refuses a gateway that a subnet or prefix of another adapter covers (net/ipv6/route.c,
+    ip6_route_check_nh_onlink).
+    """
+    main_has_it = default_in_main(machine.main, adapter, Family.of(gateway))
+    if gateway.is_link_local or (main_has_it is not None and main_has_it[1] == gateway):
+        return None
+    covering = [
+        e
+        for e in machine.main
+        if e.destination.prefixlen and e.hops and e.family is Family.of(gateway) and gateway in e.destination
+    ]
+    longest = max((e.destination.prefixlen for e in covering), default=0)
+    hops = [h for e in covering if e.destination.prefixlen == longest for h in e.hops]
+    others = {a.ifindex: a for a in machine.adapters if a != adapter}
+    if not hops or any(h.ifindex not in others for h in hops):
+        return None
+    other = others[hops[0].ifindex]
+    if gateway.version == 4 and (other.tunnel or hops[0].gateway is not None):
+        return None
+    return other.name
 
 
 def _none(adapter: Adapter, ways: dict[Family, WayOut | NoWay]) -> ProcrouteError:

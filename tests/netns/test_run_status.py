@@ -52,6 +52,24 @@ def test_the_process_ends_with_that_status(lab: Lab, status: int) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (status, "", "")
 
 
+@pytest.mark.promise("CLI-11", "ERR-08")
+@pytest.mark.parametrize(
+    "gateway",
+    [
+        *("198.51.100.255", "198.51.100.0", "198.51.100.2", "203.0.113.1", "255.255.255.255", "224.0.0.1"),
+        *("2001:db8:1::2", "2001:db8:2::1", "ff02::1", "::", "::1", "::ffff:c633:6401"),
+    ],
+)
+def test_a_gateway_that_cannot_be_one_is_refused_in_words(lab: Lab, gateway: str) -> None:
+    option = "--gateway6" if ":" in gateway else "--gateway4"
+    with unchanged(lab):
+        done = run(lab, "wan1", "true", options=(option, gateway))
+        first, hint = done.stderr.splitlines()
+        assert (done.returncode, hint) == (125, "  hint: the router's address on the LAN of wan1")
+        assert first.startswith(f"procroute: {gateway} ")
+        assert "kernel" not in first
+
+
 @pytest.mark.promise("CLI-02")
 def test_a_signal_gives_128_and_its_number(lab: Lab) -> None:
     with unchanged(lab):

@@ -164,12 +164,52 @@ def test_given_gateways_are_taken_where_none_is_known() -> None:
         ("224.0.0.1", "cannot be a gateway"),
         ("0.0.0.0", "cannot be a gateway"),
         ("127.0.0.9", "cannot be a gateway"),
+        ("255.255.255.255", "cannot be a gateway"),
+        ("198.51.100.0", "network address of 198.51.100.0/24"),
+        ("198.51.100.255", "broadcast address of 198.51.100.0/24"),
+        ("203.0.113.1", "behind wan2, not behind wan1"),
+        ("2001:db8:1::2", "own address"),
+        ("2001:db8:2::2", "own address"),
+        ("ff02::2", "cannot be a gateway"),
+        ("::", "cannot be a gateway"),
+        ("::1", "cannot be a gateway"),
+        ("::ffff:198.51.100.1", "IPv4 address: --gateway4 198.51.100.1"),
+        ("2001:db8:2::1", "behind wan2, not behind wan1"),
     ],
 )
 def test_given_gateways_that_make_no_sense_are_refused(gateway: str, why: str) -> None:
-    error = refusal(machine(WAN1), Route("wan1", gateway4=IPv4Address(gateway)))
+    error = refusal(machine(WAN1), by(gateway))
     assert error.code == "gateway-bad"
     assert why in error.message
+    assert error.hint == "the router's address on the LAN of wan1"
+
+
+@pytest.mark.promise("CLI-11")
+@pytest.mark.parametrize(
+    ("gateway", "main"),
+    [
+        ("192.0.2.1", []),
+        ("10.255.255.1", ["10.0.0.0/8 dev tun0"]),
+        ("10.255.255.1", ["10.0.0.0/8 via 203.0.113.9 dev wan2"]),
+        ("203.0.113.1", ["0.0.0.0/0 via 203.0.113.1 dev wan1"]),
+        ("198.51.100.6", []),
+        ("2001:db8:1::", []),
+        ("2001:db8:9::1", ["::/0 via 2001:db8:2::1 dev wan2"]),
+        ("fe80::1", ["fe80::/64 dev wan2"]),
+    ],
+)
+def test_given_gateways_off_the_adapters_subnets_are_taken(gateway: str, main: list[str]) -> None:
+    """Common on rented servers; and the ends of a subnet of two, or of IPv6, are hosts."""
+    wan1 = words.adapter("wan1", 2, "198.51.100.7/31", "2001:db8:1::2/64")
+    tun = words.adapter("tun0", 9, "10.8.0.2/32", tunnel=True)
+    choose.check_ways(machine(wan1, tun, main=main), LiveRoute(by(gateway), 0))
+
+
+def by(gateway: str) -> Route:
+    """A route by wan1 with a given gateway."""
+    if ":" in gateway:
+        return Route("wan1", gateway6=IPv6Address(gateway))
+    return Route("wan1", gateway4=IPv4Address(gateway))
 
 
 @pytest.mark.promise("CLI-11")
