@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from ipaddress import IPv6Address
 
 from procroute.core.door import SERVERS
 from procroute.core.lan import lan_entries
@@ -17,7 +18,8 @@ def servers(
     """The servers for a route, and lines for people about what is not as they might expect.
 
     Given ones; or the adapter's own (adapters_own), else those of the system that lie behind the adapter.
-    Raises ProcrouteError dns-unknown for a strict route that would have to ask outside its adapter.
+    None where the system's are link-local ones on the adapter: look-ups go there, but no others can be sent.
+    Raises ProcrouteError dns-unknown where look-ups would leave by another adapter, or by a local resolver.
     """
     if route.dns is not None:
         away = [s for s in route.dns if elsewhere(machine, route, s) and not s.is_loopback]
@@ -29,10 +31,13 @@ def servers(
     if behind:
         return _first(behind), []
     asked = ", ".join(str(s) for s in machine.resolvers) or "none configured"
-    hint = f"give one that {route.adapter} reaches: --dns ADDRESS; or --dns system to leave look-ups alone"
-    if route.strict:
-        raise ProcrouteError("dns-unknown", f"no name server is known for {route.adapter}", hint)
-    return (), [f"no name server is known for {route.adapter}: look-ups go to the system's ({asked}); {hint}"]
+    if not machine.resolvers or any(elsewhere(machine, route, s) for s in machine.resolvers):
+        raise ProcrouteError(
+            "dns-unknown",
+            f"no name server is known for {route.adapter}, and the system's ({asked}) would be asked past it",
+            f"give one that {route.adapter} reaches: --dns ADDRESS; or --dns system to let them go that way",
+        )
+    return (), [f"only link-local name servers are known for {route.adapter}: look-ups go to {asked} alone"]
 
 
 def _first(found: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
@@ -41,10 +46,16 @@ def _first(found: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
 
 
 def elsewhere(machine: Machine, route: Route, server: IPAddress) -> bool:
-    """Whether a server is this machine itself, or lies on the LAN of another adapter."""
+    """Whether a server is this machine itself, or lies on the LAN of another adapter.
+
+    A link-local one is where its zone says, a name or an ifindex.
+    """
     if server.is_loopback or any(server == a.interface.ip for d in machine.adapters for a in d.addresses):
         return True
     adapter = machine.adapter(route.adapter)
+    if isinstance(server, IPv6Address) and server.is_link_local:
+        zones = (adapter.name, *adapter.altnames, str(adapter.ifindex)) if adapter else ()
+        return server.scope_id not in zones
     covering = [
         e
         for e in lan_entries(machine.main, machine.adapters, route.adapter)

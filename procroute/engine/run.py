@@ -79,7 +79,7 @@ def _start(
     reconcile(linux, linux.identity, routes, observed)
     target = linux.path(live.number)
     assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
-    start = Start(request.command, assignment, user, _resolv_conf(live))
+    start = Start(request.command, assignment, user, resolvers.private(live.route.name, live.servers))
     early = signals.read()
     try:
         pid = launch(start, signals.newly_blocked)
@@ -88,13 +88,6 @@ def _start(
             cgroups.remove_tree(assignment)
         raise
     return live.number, assignment, cgroups.attend(target), pid, early
-
-
-def _resolv_conf(live: LiveRoute) -> str | None:
-    if not live.servers:
-        return None
-    servers = [f"nameserver {server}" for server in live.servers]
-    return "\n".join([f"# by procroute, for {live.route.name}", *servers, *resolvers.other_lines()]) + "\n"
 
 
 def _finish(linux: Linux, number: int, assignment: Path, attending: int, pause: Pause) -> None:

@@ -1,14 +1,26 @@
-"""Name servers: those of the system and those that an adapter brought along."""
+"""Name servers: those of the system and those that an adapter brought along.
+
+A routed command has a resolv.conf of its own (see mounts.py). What it stands for is kept in it, so that a run
+inside a run still knows the system's:
+
+    # by procroute, for wan1; the system's own:
+    #   nameserver 203.0.113.53
+    #   search example.org
+    nameserver 198.51.100.53
+    search example.org
+"""
 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
 from procroute.model import IPAddress
 
 RESOLV_CONF = Path("/etc/resolv.conf")
+_OURS, _KEPT = "# by procroute", "#   "
 # systemd-resolved keeps the real servers here when /etc/resolv.conf names its stub (systemd-
 # resolved.service(8)).
 _UPLINKS = Path("/run/systemd/resolve/resolv.conf")
@@ -19,11 +31,10 @@ _PER_LINK = (("/run/systemd/netif/links", "DNS="), ("/run/systemd/resolve/netif"
 def of_system() -> tuple[IPAddress, ...]:
     """The configured name servers, in order; glibc's default is this machine itself (resolv.conf(5))."""
     found: dict[IPAddress, None] = {}
-    for file in (RESOLV_CONF, _UPLINKS):
-        for line in _lines(file):
-            words = line.split()
-            if len(words) >= 2 and words[0] == "nameserver":
-                found.update(dict.fromkeys(_addresses(words[1:2])))
+    for line in (*_system_lines(), *_lines(_UPLINKS)):
+        words = line.split()
+        if len(words) >= 2 and words[0] == "nameserver":
+            found.update(dict.fromkeys(_addresses(words[1:2])))
     return tuple(found) or (ip_address("127.0.0.1"),)
 
 
@@ -38,17 +49,41 @@ def of_adapter(ifindex: int) -> tuple[IPAddress, ...]:
     return ()
 
 
-def other_lines() -> list[str]:
-    """What resolv.conf says beside its servers: search, options."""
-    return [line for line in _lines(RESOLV_CONF) if line.split()[:1] not in ([], ["nameserver"])]
+def private(name: str, servers: Sequence[IPAddress]) -> str | None:
+    """The text of the resolv.conf for a route of that name; None where the present one will do.
+
+    servers: the route's; none: those of the system, also where a run around us has put its own there.
+    """
+    system = _system_lines()
+    if not servers:
+        return "\n".join([*system, ""]) if _is_ours(_lines(RESOLV_CONF)) else None
+    kept = [f"{_KEPT}{line}" for line in system]
+    own = [f"nameserver {server}" for server in servers]
+    others = [line for line in system if line.split()[0] != "nameserver"]
+    return "\n".join([f"{_OURS}, for {name}; the system's own:", *kept, *own, *others, ""])
+
+
+def _system_lines() -> list[str]:
+    """What the system's resolv.conf says, without comments."""
+    lines = _lines(RESOLV_CONF)
+    if _is_ours(lines):
+        return [line.removeprefix(_KEPT) for line in lines if line.startswith(_KEPT)]
+    return [line for line in lines if line.strip() and line[0] not in "#;"]
+
+
+def _is_ours(lines: list[str]) -> bool:
+    return bool(lines) and lines[0].startswith(_OURS)
 
 
 def _addresses(words: list[str]) -> list[IPAddress]:
-    """The addresses among words; those with a port of their own are none that a look-up of ours could ask."""
+    """The addresses among words; those with a port of their own are none that a look-up of ours could ask.
+
+    Of zones those of link-local addresses are kept: without it one could be by any adapter.
+    """
     found = []
     for word in words:
         # resolved and networkd write 192.0.2.1:53%2#name, [2001:db8::1]:53%2#name or the address alone
-        plain = word.split("#")[0].split("%")[0]
+        plain, _, zone = word.split("#")[0].partition("%")
         address, port = plain, ""
         if plain.startswith("["):
             address, _, port = plain[1:].partition("]")
@@ -56,7 +91,8 @@ def _addresses(words: list[str]) -> list[IPAddress]:
             address, _, port = plain.partition(":")
         if port.removeprefix(":") in ("", "53"):
             with contextlib.suppress(ValueError):
-                found.append(ip_address(address))
+                known = ip_address(address)
+                found.append(ip_address(f"{known}%{zone}") if zone and known.is_link_local else known)
     return found
 
 

@@ -52,12 +52,13 @@ def by_glibc(name: str, family: str) -> dict[str, str]:
 def by_datagram(name: str, server: str, connected: bool) -> dict[str, str]:
     with socket.socket(family_of(server), socket.SOCK_DGRAM) as sock:
         sock.settimeout(1)
+        to = socket.getaddrinfo(server, 53, sock.family, sock.type)[0][4]  # with the zone of fe80::1%wan1
         if connected:
-            sock.connect((server, 53))
+            sock.connect(to)
             sock.send(question(name))
             answer = sock.recv(4096)
             return told(answer) | {"sender": str(sock.getpeername()[0])}
-        sock.sendto(question(name), (server, 53))
+        sock.sendto(question(name), to)
         answer, sender = sock.recvfrom(4096)
         return told(answer) | {"sender": str(sender[0])}
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -223,6 +223,17 @@ while True:
     s.recvfrom(4096)
     open("/tmp/asked", "a").write("x")
 """
+_FORWARDER = """
+import socket, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind((sys.argv[1], 53))
+print("up", flush=True)
+while True:
+    question, client = s.recvfrom(4096)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as up:
+        up.sendto(question, (sys.argv[2], 53))
+        s.sendto(up.recv(4096), client)
+"""
 _DAEMON = """
 import os, socket, sys
 s = socket.socket(socket.AF_UNIX)
@@ -237,11 +248,19 @@ while True:
 """
 
 
-@contextmanager
-def answering(lab: Lab, where: str) -> Iterator[None]:
+def answering(lab: Lab, where: str) -> AbstractContextManager[None]:
     """A program that takes questions at an address or a Unix socket and notes that it was asked."""
-    code = _DAEMON if where.startswith("/") else _STUB
-    process = lab.popen([sys.executable, "-S", "-c", code, where], stdout=-1)
+    return _serving(lab, _DAEMON if where.startswith("/") else _STUB, where)
+
+
+def forwarding(lab: Lab, where: str, server: str) -> AbstractContextManager[None]:
+    """A stub that has a name server answer."""
+    return _serving(lab, _FORWARDER, where, server)
+
+
+@contextmanager
+def _serving(lab: Lab, code: str, *arguments: str) -> Iterator[None]:
+    process = lab.popen([sys.executable, "-S", "-c", code, *arguments], stdout=-1)
     assert process.stdout
     assert process.stdout.readline() == "up\n"
     yield
@@ -297,26 +316,76 @@ def test_dns_system_leaves_look_ups_alone(lab: Lab, family: int) -> None:
     assert astray(lab)
 
 
-@promise("DNS-02", "DNS-03")
-def test_where_no_server_is_known_it_says_so() -> None:
-    with stub_machine(f"nameserver {SYSTEM4}\nnameserver {SYSTEM6}\n") as lab:
-        done = procroute(lab, "run", "--via", "wan1", "--", *LOOKUPS, WHO, *BY_GLIBC)
-        assert done.returncode == 0
-        says = f"no name server is known for wan1: look-ups go to the system's ({SYSTEM4}, {SYSTEM6}); "
-        assert done.stderr.startswith("procroute: " + says)
-        assert done.stderr.count("\n") == 1
-        assert [json.loads(line)["router"] for line in done.stdout.splitlines()] == ["wan2", "wan2"]
-
-
-@promise("DNS-02", "LAN-06", "ERR-08")
-def test_a_strict_route_refuses_to_ask_elsewhere() -> None:
-    with stub_machine(f"nameserver {SYSTEM4}\n") as lab, unchanged(lab):
-        done = procroute(lab, "run", "--via", "wan1", "--strict", "--", "true")
+@promise("DNS-06", "DNS-03", "ERR-08", "LAN-06")
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["", "strict"])
+@pytest.mark.parametrize(
+    "system",
+    [f"{SYSTEM4}, {SYSTEM6}", "127.0.0.53", "fe80::1%wan2"],
+    ids=["another's LAN", "stub", "another's link"],
+)
+def test_where_look_ups_would_leave_past_the_adapter_it_refuses(
+    options: tuple[str, ...], system: str
+) -> None:
+    """Asked all the same, they do leave by another, unless the guard of a strict route is there."""
+    servers = "".join(f"nameserver {server}\n" for server in system.split(", "))
+    with stub_machine(servers) as lab, unchanged(lab), forwarding(lab, "127.0.0.53", SYSTEM4):
+        done = procroute(lab, "run", "--via", "wan1", *options, "--", "true")
         assert (done.returncode, done.stdout) == (125, "")
         first, hint = done.stderr.splitlines()
-        assert first == "procroute: no name server is known for wan1"
+        says = f"no name server is known for wan1, and the system's ({system}) would be asked past it"
+        assert first == f"procroute: {says}"
         assert "--dns ADDRESS" in hint
-        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", "--strict", "--dns", OURS4)))
+        assert "--dns system" in hint
+        look_up(lab, "glibc", "4", by=run_by("wan1", *options, "--dns", "system"))
+        assert bool(astray(lab)) is (not options or system == "127.0.0.53")
+        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", *options, "--dns", OURS4)))
+        assert not astray(lab)
+
+
+@promise("DNS-06", "LAN-06")
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["", "strict"])
+def test_link_local_servers_on_the_adapter_are_asked_there(options: tuple[str, ...]) -> None:
+    with Lab(gateway6="link-local") as lab, unchanged(lab):
+        lab.path("/etc/resolv.conf").write_text("nameserver fe80::1%wan1\n")
+        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", *options)))
+        assert not astray(lab)
+        done = procroute(lab, "run", "--via", "wan1", *options, "--", "true")
+        says = "only link-local name servers are known for wan1: look-ups go to fe80::1%wan1 alone"
+        assert (done.returncode, done.stderr) == (0, f"procroute: {says}\n")
+
+
+@promise("DNS-01")
+@pytest.mark.parametrize("given", [OURS4, OURS6], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize("on", ["wan1", "wan2"])
+@pytest.mark.parametrize("way", ["connected", "sent"])
+def test_a_link_local_resolver_is_not_asked(given: str, on: str, way: str) -> None:
+    """By connect() its place is taken by the route's server. A datagram that is sent without one has an
+    adapter already, and a family: what does not fit the server is refused and not let out."""
+    with Lab(gateway6="link-local") as lab:
+        lab.path("/etc/resolv.conf").write_text(f"nameserver fe80::1%{on}\nnameserver {SYSTEM4}\n")
+        (answer,) = look_up(lab, way, f"fe80::1%{on}", by=run_by("wan1", "--dns", given)).values()
+        fits = way == "connected" or (given == OURS6 and on == "wan1")
+        assert (answer["router"], answer["error"]) == (("wan1", "") if fits else ("", "ENETUNREACH"))
+        assert not astray(lab)
+
+
+@promise("DNS-02", "DNS-03", "DNS-01")
+def test_a_run_inside_a_run_knows_the_systems_servers() -> None:
+    """And not those of the run around it, which lie behind another adapter."""
+    with Lab() as lab, unchanged(lab):
+        system = lab.path("/etc/resolv.conf").read_text()
+        outer = run_by("wan1", "--dns", OURS4)
+        inner = run_by("wan2")
+        assert not wrong(look_up(lab, *BY_GLIBC, *TO_SYSTEM4, by=[*outer, *inner]), "wan2")
+        assert not astray(lab, "wan2")
+        assert {query.server for query in lab.wan2.queries()} <= {SYSTEM4, SYSTEM6}
+        third = lab.run([*outer, *inner, *run_by("wan1"), *LOOKUPS, WHO, *BY_GLIBC], env=ENVIRONMENT)
+        assert [json.loads(line)["router"] for line in third.stdout.splitlines()] == ["wan1", "wan1"]
+        alone = run_by("wan2", "--dns", "system")
+        left = lab.run([*outer, *alone, "cat", "/etc/resolv.conf"], env=ENVIRONMENT)
+        assert left.stdout == system
+        with running(lab, "--dns", OURS4, command=[*inner, *LOOKUPS, WHO, *BY_GLIBC]):
+            assert not wrong(look_up(lab, *BY_GLIBC, *TO_SYSTEM4, by=run_by("wan1", "--dns", OURS4)))
 
 
 @promise("DNS-01")

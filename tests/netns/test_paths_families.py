@@ -82,7 +82,7 @@ def by_tun() -> Iterator[Command]:
     """A command by a point-to-point adapter, for which no gateway and no route is known."""
     with Lab(main="both") as lab:
         lab.add(TUN, tunnel=True)
-        with routed(lab, via="tun0") as command:
+        with routed(lab, "--dns", "system", via="tun0") as command:
             yield command
 
 

@@ -19,7 +19,7 @@ MAIN = [
 ]
 ADAPTERS = [
     words.adapter("lo", 1, "127.0.0.1/8", loopback=True),
-    words.adapter("wan1", 2, "198.51.100.2/24", "2001:db8:1::2/64"),
+    words.adapter("wan1", 2, "198.51.100.2/24", "2001:db8:1::2/64", altnames=["dsl"]),
     words.adapter("wan2", 3, "203.0.113.2/24"),
     words.adapter("lan", 4, "192.168.1.2/24", "fd00:1::2/64"),
     words.adapter("tun0", 9, "10.8.0.2/32", tunnel=True),
@@ -76,22 +76,29 @@ def test_the_systems_that_lie_behind_the_adapter_are_asked_through_it() -> None:
     assert ask(Route("wan1"), (), system) == (("192.0.2.53", "198.51.100.53"), [])
 
 
-@pytest.mark.promise("DNS-03")
-def test_where_none_is_known_it_is_said_with_the_remedy() -> None:
-    found, said = ask(Route("wan1"), (), ("127.0.0.53",))
-    assert found == ()
-    assert "look-ups go to the system's (127.0.0.53)" in said[0]
-    assert "--dns ADDRESS" in said[0]
-    assert "--dns system" in said[0]
-
-
-@pytest.mark.promise("LAN-06", "DNS-03")
-@pytest.mark.parametrize("system", [(), ("127.0.0.53",), ("192.168.1.1",)])
-def test_a_strict_route_does_not_ask_elsewhere_unasked(system: tuple[str, ...]) -> None:
+@pytest.mark.promise("DNS-06")
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    "system",
+    [(), ("127.0.0.53",), ("192.168.1.1",), ("fe80::1%wan2",), ("fe80::1%wan1", "fe80::1%3"), ("fe80::1",)],
+)
+def test_a_route_does_not_ask_past_its_adapter_unasked(strict: bool, system: tuple[str, ...]) -> None:
     with pytest.raises(ProcrouteError) as caught:
-        ask(Route("wan1", strict=True), (), system)
+        ask(Route("wan1", strict=strict), (), system)
     assert caught.value.code == "dns-unknown"
+    assert f"({', '.join(system) or 'none configured'})" in caught.value.message
     assert "--dns ADDRESS" in caught.value.hint
+    assert "--dns system" in caught.value.hint
+
+
+@pytest.mark.promise("DNS-06")
+@pytest.mark.parametrize("zone", ["wan1", "2", "dsl"])
+def test_the_systems_link_local_ones_on_the_adapter_are_left(zone: str) -> None:
+    servers, said = ask(Route("wan1"), (), (f"fe80::1%{zone}",))
+    assert (servers, said) == (
+        (),
+        [f"only link-local name servers are known for wan1: look-ups go to fe80::1%{zone} alone"],
+    )
 
 
 @pytest.mark.parametrize(
@@ -107,6 +114,9 @@ def test_a_strict_route_does_not_ask_elsewhere_unasked(system: tuple[str, ...]) 
         ("198.51.100.53", False),
         ("192.0.2.53", False),
         ("2001:db8:53::1", False),
+        ("fe80::1%wan1", False),
+        ("fe80::1%wan2", True),
+        ("fe80::1", True),
     ],
 )
 def test_what_lies_elsewhere(server: str, away: bool) -> None:
