@@ -38,8 +38,8 @@ class Door(Struct, frozen=True):
     with the ifindex of that adapter or 0 for any; the longest prefix decides, so a host with another ifindex
     is an exception. dns_servers: at most 3 a family, none link-local; empty: look-ups are not rewritten, and
     resolvers is emptied. resolvers: the system's, at most 64. others: the addresses of adapters that are not
-    the route's, each with the ifindex (the lowest, where several have it): nothing unbound is sent from them;
-    at most 1024 are meant to be given, which is not checked.
+    the route's, each with the ifindex (the lowest, where several have it): nothing leaves by the route's from
+    them but replies; at most 1024 are meant to be given, which is not checked.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """
