@@ -133,6 +133,7 @@ class Entry(Struct, frozen=True):
     """One line of a routing table (rtnetlink(7), RTM_NEWROUTE). kind: unicast, unreachable, throw …
 
     scope and protocol: numbers of rtnetlink(7). source: the preferred one. metrics: RTAX numbers and values.
+    only_from: the sources that a default is for (ip-route(8), `from PREFIX`; IPv6 has it).
     """
 
     table: int
@@ -144,6 +145,7 @@ class Entry(Struct, frozen=True):
     metric: int = 0
     metrics: tuple[tuple[str, int], ...] = ()
     protocol: int = 0
+    only_from: IPNetwork | None = None
 
     @property
     def family(self) -> Family:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
@@ -32,15 +32,19 @@ class NoWay(Struct, frozen=True):
 def default_in_main(
     main: Iterable[Entry], adapter: Adapter, family: Family
 ) -> tuple[Entry, IPAddress | None] | None:
-    """The best default that main has by this adapter, and its gateway; hops of a multipath default count."""
+    """The best default that main has by this adapter, and its gateway; hops of a multipath default count.
+
+    One for some sources only, where the adapter has such an address and there is none for all.
+    """
     found = [
         (entry, hop.gateway)
         for entry in main
         if entry.destination == family.everything and entry.kind == "unicast"
+        if entry.only_from is None or any(ip in entry.only_from for ip in adapter.usable(family))
         for hop in entry.hops
         if hop.ifindex == adapter.ifindex and (hop.gateway is None or hop.gateway.version == family.value)
     ]
-    return min(found, key=lambda f: f[0].metric, default=None)
+    return min(found, key=lambda f: (f[0].only_from is not None, f[0].metric), default=None)
 
 
 def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> WayOut | NoWay:
@@ -87,9 +91,17 @@ def default_entry(machine: Machine, adapter: Adapter, family: Family, live: Live
     # onlink: a gateway outside the adapter's subnets is common on rented servers, and no look-up is needed.
     hop = Hop(adapter.ifindex, way.gateway, onlink=way.gateway is not None)
     scope = SCOPE_LINK if family is Family.IPV4 and way.gateway is None else 0
-    source = way.model.source if way.model and way.model.source in adapter.usable(family) else None
+    source = _source(way.model, adapter.usable(family)) if way.model else None
     metrics = way.model.metrics if way.model else ()
     return Entry(0, family.everything, (hop,), scope=scope, source=source, metrics=metrics)
+
+
+def _source(model: Entry, usable: Sequence[IPAddress]) -> IPAddress | None:
+    """The preferred source of a default like main's: its own; or one that it is for, where others are not."""
+    if model.source in usable:
+        return model.source
+    fitting = [ip for ip in usable if model.only_from is None or ip in model.only_from]
+    return fitting[0] if fitting and len(fitting) < len(usable) else None
 
 
 def gateways_of(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from procroute.kernel import entry_messages
 from procroute.kernel.netlink import HEADER
+from procroute.kernel.nexthops import NextHops
 from procroute.kernel.refusal import refused
 from procroute.kernel.rtnetlink import APPEND, CREATE, Rtnetlink
 from procroute.model import Entry, Family
@@ -25,8 +26,9 @@ def read(netlink: Rtnetlink, family: Family, *, table: int = 0, protocol: int = 
         answers = netlink.dump(_GET, entry_messages.request(family, table, protocol))
     except FileNotFoundError:  # nothing was ever put into this table
         return
+    objects = NextHops(netlink)
     for answer in answers:
-        entry = entry_messages.decoded(answer[HEADER.size :])
+        entry = entry_messages.decoded(answer[HEADER.size :], objects.hops)
         if entry is not None:
             yield entry
 

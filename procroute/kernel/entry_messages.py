@@ -7,7 +7,7 @@ each look, and its messages take ten times as long (docs/decisions/0006).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6
 from typing import Final
@@ -22,7 +22,8 @@ _ATTRIBUTE = struct.Struct("=HH")
 # length, flags, weight - 1, ifindex (struct rtnexthop)
 _NEXT_HOP = struct.Struct("=HBBi")
 _NUMBER = struct.Struct("=I")
-_DST, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _METRICS, _MULTIPATH, _TABLE, _VIA = 1, 4, 5, 6, 7, 8, 9, 15, 18
+_DST, _SRC, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _METRICS, _MULTIPATH, _TABLE = 1, 2, 4, 5, 6, 7, 8, 9, 15
+_VIA, _OBJECT = 18, 30
 _KIND_MASK = 0x3FFF  # NLA_TYPE_MASK
 _ONLINK, _CLONED = 0x4, 0x200
 _BY_NUMBER = {
@@ -51,24 +52,33 @@ def request(family: Family, table: int = 0, protocol: int = 0) -> bytes:
     return body + _attribute(_TABLE, _NUMBER.pack(table)) if table else body
 
 
-def decoded(body: bytes) -> Entry | None:
-    """The entry in a message; None for what is no entry of its own: clones, and what TOS or source select."""
+def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda _: ()) -> Entry | None:
+    """The entry in a message; None for what is no entry of its own: clones, and what TOS or source select,
+    but for defaults.
+
+    object_hops: what a next hop object leads to.
+    """
     af, length, source_length, tos, table, protocol, scope, number, flags = _HEADER.unpack_from(body)
-    if flags & _CLONED or tos or source_length:
+    if flags & _CLONED or tos or (source_length and length):
         return None
-    found = dict(_attributes(body, _HEADER.size))
+    family = _FAMILY[af]
+    found = dict(attributes(body, _HEADER.size))
     kind = _BY_NUMBER.get(number, "other")
     source = found.get(_PREFSRC)
+    hops = tuple(_hops(found, flags)) if kind == "unicast" else ()
+    if kind == "unicast" and not hops and _OBJECT in found:
+        hops = object_hops(_number(found, _OBJECT))
     return Entry(
         table=_number(found, _TABLE) or table,
-        destination=_network(_FAMILY[af], found.get(_DST), length),
-        hops=tuple(_hops(found, flags)) if kind == "unicast" else (),
+        destination=_network(family, found.get(_DST), length),
+        hops=hops,
         kind=kind,
         scope=scope,
-        source=_address(source) if source else None,
+        source=address(source) if source else None,
         metric=_number(found, _PRIORITY),
         metrics=tuple(_metrics(found.get(_METRICS, b""))),
         protocol=protocol,
+        only_from=_network(family, found.get(_SRC), source_length) if source_length else None,
     )
 
 
@@ -111,7 +121,8 @@ def _attribute(kind: int, value: bytes) -> bytes:
     return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
 
 
-def _attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+def attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """Type and value of each attribute of a message, from a place on."""
     while at + 4 <= len(data):
         length, kind = _ATTRIBUTE.unpack_from(data, at)
         yield kind & _KIND_MASK, data[at + 4 : at + length]
@@ -123,14 +134,15 @@ def _number(found: dict[int, bytes], kind: int) -> int:
     return int(_NUMBER.unpack(value)[0]) if value else 0
 
 
-def _network(family: Family, address: bytes | None, length: int) -> IPNetwork:
-    if address is None:
+def _network(family: Family, packed: bytes | None, length: int) -> IPNetwork:
+    if packed is None:
         return family.everything
-    number = int.from_bytes(address)
+    number = int.from_bytes(packed)
     return IPv4Network((number, length)) if family is Family.IPV4 else IPv6Network((number, length))
 
 
-def _address(packed: bytes) -> IPAddress:
+def address(packed: bytes) -> IPAddress:
+    """An address as messages carry it."""
     return IPv4Address(packed) if len(packed) == 4 else IPv6Address(packed)
 
 
@@ -139,8 +151,8 @@ def _hops(found: dict[int, bytes], flags: int) -> Iterator[Hop]:
     at = 0
     while at + _NEXT_HOP.size <= len(many):
         length, hop_flags, weight, ifindex = _NEXT_HOP.unpack_from(many, at)
-        attributes = dict(_attributes(many[at : at + length], _NEXT_HOP.size))
-        yield Hop(ifindex, _gateway(attributes), bool(hop_flags & _ONLINK), weight + 1)
+        of_hop = dict(attributes(many[at : at + length], _NEXT_HOP.size))
+        yield Hop(ifindex, _gateway(of_hop), bool(hop_flags & _ONLINK), weight + 1)
         at += max(_NEXT_HOP.size, (length + 3) & ~3)
     if ifindex := _number(found, _OIF):
         yield Hop(ifindex, _gateway(found), bool(flags & _ONLINK))
@@ -149,11 +161,11 @@ def _hops(found: dict[int, bytes], flags: int) -> Iterator[Hop]:
 def _gateway(found: dict[int, bytes]) -> IPAddress | None:
     via = found.get(_VIA)  # struct rtvia: a family, then the address
     packed = via[2:] if via else found.get(_GATEWAY)
-    return _address(packed) if packed else None
+    return address(packed) if packed else None
 
 
 def _metrics(nested: bytes) -> Iterator[tuple[str, int]]:
-    for kind, value in _attributes(nested, 0):
+    for kind, value in attributes(nested, 0):
         if 0 < kind < len(_METRIC_NAMES) and kind != _CC_ALGO:
             yield _METRIC_NAMES[kind], int(_NUMBER.unpack(value)[0])
 

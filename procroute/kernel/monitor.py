@@ -13,8 +13,8 @@ from procroute.kernel.netlink import messages
 
 # linux/rtnetlink.h: RTNLGRP_*
 _LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6 = 1, 3, 5, 7, 8, 9, 11, 19
-_SETTINGS4 = 24
-_GROUPS = (_LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6, _SETTINGS4)
+_SETTINGS4, _NEXT_HOP = 24, 32
+_GROUPS = (_LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6, _SETTINGS4, _NEXT_HOP)
 # linux/netfilter/nfnetlink.h, nf_tables.h: tables, chains and rules that come and go; not elements of sets.
 _NETLINK_NETFILTER, _NF_TABLES_GROUP, _NF_TABLES = 12, 7, 10
 _RULESET = frozenset(_NF_TABLES << 8 | message for message in (0, 2, 3, 5, 6, 8))

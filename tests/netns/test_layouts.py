@@ -153,3 +153,45 @@ def test_an_alternative_name(altname: str) -> None:
             assert command.target == same.target
             assert not wrong(lab, command)
         lab.ip(f"link property del dev wan1 altname {altname}")
+
+
+@promise("PATH-01", "PATH-03", "FAM-01", "NEG-01")
+def test_a_default_for_some_sources_only() -> None:
+    """As networkd and odhcp6c install it. Another address of the adapter is not what it is for."""
+    with Lab() as lab:
+        lab.ip("-6 address add 2001:db8:7::2/64 dev wan1 nodad")
+        lab.ip("-6 route del default dev wan1")
+        lab.ip("-6 route add default from 2001:db8:1::/64 via 2001:db8:1::1 dev wan1 metric 512")
+        with unchanged(lab), routed(lab) as command:
+            for way in WAYS:
+                assert not astray(lab, command, way, 6, lab.wan1)
+            command.switch_off("mark")
+            assert astray(lab, command, "tcp", 6, lab.wan1)
+
+
+@promise("PATH-01", "LAN-01", "DOWN-06")
+@pytest.mark.parametrize("compatible", ["0", "1"])
+@pytest.mark.parametrize("group", ["", "/22"], ids=["one", "group"])
+def test_a_default_by_next_hop_objects(compatible: str, group: str) -> None:
+    """With nexthop_compat_mode off the kernel names only the object; when that is replaced, we follow."""
+    with Lab() as lab:
+        lab.sysctl("net/ipv4/nexthop_compat_mode", compatible)
+        for family, first in ((4, ""), (6, "1")):
+            one, other = (("198.51.100.1", "203.0.113.1"), ("2001:db8:1::1", "2001:db8:2::1"))[family == 6]
+            lab.ip(f"-{family} route del default dev wan1")
+            lab.ip(f"nexthop add id {first}11 via {one} dev wan1")
+            lab.ip(f"nexthop add id {first}22 via {other} dev wan2")
+            if group:
+                lab.ip(f"nexthop add id {first}33 group {first}11/{first}22,3")
+            lab.ip(f"-{family} route add default nhid {first}{33 if group else 11} metric 200")
+        lab.ip("route add 10.9.0.0/16 nhid 22")
+        lab.ip("-6 route add fd09::/32 nhid 122")
+        with unchanged(lab), routed(lab) as command:
+            assert not wrong(lab, command)
+            assert command.ask("tcp", to="10.9.0.1").router == "wan2"
+            assert command.ask("tcp", to="fd09::1").router == "wan2"
+        with routed(lab) as command:
+            lab.ip("nexthop replace id 11 via 198.51.100.9 dev wan1")
+            lab.ip("nexthop replace id 111 via 2001:db8:1::9 dev wan1")
+            until(lambda: "via 198.51.100.9 " in lab.ip("route show table 7001 default"))
+            until(lambda: "via 2001:db8:1::9 " in lab.ip("-6 route show table 7001 default"))

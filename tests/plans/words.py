@@ -79,7 +79,8 @@ def neighbour(words: str, names: dict[str, int]) -> tuple[int, IPAddress]:
 
 
 def entry(words: str, names: dict[str, int], table: int = MAIN) -> Entry:
-    """`unreachable 10.0.0.0/8`, `0.0.0.0/0 via A dev wan1 metric 100 mtu 1400 src B`, `… nexthop via …`."""
+    """`unreachable 10.0.0.0/8`, `0.0.0.0/0 via A dev wan1 metric 100 mtu 1400 src B`, `… nexthop via …`;
+    `::/0 from PREFIX via …`."""
     kind, rest = "unicast", words.split()
     if not re.match(r"[0-9a-f]*[.:]", rest[0]):
         kind = rest.pop(0)
@@ -99,6 +100,7 @@ def entry(words: str, names: dict[str, int], table: int = MAIN) -> Entry:
         metric=int(said.get("metric", least)),
         metrics=tuple((k, int(said[k])) for k in ("mtu", "advmss") if k in said),
         protocol=int(said.get("proto", _BOOT)),
+        only_from=ip_network(said["from"]) if "from" in said else None,
     )
 
 

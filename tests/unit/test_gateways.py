@@ -129,6 +129,40 @@ def test_the_gateways_to_watch_are_all_that_could_be_used() -> None:
     assert gateways_of(here, [live, gone]) == expected
 
 
+WAN6 = words.adapter("wan1", 2, "fd00:1::2/64", "2001:db8:1::2/64", "2001:db8:7::2/64")
+
+
+@pytest.mark.promise("PATH-01", "FAM-01")
+@pytest.mark.parametrize(
+    ("main", "gateway6", "source"),
+    [
+        (["::/0 from 2001:db8:1::/64 via fe80::1 dev wan1"], "fe80::1", "2001:db8:1::2"),
+        (["::/0 from 2000::/3 via fe80::1 dev wan1"], "fe80::1", "2001:db8:1::2"),
+        (["::/0 from ::/1 via fe80::7 dev wan2"], None, None),
+        (["::/0 from 2001:db8:9::/64 via fe80::1 dev wan1"], None, None),
+        (
+            ["::/0 from 2001:db8:1::/64 via fe80::1 dev wan1 metric 9", "::/0 via fe80::9 dev wan1"],
+            "fe80::9",
+            None,
+        ),
+    ],
+)
+def test_a_default_for_some_sources_is_taken_where_the_adapter_has_one(
+    main: list[str], gateway6: str | None, source: str | None
+) -> None:
+    """With that source, where the adapter has others, too."""
+    entry = default_entry(machine(*main, adapters=(WAN6, WAN2)), WAN6, Family.IPV6, None)
+    found = (None, None) if entry is None else (str(entry.hops[0].gateway), entry.source)
+    assert found == (gateway6, source and ip_address(source))
+
+
+def test_where_every_address_will_do_the_kernel_chooses() -> None:
+    here = machine("::/0 from 2001:db8::/32 via fe80::1 dev wan1")
+    entry = default_entry(here, WAN1, Family.IPV6, None)
+    assert entry is not None
+    assert entry.source is None
+
+
 def test_router_advertisements_are_not_remembered() -> None:
     here = machine("0.0.0.0/0 via 198.51.100.1 dev wan1", "::/0 via fe80::1 dev wan1")
     assert known_gateways(here, Route("wan1")) == (ip_address("198.51.100.1"),)

@@ -1,0 +1,57 @@
+"""Next hop objects (ip-nexthop(8), struct nhmsg in linux/nexthop.h) that entries lead to by number.
+
+With net.ipv4.nexthop_compat_mode=0 the kernel tells of such an entry nothing but that number.
+"""
+
+from __future__ import annotations
+
+import struct
+
+from procroute.kernel.entry_messages import address, attributes
+from procroute.kernel.netlink import HEADER
+from procroute.kernel.rtnetlink import Rtnetlink
+from procroute.model import Hop
+
+_GET = 106
+# family, scope, protocol, reserved, flags
+_NEXT_HOP = struct.Struct("=BBBBI")
+# id, weight - 1, its upper byte (Linux 6.12), reserved (struct nexthop_grp)
+_MEMBER = struct.Struct("=IBBH")
+_NUMBER = struct.Struct("=I")
+_ID, _GROUP, _OIF, _GATEWAY = 1, 2, 5, 6
+_ONLINK = 0x4
+
+
+class NextHops:
+    """The objects of this network namespace, read when one is first asked for."""
+
+    def __init__(self, netlink: Rtnetlink) -> None:
+        self._netlink = netlink
+        self._single: dict[int, Hop] | None = None
+        self._groups: dict[int, list[tuple[int, int]]] = {}
+
+    def hops(self, number: int) -> tuple[Hop, ...]:
+        """The hops of an object or group; none for one that leads nowhere. Raises OSError."""
+        if self._single is None:
+            self._single = {}
+            self._read(self._single)
+        members = self._groups.get(number, [(number, 1)])
+        single = self._single
+        return tuple(
+            Hop(hop.ifindex, hop.gateway, hop.onlink, weight)
+            for member, weight in members
+            if (hop := single.get(member)) is not None
+        )
+
+    def _read(self, single: dict[int, Hop]) -> None:
+        for message in self._netlink.dump(_GET, _NEXT_HOP.pack(0, 0, 0, 0, 0)):
+            body = message[HEADER.size :]
+            flags = _NEXT_HOP.unpack_from(body)[-1]
+            found = dict(attributes(body, _NEXT_HOP.size))
+            (number,) = _NUMBER.unpack(found[_ID])
+            if _GROUP in found:
+                members = _MEMBER.iter_unpack(found[_GROUP])
+                self._groups[number] = [(m, (high << 8) + low + 1) for m, low, high, _ in members]
+            elif _OIF in found:
+                gateway = address(found[_GATEWAY]) if _GATEWAY in found else None
+                single[number] = Hop(_NUMBER.unpack(found[_OIF])[0], gateway, bool(flags & _ONLINK))
