@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.door import OTHERS, RESOLVERS, Door
+from procroute.core.door import ADDRESSES, RESOLVERS, Door
 from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
@@ -71,25 +71,25 @@ def door(machine: Machine, live: LiveRoute) -> Door:
         lan=frozenset(prefixes.items()),
         dns_servers=live.servers,
         resolvers=machine.resolvers[:RESOLVERS],
-        others=_others(machine, adapter),
+        addresses=_addresses(machine, adapter),
     )
 
 
-def _others(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
-    """The addresses that only other adapters have, usable or not, each with one that has it.
+def _addresses(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
+    """The machine's addresses, usable or not, each with one adapter that has it: the route's own, if it does.
 
-    Not loopback's, where addresses lie that are the machine's rather than an adapter's, nor those that main
-    prefers as source by the route's adapter; of more than fit, the first.
+    Not loopback's, where addresses lie that are the machine's rather than an adapter's; of more than fit, the
+    first.
     """
-    kept = _sources(machine, own) if own is not None else set()
     found = {
         address.interface.ip: adapter.ifindex
         for adapter in sorted(machine.outward(), key=lambda a: -a.ifindex)
-        if adapter != own
         for address in adapter.addresses
-        if not address.interface.ip.is_link_local and address.interface.ip not in kept
+        if not address.interface.ip.is_link_local
     }
-    first = sorted(found, key=lambda ip: (ip.version, int(ip)))[:OTHERS]
+    if own is not None:
+        found.update((ip, own.ifindex) for ip in _sources(machine, own) & found.keys())
+    first = sorted(found, key=lambda ip: (ip.version, int(ip)))[:ADDRESSES]
     return frozenset((address, found[address]) for address in first)
 
 

@@ -20,7 +20,7 @@ from procroute.model import IPAddress, IPNetwork
 ADAPTERS: Final = 4
 SERVERS: Final = 3
 RESOLVERS: Final = 64
-OTHERS: Final = 1024
+ADDRESSES: Final = 1024
 
 
 class Marking(Struct, frozen=True):
@@ -37,9 +37,9 @@ class Door(Struct, frozen=True):
     """adapters: ifindexes of the route, at most 4. lan: prefixes that may be reached by another adapter, each
     with the ifindex of that adapter or 0 for any; the longest prefix decides, so a host with another ifindex
     is an exception. dns_servers: at most 3 a family, none link-local; empty: look-ups are not rewritten, and
-    resolvers is emptied. resolvers: the system's, at most 64. others: the addresses of adapters that are not
-    the route's, each with the ifindex (the lowest, where several have it): nothing leaves by the route's from
-    them but replies; at most 1024 are meant to be given, which is not checked.
+    resolvers is emptied. resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex
+    of the adapter it belongs to (the lowest, where several are given): from one that is not the route's
+    nothing leaves by the route's adapters but replies; at most 1024 are meant to be given, not checked.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """
@@ -48,15 +48,15 @@ class Door(Struct, frozen=True):
     lan: frozenset[tuple[IPNetwork, int]] = frozenset()
     dns_servers: tuple[IPAddress, ...] = ()
     resolvers: tuple[IPAddress, ...] = ()
-    others: frozenset[tuple[IPAddress, int]] = frozenset()
+    addresses: frozenset[tuple[IPAddress, int]] = frozenset()
 
     def __post_init__(self) -> None:
         servers = sorted(_distinct(self.dns_servers), key=lambda server: server.version)
         force_setattr(self, "dns_servers", tuple(servers))
         force_setattr(self, "resolvers", _distinct(self.resolvers) if servers else ())
-        highest_first = sorted(self.others, key=lambda other: -other[1])
+        highest_first = sorted(self.addresses, key=lambda address: -address[1])
         owners = {_plain(address): ifindex for address, ifindex in highest_first}
-        force_setattr(self, "others", frozenset(owners.items()))
+        force_setattr(self, "addresses", frozenset(owners.items()))
         if len(self.adapters) > ADAPTERS:
             raise ProcrouteError("door-adapters", f"a route has at most {ADAPTERS} adapters")
         for version in (4, 6):

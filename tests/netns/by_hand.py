@@ -102,9 +102,10 @@ class Target:
         """Packets that did not leave by wan2, or from its address."""
         return programs.drops(self.path).get(self.wan2, 0)
 
-    def others(self) -> frozenset[tuple[IPAddress, int]]:
-        """The addresses of wan2, as a Door takes them."""
-        return frozenset((ip_address(own_address(self.lab.wan2, family)), self.wan2) for family in FAMILIES)
+    def addresses(self) -> frozenset[tuple[IPAddress, int]]:
+        """The machine's addresses on its uplinks, as a Door takes them."""
+        uplinks = ((self.lab.wan1, self.wan1), (self.lab.wan2, self.wan2))
+        return frozenset((ip_address(own_address(u, f)), index) for u, index in uplinks for f in FAMILIES)
 
     def net_of_wan2(self, family: int) -> IPNetwork:
         """The subnet of wan2: a LAN, when a door says so."""

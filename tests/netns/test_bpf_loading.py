@@ -82,14 +82,14 @@ def test_what_is_attached_is_read_back(target: Target) -> None:
         ),
         dns_servers=SERVERS6 + SERVERS4,
         resolvers=(*RESOLVERS, SERVERS4[1]),
-        others=frozenset({(ip_address(own_address(wan2, 4)), target.wan2), (ip_address("fd00::9"), 9)}),
+        addresses=frozenset({(ip_address(own_address(wan2, 4)), target.wan2), (ip_address("fd00::9"), 9)}),
     )
     programs.attach(target.path, MARKING, door)
     assert target.attached() == programs.Attached(MARKING, door, complete=True, kinds=programs.KINDS)
     # Another process, another door; the programs for look-ups go and come back.
     for other in (
         target.door(),
-        Door(frozenset({78}), door.lan, SERVERS4[:1], (RESOLVERS[1],), door.others),
+        Door(frozenset({78}), door.lan, SERVERS4[:1], (RESOLVERS[1],), door.addresses),
         door,
     ):
         in_child(functools.partial(programs.update, target.path, other))

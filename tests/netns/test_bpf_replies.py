@@ -72,7 +72,7 @@ def answered(target: Target, family: int, kind: int, adapter: str, timeout: floa
 @both_families
 def test_servers_answer_who_came_in_by_another_adapter(target: Target, family: int) -> None:
     wan2 = own_address(target.lab.wan2, family)
-    target.attach(others=target.others())
+    target.attach(addresses=target.addresses())
     for kind, address, adapter in (
         (TCP, ANY[family], "wan1"),
         (TCP, ANY[family], "wan2"),
@@ -93,6 +93,6 @@ def test_servers_answer_who_came_in_by_another_adapter(target: Target, family: i
 
 @pytest.mark.parametrize(("kind", "address"), [(TCP, "::"), (TCP, MAPPED), (UDP, MAPPED)])
 def test_a_server_on_a_mapped_socket_answers(target: Target, kind: int, address: str) -> None:
-    target.attach(others=target.others())
+    target.attach(addresses=target.addresses())
     with serving(target, 6, kind, address, only6=False):
         assert answered(target, 4, kind, "wan2") == "HELLO"

@@ -10,7 +10,7 @@ from ipaddress import ip_address
 import pytest
 
 from procroute.core.door import Marking
-from procroute.lab.servers import DNS_PORT, WHO_PORT
+from procroute.lab.servers import DNS_PORT
 from tests.netns.asking import ANY, UDP, opened
 from tests.netns.attempts import both_families
 from tests.netns.by_hand import MARKING, STRICT, Target, batch
@@ -19,6 +19,8 @@ from tests.netns.traffic import SERVER, elsewhere, gateway, own_address
 
 # UDP_SEGMENT of linux/udp.h, with its 16 bits: ancillary data that makes the kernel look at the source again.
 SEGMENTS = (socket.IPPROTO_UDP, 103, struct.pack("=H", 100))
+# Where no server is: its answer to a socket that is closed by then would make the kernel send, too.
+NOBODY = 9
 each_socket = pytest.mark.parametrize(
     ("family", "mapped"), [(4, False), (6, False), (4, True)], ids=["IPv4", "IPv6", "mapped"]
 )
@@ -28,7 +30,7 @@ def send_from(
     family: int,
     source: str,
     to: str,
-    port: int = WHO_PORT,
+    port: int = NOBODY,
     *,
     mapped: bool = False,
     connected: bool = False,
@@ -54,7 +56,7 @@ def send_from(
 def left(target: Target, adapter: str, source: str) -> int:
     """How many packets came out by an adapter from an address since the last time."""
     target.lab.settle()
-    found = len(target.lab.uplinks[adapter].packets(source=source))
+    found = len(target.lab.uplinks[adapter].packets(source=source, protocol=socket.IPPROTO_UDP))
     target.lab.clear()
     return found
 
@@ -62,7 +64,7 @@ def left(target: Target, adapter: str, source: str) -> int:
 @each_socket
 def test_udp_does_not_carry_another_adapters_address(target: Target, family: int, mapped: bool) -> None:
     own, other = own_address(target.lab.wan1, family), own_address(target.lab.wan2, family)
-    target.attach(others=target.others())
+    target.attach(addresses=target.addresses())
     send = functools.partial(target.routed, send_from, family, to=SERVER[family], mapped=mapped)
     send(own)
     send(own, connected=True)
@@ -87,12 +89,12 @@ def test_an_address_that_is_no_longer_anothers_may_be_carried(
     target: Target, family: int, mapped: bool
 ) -> None:
     other = own_address(target.lab.wan2, family)
-    target.attach(others=target.others())
+    target.attach(addresses=target.addresses())
     target.update()
     target.routed(send_from, family, other, SERVER[family], mapped=mapped)
     assert left(target, "wan1", other) == 1
     assert target.drops() == 0
-    target.update(others=target.others())
+    target.update(addresses=target.addresses())
     with pytest.raises(PermissionError):
         target.routed(send_from, family, other, SERVER[family], mapped=mapped)
 
@@ -100,7 +102,7 @@ def test_an_address_that_is_no_longer_anothers_may_be_carried(
 @each_socket
 def test_an_address_with_the_bit_of_another_may_be_carried(target: Target, family: int, mapped: bool) -> None:
     """The filter has one bit for many addresses; the map decides."""
-    target.attach(others=frozenset((ip_address(f"10.0.{i >> 8}.{i & 255}"), 77) for i in range(1, 4000)))
+    target.attach(addresses=frozenset((ip_address(f"10.0.{i >> 8}.{i & 255}"), 77) for i in range(1, 4000)))
     own = own_address(target.lab.wan1, family)
     target.routed(send_from, family, own, SERVER[family], mapped=mapped)
     assert left(target, "wan1", own) == 1
@@ -115,7 +117,7 @@ def test_the_lan_is_told_the_lans_address(target: Target, family: int, mapped: b
     batch(lab, family, f"route add {net} dev wan2 table 101")
     try:
         send = functools.partial(target.routed, send_from, family, own, to, mapped=mapped)
-        target.attach(lan=lan, others=target.others())
+        target.attach(lan=lan, addresses=target.addresses())
         send()
         send(connected=True)
         send(port=DNS_PORT)
@@ -124,11 +126,11 @@ def test_the_lan_is_told_the_lans_address(target: Target, family: int, mapped: b
         # A resolver in the LAN: the look-up programs send that on to the route's server.
         server = ip_address(gateway(lab.wan1, family))
         resolvers = (ip_address(to),)
-        target.update(lan=lan, others=target.others(), dns_servers=(server,), resolvers=resolvers)
+        target.update(lan=lan, addresses=target.addresses(), dns_servers=(server,), resolvers=resolvers)
         with pytest.raises(PermissionError):
             send(port=DNS_PORT)
         target.detach()
-        target.attach(STRICT, lan=lan, others=target.others())
+        target.attach(STRICT, lan=lan, addresses=target.addresses())
         for connected in (False, True):
             with pytest.raises(PermissionError):
                 send(connected=connected)
@@ -151,7 +153,7 @@ def say_to_oneself(family: int, address: str) -> None:
 def test_the_machine_itself_is_told_all_of_its_addresses(
     target: Target, family: int, marking: Marking
 ) -> None:
-    target.attach(marking, others=target.others())
+    target.attach(marking, addresses=target.addresses())
     for uplink in (target.lab.wan1, target.lab.wan2):
         target.routed(say_to_oneself, family, own_address(uplink, family))
     assert target.drops() == 0

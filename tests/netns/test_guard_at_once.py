@@ -100,6 +100,8 @@ def test_the_machine_itself_may_be_called_from_anywhere(command: Command, family
         (own, {"device": "wan2"}),
         (own, {"source": own}),
         (own_address(command.lab.wan1, family), {}),
+        (own_address(command.lab.wan1, family), {"source": own}),
+        (own_address(command.lab.wan1, family), {"device": "wan1"}),
         (LOOPBACK[family], {"device": "lo"}),
         (LOOPBACK[family], {}),
     ):

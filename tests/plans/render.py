@@ -95,8 +95,8 @@ def door(of: Door, names: Names) -> str:
     lan = sorted(f"{network}{'@' + names[ifindex] if ifindex else ''}" for network, ifindex in of.lan)
     out = " ".join(sorted(names[i] for i in of.adapters)) or "nothing"
     parts = [f"out by {out}"]
-    if of.others:
-        parts.append("not from " + " ".join(sorted(f"{ip}@{names[i]}" for ip, i in of.others)))
+    if others := sorted(f"{ip}@{names[i]}" for ip, i in of.addresses if i not in of.adapters):
+        parts.append("not from " + " ".join(others))
     if lan:
         parts.append("lan " + " ".join(lan))
     if of.dns_servers:

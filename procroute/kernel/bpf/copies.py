@@ -113,19 +113,19 @@ def read_door(copies: list[Copy]) -> Door:
     lan: frozenset[tuple[IPNetwork, int]] = frozenset()
     servers: tuple[IPAddress, ...] = ()
     resolvers: tuple[IPAddress, ...] = ()
-    others: frozenset[tuple[IPAddress, int]] = frozenset()
+    addresses: frozenset[tuple[IPAddress, int]] = frozenset()
     for copy in copies:
         with maps_of(copy) as open_map:
             if copy.source == "guard" and DOOR in copy.maps:
                 adapters = layout.unpack_adapters(open_map(DOOR).get(layout.FIRST) or b"")
                 if "lan" in copy.maps:
                     lan = layout.unpack_lan(open_map("lan").items())
-            if copy.source == "guard" and "others" in copy.maps:
-                others = layout.unpack_others(open_map("others").items())
+            if copy.source == "guard" and "addresses" in copy.maps:
+                addresses = layout.unpack_addresses(open_map("addresses").items())
             if copy.source == "dns" and "servers" in copy.maps:
                 servers = layout.unpack_servers(open_map("servers").get(layout.FIRST) or b"")
                 resolvers = layout.unpack_resolvers(open_map("resolvers").items())
-    return Door(adapters, lan, servers, resolvers, others)
+    return Door(adapters, lan, servers, resolvers, addresses)
 
 
 def sync(copy: Copy, door: Door) -> None:
@@ -133,11 +133,11 @@ def sync(copy: Copy, door: Door) -> None:
     with maps_of(copy) as open_map:
         if copy.source == "guard":
             told = open_map(DOOR)
-            told.set(layout.FIRST, layout.pack_door(door.adapters, door.others, told.get(layout.FIRST)))
+            told.set(layout.FIRST, layout.pack_door(door.adapters, door.addresses, told.get(layout.FIRST)))
             if "lan" in copy.maps:
                 _replace(open_map("lan"), layout.pack_lan(door.lan))
-            if "others" in copy.maps:
-                _replace(open_map("others"), layout.pack_others(door.others))
+            if "addresses" in copy.maps:
+                _replace(open_map("addresses"), layout.pack_addresses(door.addresses))
         elif copy.source == "dns" and "servers" in copy.maps:
             resolvers = layout.pack_resolvers(door.resolvers, door.dns_servers)
             open_map("servers").set(layout.FIRST, layout.pack_servers(door.dns_servers))

@@ -12,8 +12,8 @@
 #define EXTENSION_HEADERS (1ull << PROTO_HOPOPTS | 1ull << PROTO_ROUTING | 1ull << PROTO_DSTOPTS)
 #define FILTER 32
 
-/* adapter: ifindexes of the route; loopback where unused. filter: a bit for each address in `others`, so that
- * most packets are done without looking there. */
+/* adapter: ifindexes of the route; loopback where unused. filter: a bit for each of the addresses that are not
+ * the route's, so that most packets are done without looking there. */
 struct door {
 	u32 adapter[ADAPTERS];
 	u32 filter[FILTER];
@@ -39,14 +39,14 @@ struct {
 	TYPE(value, struct lan);
 } lan SEC(".maps");
 
-/* Addresses of the machine's other adapters. Value: the ifindex. */
+/* The machine's addresses. Value: the ifindex of the adapter. */
 struct {
 	NUMBER(type, MAP_HASH);
 	NUMBER(map_flags, F_NO_PREALLOC);
 	NUMBER(max_entries, 4096);
 	TYPE(key, struct addr);
 	TYPE(value, u32);
-} others SEC(".maps");
+} addresses SEC(".maps");
 
 /* Packets dropped, by the adapter they would have left by, or whose address they carried. */
 struct {
@@ -123,7 +123,7 @@ INLINE int of_route(u32 ifindex)
 	       ifindex == door.adapter[2] || ifindex == door.adapter[3];
 }
 
-/* Whether an address may be in `others`: surely not where 0. sum: the xor of its words. */
+/* Whether an address may be that of another adapter: surely not where 0. sum: the xor of its words. */
 INLINE int in_filter(u32 sum)
 {
 	u32 bit = sum * 0x9e3779b1;
@@ -132,7 +132,7 @@ INLINE int in_filter(u32 sum)
 }
 
 /* The same of a packet's source or destination. What cannot be seen at once may be. */
-INLINE int may_be_others(struct __sk_buff *skb, int destination)
+INLINE int may_be_anothers(struct __sk_buff *skb, int destination)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
@@ -317,9 +317,9 @@ APART int may_leave(struct __sk_buff *skb)
 	if (read_packet(skb, &p, 1))
 		return drop(ifindex);
 	if (of_route(ifindex)) {
-		const u32 *found = map_lookup(&others, &p.from);
+		const u32 *found = map_lookup(&addresses, &p.from);
 
-		if (!found)
+		if (!found || of_route(*found))
 			return 1;
 		owner = *found;
 	} else if (cfg.strict || p.steered) {
@@ -375,7 +375,7 @@ int pr_egress(struct __sk_buff *skb)
 {
 	if (skb->ifindex == LOOPBACK)
 		return 1;
-	if (!of_route(skb->ifindex) || may_be_others(skb, 0))
+	if (!of_route(skb->ifindex) || may_be_anothers(skb, 0))
 		return may_leave(skb) != 0;
 	return 1;
 }
@@ -383,7 +383,7 @@ int pr_egress(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int pr_ingress(struct __sk_buff *skb)
 {
-	if (skb->ifindex != LOOPBACK && (!of_route(skb->ifindex) || may_be_others(skb, 1)))
+	if (skb->ifindex != LOOPBACK && (!of_route(skb->ifindex) || may_be_anothers(skb, 1)))
 		comes_elsewhere(skb);
 	return 1;
 }
@@ -392,17 +392,17 @@ int pr_ingress(struct __sk_buff *skb)
  * What is not sure passes, the guard sees it again. device: the socket is tied to it, 0: to none. */
 APART int may_connect(const struct addr *from, const struct addr *to, u32 device)
 {
-	const u32 *owner;
+	const u32 *owner = map_lookup(&addresses, to);
 
-	if (is_here(to) || map_lookup(&others, to))
+	if (is_here(to) || (owner && (!device || *owner == device)))
 		return 1;
 	if (device && !of_route(device)) {
 		if (!cfg.strict && (of_link(to) || of_lan(to, device)))
 			return 1;
 		return drop(device);
 	}
-	owner = map_lookup(&others, from);
-	if (!owner)
+	owner = map_lookup(&addresses, from);
+	if (!owner || of_route(*owner))
 		return 1;
 	if (!cfg.strict && !device) {
 		struct prefix key = { 128, *to };

@@ -48,7 +48,7 @@ def unpack_cfg(data: bytes) -> Marking | None:
 
 
 def pack_door(
-    adapters: Iterable[int], others: Iterable[tuple[IPAddress, int]], before: bytes | None = None
+    adapters: Iterable[int], addresses: Iterable[tuple[IPAddress, int]], before: bytes | None = None
 ) -> bytes:
     """struct door. Adapters that stay keep the slot they had, so that none is ever missing."""
     wanted = set(adapters)
@@ -56,12 +56,14 @@ def pack_door(
     slots = [slot if slot in wanted else LOOPBACK for slot in slots]
     for adapter in sorted(wanted - {LOOPBACK} - set(slots)):
         slots[slots.index(LOOPBACK)] = adapter
-    return _SLOTS.pack(*slots) + _pack_filter(others)
+    return _SLOTS.pack(*slots) + _pack_filter(
+        address for address, adapter in addresses if adapter not in wanted
+    )
 
 
-def _pack_filter(others: Iterable[tuple[IPAddress, int]]) -> bytes:
+def _pack_filter(others: Iterable[IPAddress]) -> bytes:
     words = [0] * _FILTER
-    for address, _ in others:
+    for address in others:
         total = reduce(xor, _WORDS.unpack(pack_address(address)))
         bit = total * 0x9E37_79B1 & 0xFFFF_FFFF
         words[bit >> 27] |= 1 << (bit >> 22 & 31)
@@ -165,12 +167,12 @@ def unpack_resolvers(entries: Mapping[bytes, bytes]) -> tuple[IPAddress, ...]:
     return tuple(unpack_address(key) for place, key in places if place != _NO_RESOLVER)
 
 
-def pack_others(others: Iterable[tuple[IPAddress, int]]) -> dict[bytes, bytes]:
-    """The entries of the map of other adapters' addresses: address to ifindex."""
-    return {pack_address(address): _NUMBER.pack(ifindex) for address, ifindex in others}
+def pack_addresses(addresses: Iterable[tuple[IPAddress, int]]) -> dict[bytes, bytes]:
+    """The entries of the map of the machine's addresses: address to ifindex."""
+    return {pack_address(address): _NUMBER.pack(ifindex) for address, ifindex in addresses}
 
 
-def unpack_others(entries: Mapping[bytes, bytes]) -> frozenset[tuple[IPAddress, int]]:
+def unpack_addresses(entries: Mapping[bytes, bytes]) -> frozenset[tuple[IPAddress, int]]:
     """The addresses in the entries of their map, each with the ifindex."""
     return frozenset((unpack_address(key), _NUMBER.unpack(value)[0]) for key, value in entries.items())
 

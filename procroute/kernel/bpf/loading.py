@@ -25,7 +25,7 @@ def load(source: str, marking: Marking, door: Door) -> Iterator[libbpf.Object]:
     with loaded:
         if source == "guard":
             _fill(loaded.map("lan", *MAPS["lan"]), layout.pack_lan(door.lan))
-            _fill(loaded.map("others", *MAPS["others"]), layout.pack_others(door.others))
+            _fill(loaded.map("addresses", *MAPS["addresses"]), layout.pack_addresses(door.addresses))
         elif source == "dns":
             servers = layout.pack_servers(door.dns_servers)
             loaded.map("servers", *MAPS["servers"]).set(layout.FIRST, servers)
@@ -41,7 +41,7 @@ def _load_object(source: str, marking: Marking, door: Door) -> libbpf.Object:
         try:
             loaded.preset(RODATA, layout.pack_cfg(marking, retval))
             if source == "guard":
-                loaded.preset(DOOR, layout.pack_door(door.adapters, door.others))
+                loaded.preset(DOOR, layout.pack_door(door.adapters, door.addresses))
             loaded.load()
         except OSError as error:
             loaded.close()
