@@ -117,6 +117,7 @@ DOWN = {
         "adapter wan1 has no usable address", "DHCP", make=lambda lab: lab.ip("address flush dev wan1")
     ),
 }
+ROUTERS = "the router's address on the LAN of wan1"
 GATEWAYS = {
     "not on an adapter without that family": Wrong(
         "gateway 198.51.100.1 is of no use: wan1 has no IPv4 address",
@@ -125,14 +126,22 @@ GATEWAYS = {
         lambda lab: lab.wan1.drop_address(4),
     ),
     "own address": Wrong(
-        "198.51.100.2 is this machine's own address", "", ("--via", "wan1", "--gateway4", "198.51.100.2")
+        "198.51.100.2 is this machine's own address", ROUTERS, ("--via", "wan1", "--gateway4", "198.51.100.2")
     ),
     "own IPv6 address": Wrong(
-        "2001:db8:2::2 is this machine's own address", "", ("--via", "wan1", "--gateway6", "2001:db8:2::2")
+        "2001:db8:2::2 is this machine's own address",
+        ROUTERS,
+        ("--via", "wan1", "--gateway6", "2001:db8:2::2"),
     ),
-    "multicast": Wrong("224.0.0.1 cannot be a gateway", "", ("--via", "wan1", "--gateway4", "224.0.0.1")),
-    "multicast in IPv6": Wrong("ff02::2 cannot be a gateway", "", ("--via", "wan1", "--gateway6", "ff02::2")),
-    "no address at all": Wrong("0.0.0.0 cannot be a gateway", "", ("--via", "wan1", "--gateway4", "0.0.0.0")),
+    "multicast": Wrong(
+        "224.0.0.1 cannot be a gateway", ROUTERS, ("--via", "wan1", "--gateway4", "224.0.0.1")
+    ),
+    "multicast in IPv6": Wrong(
+        "ff02::2 cannot be a gateway", ROUTERS, ("--via", "wan1", "--gateway6", "ff02::2")
+    ),
+    "no address at all": Wrong(
+        "0.0.0.0 cannot be a gateway", ROUTERS, ("--via", "wan1", "--gateway4", "0.0.0.0")
+    ),
 }
 OTHERS = {
     "a link-local name server": Wrong(
@@ -486,5 +495,6 @@ def test_a_failure_on_the_way_names_what_and_leaves_nothing() -> None:
         lab.ip("link set vpn0 down")
         lab.ip("link set vpn0 name vpn$0")
         lab.ip("link set vpn$0 up")
-        wrong = Wrong("the adapter name 'vpn$0'", "", ("--via", "vpn$0", "--gateway4", VPN.gateway4))
+        options = ("--via", "vpn$0", "--gateway4", VPN.gateway4, "--dns", "system")
+        wrong = Wrong("the adapter name 'vpn$0'", "", options)
         assert not in_vain(lab, wrong)
