@@ -58,6 +58,10 @@ class Terminal:
         """Type; `$run` in a command line is `procroute run --via wan1 --`."""
         os.write(self._master, keys.encode())
 
+    def foreground(self) -> int:
+        """The process group that keys like ^C go to."""
+        return os.tcgetpgrp(self._master)
+
     def see(self, pattern: str, seconds: float = 15) -> re.Match[str]:
         """Wait for what matches on the screen, past what was seen. AssertionError if it never comes."""
         deadline = time.monotonic() + seconds

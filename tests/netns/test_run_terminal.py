@@ -108,7 +108,9 @@ def test_a_key_while_it_starts_is_not_lost(terminal: Terminal, key: str) -> None
         assert terminal.do("echo status $?") == "status 130\n"
         return
     assert "Stopped" in terminal.do("jobs")
+    shell = terminal.foreground()
     terminal.type("fg\n")
+    until(lambda: terminal.foreground() != shell, what="the job in the foreground")
     terminal.see(r"sleep 30\n")
     terminal.type(INTERRUPT)
     terminal.see(PROMPT)
@@ -175,10 +177,10 @@ def test_the_shell_waits_until_the_command_has_stopped(terminal: Terminal) -> No
 import os, signal, time
 def tidy(*_):
     time.sleep(0.3)
-    print("tidied", flush=True)
+    os.write(1, b"tidied\\n")
     os.kill(os.getpid(), signal.SIGSTOP)
 signal.signal(signal.SIGTSTP, tidy)
-print("up", flush=True)
+os.write(1, b"up\\n")
 print("<" + input() + ">")
 """
     terminal.type(f"$run {words(code)}\n")
