@@ -201,10 +201,12 @@ def raw(
     device: str = "",
     through: str = "",
     before: int = 0,
+    fragments: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
     """Send one echo request. kind: "ping", an unprivileged socket; "raw"; or "header", with the IP header
-    made here, from `source`, with a source route `through` a router after `before` options of no effect."""
+    made here, from `source`, with a source route `through` a router after `before` options of no effect (and
+    in IPv6 after `fragments` headers that say that this is all)."""
     six = ":" in to
     family = socket.AF_INET6 if six else socket.AF_INET
     protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
@@ -219,7 +221,7 @@ def raw(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         if kind == "header":
             build = _packet6 if six else _packet4
-            sock.sendto(build(source, to, through, before) + echo, (through or to, 0))
+            sock.sendto(build(source, to, through, before, fragments) + echo, (through or to, 0))
             return {}
         if source:
             sock.bind((source, 0))
@@ -227,7 +229,7 @@ def raw(
     return {}
 
 
-def _packet4(source: str, to: str, through: str, before: int) -> bytes:
+def _packet4(source: str, to: str, through: str, before: int, _fragments: int) -> bytes:
     """An IPv4 header (RFC 791) of an echo request; the kernel fills in length and checksum (raw(7))."""
     options = bytes([1]) * before + (_loose_route(to) if through else b"")
     options += bytes(-len(options) % 4)
@@ -241,14 +243,15 @@ def _loose_route(address: str) -> bytes:
     return struct.pack("!BBB4sB", LSRR, 7, 4, socket.inet_aton(address), 0)
 
 
-def _packet6(source: str, to: str, through: str, before: int) -> bytes:
+def _packet6(source: str, to: str, through: str, before: int, fragments: int) -> bytes:
     """An IPv6 header (RFC 8200) of an echo request; before: destination options, each empty."""
-    kinds = [socket.IPPROTO_DSTOPTS] * before + [socket.IPPROTO_ROUTING] * bool(through)
+    kinds = [socket.IPPROTO_DSTOPTS] * before + [socket.IPPROTO_FRAGMENT] * fragments
+    kinds += [socket.IPPROTO_ROUTING] * bool(through)
     following = [*kinds, socket.IPPROTO_ICMPV6][1:]
     chain = b"".join(
         _routing_header(after, through, to)
         if kind == socket.IPPROTO_ROUTING
-        else struct.pack("!BBBB4x", after, 0, 1, 4)
+        else struct.pack("!BBBB4x", after, 0, *((1, 4) if kind == socket.IPPROTO_DSTOPTS else (0, 0)))
         for kind, after in zip(kinds, following, strict=True)
     )
     ends = socket.inet_pton(socket.AF_INET6, source) + socket.inet_pton(socket.AF_INET6, through or to)

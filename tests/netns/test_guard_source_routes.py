@@ -20,6 +20,14 @@ ATTEMPTS: dict[str, Attempt] = {
     "made by hand": ("raw", {"kind": "header", "source": "{lan0}", "through": "{router}"}),
     "after one option": ("raw", {"kind": "header", "source": "{lan0}", "through": "{router}", "before": 1}),
     "after two options": ("raw", {"kind": "header", "source": "{lan0}", "through": "{router}", "before": 2}),
+    "in a fragment": (
+        "raw",
+        {"kind": "header", "source": "{lan0}", "through": "{router}", "fragments": 1},
+    ),
+    "in a fragment of a fragment": (
+        "raw",
+        {"kind": "header", "source": "{lan0}", "through": "{router}", "fragments": 2},
+    ),
     "after five options": ("raw", {"kind": "header", "source": "{lan0}", "through": "{router}", "before": 5}),
 }
 each_attempt = pytest.mark.parametrize("attempt", ATTEMPTS.values(), ids=list(ATTEMPTS))

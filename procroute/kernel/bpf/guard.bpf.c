@@ -56,7 +56,7 @@ struct {
 	TYPE(value, u64);
 } drops SEC(".maps");
 
-/* A conversation that somebody else began on an adapter that is not the route's. */
+/* A conversation that somebody else began by an adapter, or with an address, that is not the route's. */
 struct talk {
 	u32 ifindex;
 	u16 family;
@@ -235,7 +235,7 @@ INLINE int read_packet(struct __sk_buff *skb, struct packet *p, int find_steered
 		}
 		/* There may be a routing header among those that were not looked at. */
 		if (find_steered)
-			p->steered = (seen >> PROTO_ROUTING & 1) || is_extension(next);
+			p->steered = (seen >> PROTO_ROUTING & 1) || is_extension(next) || next == PROTO_FRAGMENT;
 		p->protocol = next;
 		return 0;
 	}
