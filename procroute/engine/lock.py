@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import fcntl
 import os
 import time
@@ -27,7 +29,9 @@ def lock(pause: Pause = time.sleep) -> Iterator[None]:
     path = Path(RUN_DIRECTORY) / "lock"
     while True:
         try:
-            path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+            # Not exist_ok: the folder that was there may be gone when that looks what it was.
+            with contextlib.suppress(FileExistsError):
+                path.parent.mkdir(mode=0o755, parents=True)
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             continue
@@ -63,14 +67,25 @@ def _wait(descriptor: int, pause: Pause) -> None:
 
 
 def release_directory() -> None:
-    """Remove the lock and its folder, while holding the lock, when nothing else is kept there."""
-    directory = Path(RUN_DIRECTORY)
+    """Remove the lock and its folder, as the last thing under it, when nothing else is kept there.
+
+    Once the lock's file is gone another one may make it anew, and be at work before the folder is removed.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        _release(Path(RUN_DIRECTORY))
+
+
+def _release(directory: Path) -> None:
     for folder in (directory / "src_valid_mark",):
         if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     if [f.name for f in directory.iterdir()] == ["lock"]:
         (directory / "lock").unlink()
-        directory.rmdir()
+        try:
+            directory.rmdir()
+        except OSError as e:
+            if e.errno != errno.ENOTEMPTY:
+                raise
 
 
 def _is_still(path: Path, descriptor: int) -> bool:
