@@ -58,6 +58,13 @@ def launch(start: Start, blocked: frozenset[int]) -> int:
 
 def _child(start: Start, blocked: frozenset[int], report: int) -> NoReturn:
     """In the child: says on the pipe what failed; a pipe closed by exec says that nothing did."""
+    try:
+        _become(start, blocked, report)
+    finally:  # nothing of ours may run on in the child, also where the engine has died and nobody reads
+        os._exit(125)
+
+
+def _become(start: Start, blocked: frozenset[int], report: int) -> None:
     stage = "cgroup"
     try:
         cgroups.enter(start.assignment)
@@ -78,9 +85,8 @@ def _child(start: Start, blocked: frozenset[int], report: int) -> NoReturn:
         os.write(report, f"{stage} {e.message}".encode())
     except OSError as e:
         os.write(report, f"{stage} {e.errno}".encode())
-    except BaseException as e:  # noqa: BLE001 - nothing of ours may run on in the child
+    except BaseException as e:  # noqa: BLE001 - it is told, and nothing runs on
         os.write(report, f"{stage} {e!r}".encode())
-    os._exit(125)
 
 
 def _failure(start: Start, stage: str, detail: str) -> ProcrouteError:
