@@ -16,6 +16,8 @@ from procroute.kernel.monitor import Monitor
 # Several messages tell of one thing that happened; look when they have paused, in seconds.
 _PAUSE = 0.015
 _AT_MOST = 0.08
+# How long at most it goes on doing something else while somebody has the lock, in seconds.
+_BUSY_AT_MOST = 0.25
 # How often a gateway that does not answer is asked again, in seconds.
 _ASK = 0.7
 
@@ -40,6 +42,7 @@ class Follower:
         self._since: float | None = None
         self._look: float | None = None
         self._ask: float | None = None
+        self._busy = 0
         self._said = ""
 
     def close(self) -> None:
@@ -76,16 +79,17 @@ class Follower:
                     observed = reconcile(linux, identity)
                     release_directory()
             self._said = ""
+            self._busy = 0
+            self._ask_gateway(observed)
         except _BusyError:
-            self._look = self._clock() + _PAUSE
-            return
-        except ProcrouteError as e:
+            # Who has the lock does what is missing, too; a look costs more than it tells meanwhile.
+            self._look = self._clock() + min(_PAUSE * 2**self._busy, _BUSY_AT_MOST)
+            self._busy += 1
+        except (ProcrouteError, OSError) as e:
             self._look = self._clock() + 1
-            if e.message != self._said:
-                self._tell(f"the route could not be kept in step: {e.message}")
-                self._said = e.message
-            return
-        self._ask_gateway(observed)
+            if str(e) != self._said:
+                self._tell(f"the route could not be kept in step: {e}")
+                self._said = str(e)
 
     def _in_step(self) -> Observed | None:
         """A look without the lock; None when there is something to do, or others were at work meanwhile."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
@@ -132,10 +133,24 @@ def test_a_lock_that_another_has_is_not_waited_for(scene: Scene) -> None:
         scene.later(0.1)
         assert scene.kernel.rules == []
         assert scene.follower.timeout() == 16
-        scene.later(0.016)
-    scene.later(0.016)
+        for milliseconds in (31, 61, 121, 241, 251, 251):
+            scene.later((scene.follower.timeout() or 0) / 1000)
+            assert scene.follower.timeout() == milliseconds
+    scene.later(0.251)
     assert len(scene.kernel.rules) > 0
     assert scene.said == []
+
+
+def test_what_the_system_refuses_is_no_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    scene.kernel.rules.clear()
+    monkeypatch.setattr(follow, "release_directory", full)
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.said == ["the route could not be kept in step: [Errno 28] No space left on device"]
+    assert scene.follower.timeout() == 1001
 
 
 @pytest.mark.promise("DOWN-05")
