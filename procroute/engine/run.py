@@ -80,14 +80,16 @@ def _start(
     target = linux.path(live.number)
     assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
     start = Start(request.command, assignment, user, resolvers.private(live.route.name, live.servers))
+    attending = cgroups.attend(target)
     early = signals.read()
     try:
         pid = launch(start, signals.newly_blocked)
     except BaseException:
+        os.close(attending)
         with contextlib.suppress(ProcrouteError, OSError):
             cgroups.remove_tree(assignment)
         raise
-    return live.number, assignment, cgroups.attend(target), pid, early
+    return live.number, assignment, attending, pid, early
 
 
 def _finish(linux: Linux, number: int, assignment: Path, attending: int, pause: Pause) -> None:
@@ -99,7 +101,8 @@ def _finish(linux: Linux, number: int, assignment: Path, attending: int, pause: 
         linger(linux.identity, [number], pause)
     with lock(pause):
         os.close(attending)
-        if not cgroups.in_use(target):
+        # Without the target the number may be another route's by now: cleanup --force removed what was ours.
+        if target.exists() and not cgroups.in_use(target):
             end(linux.identity, [number])
         _settle(linux)
 
