@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +17,7 @@ from procroute.lab.snapshot import changes, snapshot
 from tests.lab import foreign
 from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.inhabitants import bystander, routed
-from tests.netns.running import ours, procroute, unchanged, until
+from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged, until
 from tests.netns.traffic import SERVER, elsewhere
 
 PLACED = ["sh", "-c", 'echo $$ >/sys/fs/cgroup/mine/deeper/cgroup.procs; exec "$@"', "sh"]
@@ -184,6 +186,42 @@ def test_an_engine_outlives_force_and_ends_as_its_command(lab: Lab) -> None:
             lab.ip("link set lan0 mtu 1500")
             assert cpu_seconds(engine) - before < 0.3
             assert not ours(lab)
+
+
+_SERVER = """
+import socket
+s = socket.create_server(("203.0.113.2", 9000))
+input()
+client = s.accept()[0]
+print(client.recv(99).decode(), flush=True)
+"""
+_CLIENT = """
+import socket, sys
+with socket.create_connection(("203.0.113.2", 9000), 5) as s:
+    s.sendall(b"hello")
+    print("up", flush=True)
+    input()
+"""
+
+
+@pytest.mark.promise("CLEAN-04", "CLI-14")
+def test_an_engine_that_was_cleaned_up_after_ends_nothing_of_the_next(lab: Lab) -> None:
+    """Its number is the next route's by then, one of whose clients waits to be accepted."""
+    pipe = subprocess.PIPE
+    with unchanged(lab):
+        with routed(lab):
+            assert procroute(lab, "cleanup", "--force").returncode == 0
+            words = [*run_by("wan2"), sys.executable, "-S", "-c", _SERVER]
+            server = lab.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe)
+            until(lambda: lab.sh("ss -Hltn sport = 9000"))
+            assert lab.ip("route show table 7001 default")
+            client = lab.wan2.popen([sys.executable, "-S", "-c", _CLIENT], stdin=pipe, stdout=pipe)
+            assert client.stdout
+            assert client.stdout.readline() == "up\n"
+            until(lambda: lab.sh("ss -Htn state established sport = 9000"))
+        assert lab.sh("ss -Htn state established sport = 9000")
+        assert server.communicate("go\n", 10)[0] == "hello\n"
+        client.communicate("go\n", 10)
 
 
 def cpu_seconds(pid: int) -> float:
