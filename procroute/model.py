@@ -104,8 +104,9 @@ class Route(Struct, frozen=True):
 class LiveRoute(Struct, frozen=True):
     """A route that is in the kernel, with its number.
 
-    servers: the name servers that look-ups are sent to; none: they are left to the system. known: the
-    gateways that main last had for the adapter. silent: those of its gateways that failed to answer and have
+    servers: the name servers that look-ups are sent to. no_lookups: none is known, and look-ups are refused;
+    without servers, and without this, they are left to the system. known: the gateways that main last had for
+    the adapter. silent: those of its gateways that failed to answer and have
     not since; written down, so that an engine which has not heard it agrees with one that has.
     """
 
@@ -114,6 +115,7 @@ class LiveRoute(Struct, frozen=True):
     servers: tuple[IPAddress, ...] = ()
     known: tuple[IPAddress, ...] = ()
     silent: tuple[IPAddress, ...] = ()
+    no_lookups: bool = False
 
     def last_known(self, family: Family) -> IPAddress | None:
         """The gateway that main last had for this route's adapter."""

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _EPILOG = """name look-ups (port 53) are sent through ADAPTER, to the servers of --dns; else to those that
 systemd-networkd or systemd-resolved keep for ADAPTER; else to those of /etc/resolv.conf that are neither
-this machine nor on another adapter's LAN. Where none is left, run refuses; --dns system leaves
-look-ups as they are.
+this machine nor on another adapter's LAN. Where none is left, look-ups fail; --dns system leaves
+them as they are.
 
 exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
 125 procroute failed and CMD was not started, 2 wrong usage."""

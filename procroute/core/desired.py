@@ -70,6 +70,7 @@ def door(machine: Machine, live: LiveRoute) -> Door:
         adapters=own,
         lan=frozenset(prefixes.items()),
         dns_servers=live.servers,
+        no_lookups=live.no_lookups,
         resolvers=machine.resolvers[:RESOLVERS],
         addresses=_addresses(machine, adapter),
     )

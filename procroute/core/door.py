@@ -36,10 +36,11 @@ class Marking(Struct, frozen=True):
 class Door(Struct, frozen=True):
     """adapters: ifindexes of the route, at most 4. lan: prefixes that may be reached by another adapter, each
     with the ifindex of that adapter or 0 for any; the longest prefix decides, so a host with another ifindex
-    is an exception. dns_servers: at most 3 a family, none link-local; empty: look-ups are not rewritten, and
-    resolvers is emptied. resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex
-    of the adapter it belongs to (the lowest, where several are given): from one that is not the route's
-    nothing leaves by the route's adapters but replies; at most 1024 are meant to be given, not checked.
+    is an exception. dns_servers: at most 3 a family, none link-local. no_lookups: there is no server, and
+    look-ups are refused; without servers, and without this, they are left alone, and resolvers is emptied.
+    resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex of the adapter it
+    belongs to (the lowest, where several are given): from one that is not the route's nothing leaves by the
+    route's adapters but replies; at most 1024 are meant to be given, not checked.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """
@@ -49,11 +50,12 @@ class Door(Struct, frozen=True):
     dns_servers: tuple[IPAddress, ...] = ()
     resolvers: tuple[IPAddress, ...] = ()
     addresses: frozenset[tuple[IPAddress, int]] = frozenset()
+    no_lookups: bool = False
 
     def __post_init__(self) -> None:
         servers = sorted(_distinct(self.dns_servers), key=lambda server: server.version)
         force_setattr(self, "dns_servers", tuple(servers))
-        force_setattr(self, "resolvers", _distinct(self.resolvers) if servers else ())
+        force_setattr(self, "resolvers", _distinct(self.resolvers) if self.follows_lookups else ())
         highest_first = sorted(self.addresses, key=lambda address: -address[1])
         owners = {_plain(address): ifindex for address, ifindex in highest_first}
         force_setattr(self, "addresses", frozenset(owners.items()))
@@ -73,6 +75,11 @@ class Door(Struct, frozen=True):
                 )
         if len(self.resolvers) > RESOLVERS:
             raise ProcrouteError("door-resolvers", f"the system has more than {RESOLVERS} resolvers")
+
+    @property
+    def follows_lookups(self) -> bool:
+        """Whether the look-up programs have anything to do."""
+        return bool(self.dns_servers) or self.no_lookups
 
 
 def _distinct(addresses: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:

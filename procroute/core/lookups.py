@@ -1,43 +1,53 @@
-"""Which name servers a route's look-ups go to."""
+"""Where a route's name look-ups go."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from ipaddress import IPv6Address
 
+from msgspec import Struct
+
 from procroute.core.door import SERVERS
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine
-from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, Route
 
 
-def servers(
-    machine: Machine, route: Route, adapters_own: Iterable[IPAddress]
-) -> tuple[tuple[IPAddress, ...], list[str]]:
-    """The servers for a route, and lines for people about what is not as they might expect.
+class Lookups(Struct, frozen=True):
+    """How a route's look-ups go: to these servers; or refused; or, without both, as the system has it.
 
-    Given ones; or the adapter's own (adapters_own), else those of the system that lie behind the adapter.
-    None where the system's are link-local ones on the adapter: look-ups go there, but no others can be sent.
-    Raises ProcrouteError dns-unknown where look-ups would leave by another adapter, or by a local resolver.
+    notes: lines for people about what is not as they might expect.
+    """
+
+    servers: tuple[IPAddress, ...] = ()
+    refused: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def lookups(machine: Machine, route: Route, adapters_own: Iterable[IPAddress]) -> Lookups:
+    """How the look-ups of a route are to go.
+
+    To given servers; or the adapter's own (adapters_own), else those of the system that lie behind the
+    adapter. Where the system's are link-local ones on the adapter they go there by themselves. Refused where
+    they would leave by another adapter, or by a local resolver, which asks on its own route.
     """
     if route.dns is not None:
         away = [s for s in route.dns if elsewhere(machine, route, s) and not s.is_loopback]
-        return route.dns, [f"name server {s} is asked through {route.adapter}" for s in away]
+        notes = (f"name server {s} is asked through {route.adapter}" for s in away)
+        return Lookups(route.dns, notes=tuple(notes))
     own = tuple(s for s in adapters_own if not s.is_link_local)
     if own:
-        return _first(own), []
+        return Lookups(_first(own))
     behind = tuple(s for s in machine.resolvers if not s.is_link_local and not elsewhere(machine, route, s))
     if behind:
-        return _first(behind), []
+        return Lookups(_first(behind))
     asked = ", ".join(str(s) for s in machine.resolvers) or "none configured"
     if not machine.resolvers or any(elsewhere(machine, route, s) for s in machine.resolvers):
-        raise ProcrouteError(
-            "dns-unknown",
-            f"no name server is known for {route.adapter}, and the system's ({asked}) would be asked past it",
-            f"give one that {route.adapter} reaches: --dns ADDRESS; or --dns system to let them go that way",
-        )
-    return (), [f"only link-local name servers are known for {route.adapter}: look-ups go to {asked} alone"]
+        why = f"no name server is known for {route.adapter}; the system's ({asked}) would be asked past it"
+        what = "look-ups fail; --dns ADDRESS gives one, --dns system lets them go that way"
+        return Lookups(refused=True, notes=(why, what))
+    alone = f"only link-local name servers are known for {route.adapter}: look-ups go to {asked} alone"
+    return Lookups(notes=(alone,))
 
 
 def _first(found: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:

@@ -42,14 +42,14 @@ def route_for(
     live = next((t for t in observed.ours.targets if t.route == route), None)
     notes = choose.check_ways(machine, live or LiveRoute(route, 0))
     overlap.check(identity, machine)
-    servers, more = lookups.servers(machine, route, resolvers.of_adapter(adapter.ifindex))
+    asked = lookups.lookups(machine, route, resolvers.of_adapter(adapter.ifindex))
     if live is None:
         live = LiveRoute(route, _free_number(identity, observed))
-    live = replace(live, servers=servers)
+    live = replace(live, servers=asked.servers, no_lookups=asked.refused)
     new = {identity.table, identity.route_table(live.number)}
     new |= {identity.adapter_table_of(a.ifindex) for a in machine.outward() if a.addresses}
     overlap.check_entries(identity, linux.entries_of(*sorted(new)))
-    return live, notes + more
+    return live, [*notes, *asked.notes]
 
 
 def _free_number(identity: Identity, observed: Observed) -> int:

@@ -79,7 +79,7 @@ def _start(
     reconcile(linux, linux.identity, routes, observed)
     target = linux.path(live.number)
     assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
-    start = Start(request.command, assignment, user, resolvers.private(live.route.name, live.servers))
+    start = Start(request.command, assignment, user, resolvers.private(live))
     attending = cgroups.attend(target)
     early = signals.read()
     try:

@@ -39,6 +39,7 @@ class _Record(msgspec.Struct, frozen=True):
     servers: list[str]
     known: list[str]
     silent: list[str] = []
+    no_lookups: bool = False
 
 
 class Target(Struct, frozen=True):
@@ -126,6 +127,7 @@ def describe(path: Path, namespace: int, live: LiveRoute) -> None:
         servers=[str(s) for s in live.servers],
         known=[str(g) for g in live.known],
         silent=[str(g) for g in live.silent],
+        no_lookups=live.no_lookups,
     )
     try:
         os.setxattr(path, XATTR, msgspec.json.encode(record))
@@ -259,7 +261,7 @@ def _live(record: _Record) -> LiveRoute:
         dns=None if record.dns is None else _addresses(record.dns),
     )
     servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
-    return LiveRoute(route, record.number, servers, known, silent)
+    return LiveRoute(route, record.number, servers, known, silent, record.no_lookups)
 
 
 def _addresses(texts: list[str]) -> tuple[IPAddress, ...]:

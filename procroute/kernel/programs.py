@@ -62,7 +62,7 @@ def attach(cgroup: str, marking: Marking, door: Door) -> None:
             else:
                 sync(whole, door)
             stale += [copy for copy in found if copy is not whole]
-        if not door.dns_servers:
+        if not door.follows_lookups:
             stale += [copy for copy in copies if copy.source == "dns"]
         attach_objects(cgroup, directory, fresh)
         for copy in stale:
@@ -92,18 +92,18 @@ def attached(cgroup: str) -> Attached | None:
 def update(cgroup: str, door: Door) -> None:
     """Bring what is attached to another door: adds before deletes, no prefix or adapter missing meanwhile.
 
-    The look-up programs come and go with door.dns_servers; otherwise what is missing stays missing.
+    The look-up programs come and go with door.follows_lookups; otherwise what is missing stays missing.
     """
     with _directory(cgroup) as directory:
         copies = find(directory)
         if not copies:
             raise ProcrouteError("bpf-missing", f"no programs of procroute are attached to {cgroup}")
         for copy in copies:
-            if copy.source == "dns" and not door.dns_servers:
+            if copy.source == "dns" and not door.follows_lookups:
                 detach_copy(directory, copy, KINDS)
             else:
                 sync(copy, door)
-        if door.dns_servers and not any(copy.source == "dns" for copy in copies):
+        if door.follows_lookups and not any(copy.source == "dns" for copy in copies):
             with load("dns", copies[0].marking, door) as loaded:
                 attach_objects(cgroup, directory, [("dns", loaded)])
 
@@ -140,7 +140,7 @@ def detach(cgroup: str, kinds: Collection[str] = KINDS) -> None:
 
 
 def _needed(door: Door) -> tuple[str, ...]:
-    return ("guard", "dns", "mark") if door.dns_servers else ("guard", "mark")
+    return ("guard", "dns", "mark") if door.follows_lookups else ("guard", "mark")
 
 
 @contextmanager

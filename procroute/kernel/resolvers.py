@@ -13,11 +13,10 @@ inside a run still knows the system's:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
 
-from procroute.model import IPAddress
+from procroute.model import IPAddress, LiveRoute
 
 RESOLV_CONF = Path("/etc/resolv.conf")
 _OURS, _KEPT = "# by procroute", "#   "
@@ -49,18 +48,19 @@ def of_adapter(ifindex: int) -> tuple[IPAddress, ...]:
     return ()
 
 
-def private(name: str, servers: Sequence[IPAddress]) -> str | None:
-    """The text of the resolv.conf for a route of that name; None where the present one will do.
+def private(live: LiveRoute) -> str | None:
+    """The text of the resolv.conf for a route; None where the present one will do.
 
-    servers: the route's; none: those of the system, also where a run around us has put its own there.
+    A route whose look-ups are left to the system gets the system's, also where a run around us has put its
+    own there. One that has none gets no server: libc then asks this machine (resolv.conf(5)), and is refused.
     """
     system = _system_lines()
-    if not servers:
+    if not live.servers and not live.no_lookups:
         return "\n".join([*system, ""]) if _is_ours(_lines(RESOLV_CONF)) else None
     kept = [f"{_KEPT}{line}" for line in system]
-    own = [f"nameserver {server}" for server in servers]
+    own = [f"nameserver {server}" for server in live.servers]
     others = [line for line in system if line.split()[0] != "nameserver"]
-    return "\n".join([f"{_OURS}, for {name}; the system's own:", *kept, *own, *others, ""])
+    return "\n".join([f"{_OURS}, for {live.route.name}; the system's own:", *kept, *own, *others, ""])
 
 
 def _system_lines() -> list[str]:

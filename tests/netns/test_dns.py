@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -323,19 +325,26 @@ def test_dns_system_leaves_look_ups_alone(lab: Lab, family: int) -> None:
     [f"{SYSTEM4}, {SYSTEM6}", "127.0.0.53", "fe80::1%wan2"],
     ids=["another's LAN", "stub", "another's link"],
 )
-def test_where_look_ups_would_leave_past_the_adapter_it_refuses(
-    options: tuple[str, ...], system: str
-) -> None:
+def test_where_look_ups_would_leave_past_the_adapter_they_fail(options: tuple[str, ...], system: str) -> None:
     """Asked all the same, they do leave by another, unless the guard of a strict route is there."""
     servers = "".join(f"nameserver {server}\n" for server in system.split(", "))
+    local = ("connected", "127.0.0.53", "tcp", "127.0.0.1", "sent", "::1")
     with stub_machine(servers) as lab, unchanged(lab), forwarding(lab, "127.0.0.53", SYSTEM4):
         done = procroute(lab, "run", "--via", "wan1", *options, "--", "true")
-        assert (done.returncode, done.stdout) == (125, "")
-        first, hint = done.stderr.splitlines()
-        says = f"no name server is known for wan1, and the system's ({system}) would be asked past it"
-        assert first == f"procroute: {says}"
-        assert "--dns ADDRESS" in hint
-        assert "--dns system" in hint
+        assert (done.returncode, done.stdout) == (0, "")
+        why, what = done.stderr.splitlines()
+        says = f"no name server is known for wan1; the system's ({system}) would be asked past it"
+        assert why == f"procroute: {says}"
+        assert "--dns ADDRESS" in what
+        assert "--dns system" in what
+        asked = (*local, *(word for server in system.split(", ") for word in ("sent", server)))
+        began = time.monotonic()
+        answers = look_up(lab, *BY_GLIBC, *asked, by=run_by("wan1", *options))
+        assert time.monotonic() - began < 2
+        by_glibc = {way for way in answers if way.startswith("glibc")}
+        assert {answers[way]["error"] for way in answers.keys() - by_glibc} == {"ENETUNREACH"}
+        assert {answers[way]["error"] for way in by_glibc} == {f"EAI {socket.EAI_AGAIN}"}
+        assert not astray(lab)
         look_up(lab, "glibc", "4", by=run_by("wan1", *options, "--dns", "system"))
         assert bool(astray(lab)) is (not options or system == "127.0.0.53")
         assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", *options, "--dns", OURS4)))

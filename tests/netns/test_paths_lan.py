@@ -56,6 +56,23 @@ def test_the_lan_is_reached_as_before(command: Command, family: int, where: str,
 
 
 @promise("LAN-01")
+def test_ten_thousand_private_networks_are_reached() -> None:
+    """As a router of a large site has them, half of each family."""
+    with Lab(main="both") as lab:
+        for family, prefixes in {
+            4: [f"10.{n >> 8}.{n & 255}.0/24" for n in range(5000)],
+            6: [f"fd77:{n:x}::/32" for n in range(5000)],
+        }.items():
+            via = f"via {gateway(lab.lan, family)} dev {lab.lan.adapter}"
+            lab.batch("".join(f"route add {prefix} {via}\n" for prefix in prefixes))
+        with routed(lab) as command:
+            for family, to in ((4, "10.0.0.1"), (4, "10.19.135.1"), (6, "fd77:0::1"), (6, "fd77:1387::1")):
+                assert not astray(lab, command, "tcp", family, lab.lan, to=to)
+            for family in FAMILIES:
+                assert not astray(lab, command, "tcp", family, lab.wan1)
+
+
+@promise("LAN-01")
 @each_way
 @both_families
 def test_another_uplinks_own_subnet_is_link_scope_too(command: Command, family: int, way: str) -> None:

@@ -87,6 +87,8 @@ def live(of: LiveRoute) -> str:
     for title, addresses in (("servers", of.servers), ("known", of.known), ("silent", of.silent)):
         if addresses:
             words += [title, *map(str, addresses)]
+    if of.no_lookups:
+        words.append("no look-ups")
     return " ".join(words)
 
 
@@ -102,6 +104,8 @@ def door(of: Door, names: Names) -> str:
     if of.dns_servers:
         servers, resolvers = (" ".join(map(str, a)) for a in (of.dns_servers, of.resolvers))
         parts.append(f"servers {servers} for {resolvers or 'loopback'}")
+    if of.no_lookups:
+        parts.append("no look-ups")
     return "; ".join(parts)
 
 

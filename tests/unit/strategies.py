@@ -91,9 +91,10 @@ def routes(draw: st.DrawFn) -> tuple[LiveRoute, ...]:
     """Routes that are wanted at the same time: distinct in what they are and in their numbers."""
     found = draw(st.lists(_routes, max_size=5, unique_by=lambda r: r.name))
     numbers = draw(st.lists(st.integers(1, 127), min_size=5, max_size=5, unique=True))
+    asked = [tuple(route.dns or draw(addresses)) for route in found]
     return tuple(
-        LiveRoute(route, number, tuple(route.dns or draw(addresses)))
-        for route, number in zip(found, numbers, strict=False)
+        LiveRoute(route, number, servers, no_lookups=not servers and draw(st.booleans()))
+        for route, number, servers in zip(found, numbers, asked, strict=False)
     )
 
 

@@ -75,7 +75,10 @@ def free(kernel: Fake, routes: Collection[LiveRoute]) -> list[LiveRoute]:
     there = {t.route: t for t in kernel.targets.values()}
     numbers = {r.number for r in routes} - kernel.targets.keys()
     spare = iter(sorted(numbers | set(range(100, 120)) - kernel.targets.keys()))
-    return [there.get(r.route) or LiveRoute(r.route, next(spare), r.servers) for r in routes]
+    return [
+        there.get(r.route) or LiveRoute(r.route, next(spare), r.servers, no_lookups=r.no_lookups)
+        for r in routes
+    ]
 
 
 def is_settled(kernel: Fake, routes: Collection[LiveRoute]) -> None:

@@ -125,7 +125,8 @@ def read_door(copies: list[Copy]) -> Door:
             if copy.source == "dns" and "servers" in copy.maps:
                 servers = layout.unpack_servers(open_map("servers").get(layout.FIRST) or b"")
                 resolvers = layout.unpack_resolvers(open_map("resolvers").items())
-    return Door(adapters, lan, servers, resolvers, addresses)
+    followed = any(copy.source == "dns" and "servers" in copy.maps for copy in copies)
+    return Door(adapters, lan, servers, resolvers, addresses, no_lookups=followed and not servers)
 
 
 def sync(copy: Copy, door: Door) -> None:

@@ -34,7 +34,7 @@ struct lan {
 struct {
 	NUMBER(type, MAP_LPM_TRIE);
 	NUMBER(map_flags, F_NO_PREALLOC);
-	NUMBER(max_entries, 8192);
+	NUMBER(max_entries, 1 << 20); /* memory is taken by what is in it */
 	TYPE(key, struct prefix);
 	TYPE(value, struct lan);
 } lan SEC(".maps");
