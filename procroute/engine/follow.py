@@ -10,7 +10,7 @@ from procroute.engine.lock import lock, release_directory
 from procroute.engine.reconcile import alive, reconcile, steps
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel.linux import Linux
+from procroute.kernel.interface import Kernel
 from procroute.kernel.monitor import Monitor
 
 # Several messages tell of one thing that happened; look when they have paused, in seconds.
@@ -33,10 +33,10 @@ def _busy(_: float) -> None:
 class Follower:
     """Looks when there is news and does what is missing. route: the number of the one it cares for."""
 
-    def __init__(self, linux: Linux, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, kernel: Kernel, tell: Tell, clock: Callable[[], float] = time.monotonic) -> None:
         self.monitor = Monitor()
         self.route = 0
-        self._linux = linux
+        self._kernel = kernel
         self._tell = tell
         self._clock = clock
         self._since: float | None = None
@@ -58,7 +58,7 @@ class Follower:
         """Take in the news and, when they have paused, look and repair."""
         now = self._clock()
         news = self.monitor.drain()
-        self._linux.heard_failing |= self.monitor.failed
+        self._kernel.heard_failing |= self.monitor.failed
         self.monitor.failed.clear()
         if news:
             self._since = self._since if self._since is not None else now
@@ -71,12 +71,12 @@ class Follower:
             self._repair()
 
     def _repair(self) -> None:
-        linux, identity = self._linux, self._linux.identity
+        kernel, identity = self._kernel, self._kernel.identity
         try:
             observed = self._in_step()
             if observed is None:
                 with lock(_busy):
-                    observed = reconcile(linux, identity)
+                    observed = reconcile(kernel, identity)
                     release_directory()
             self._said = ""
             self._busy = 0
@@ -94,16 +94,16 @@ class Follower:
     def _in_step(self) -> Observed | None:
         """A look without the lock; None when there is something to do, or others were at work meanwhile."""
         try:
-            observed = self._linux.observe()
+            observed = self._kernel.observe()
         except ProcrouteError:
             return None
-        return None if steps(self._linux.identity, observed, alive(observed)) else observed
+        return None if steps(self._kernel.identity, observed, alive(observed)) else observed
 
     def _ask_gateway(self, observed: Observed) -> None:
         """Have a gateway that does not answer asked again, and come back to look."""
-        linux = self._linux
+        kernel = self._kernel
         live = next((t for t in observed.ours.targets if t.number == self.route), None)
         adapter = observed.machine.adapter(live.route.adapter) if live else None
         if adapter is not None and any(n[0] == adapter.ifindex for n in observed.machine.failed_gateways):
-            linux.ask_again(adapter, observed)
+            kernel.ask_again(adapter, observed)
             self._ask = self._clock() + _ASK

@@ -13,7 +13,7 @@ from procroute.core.machine import Observed
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import resolvers
-from procroute.kernel.linux import Linux
+from procroute.kernel.interface import Kernel
 from procroute.model import IPAddress, LiveRoute, Route
 
 
@@ -29,14 +29,12 @@ class Request(Struct, frozen=True):
     user: str | None = None
 
 
-def route_for(
-    linux: Linux, observed: Observed, request: Request, identity: Identity
-) -> tuple[LiveRoute, list[str]]:
+def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[LiveRoute, list[str]]:
     """The live route to use or to make, and lines for people about what is not as they might expect.
 
     Raises ProcrouteError where the adapter is unfit, or where other people's rules or tables are in the way.
     """
-    machine = observed.machine
+    machine, identity = observed.machine, kernel.identity
     adapter = choose.find(machine, request.adapter)
     route = Route(adapter.name, request.strict, request.gateway4, request.gateway6, request.dns)
     live = next((t for t in observed.ours.targets if t.route == route), None)
@@ -48,7 +46,7 @@ def route_for(
     live = replace(live, servers=asked.servers, no_lookups=asked.refused)
     new = {identity.table, identity.route_table(live.number)}
     new |= {identity.adapter_table_of(a.ifindex) for a in machine.outward() if a.addresses}
-    overlap.check_entries(identity, linux.entries_of(*sorted(new)))
+    overlap.check_entries(identity, kernel.entries_of(*sorted(new)))
     return live, [*notes, *asked.notes]
 
 

@@ -69,7 +69,7 @@ def _start(
         if not cgroups.populated(path):
             cgroups.remove_tree(path)
     observed = linux.observe()
-    live, notes = route_for(linux, observed, request, linux.identity)
+    live, notes = route_for(linux, observed, request)
     for note in notes:
         tell(note)
 

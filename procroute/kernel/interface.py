@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from procroute.core.machine import Machine, Observed
 from procroute.core.plan import Step
+from procroute.identity import Identity
+from procroute.model import Adapter, Entry, IPAddress
 
 
 class Kernel(Protocol):
-    """Look at everything, change some of it."""
+    """Look at everything, change some of it.
+
+    heard_failing: neighbours (ifindex, address) that were said to have failed and have not answered since.
+    """
+
+    identity: Identity
+    heard_failing: set[tuple[int, IPAddress]]
 
     def observe(self, machine: Machine | None = None) -> Observed:
         """What is there now. machine: what is known of it already; then only ours is looked at."""
+        ...
+
+    def entries_of(self, *numbers: int) -> Iterator[Entry]:
+        """What stands in these tables, whoever put it there."""
+        ...
+
+    def ask_again(self, adapter: Adapter, observed: Observed) -> None:
+        """Have the gateways of an adapter that do not answer resolved once more."""
         ...
 
     def apply(self, steps: Sequence[Step]) -> None:

@@ -20,7 +20,6 @@ from procroute.engine.reconcile import reconcile
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.fake import Fake, When
-from procroute.kernel.linux import Linux
 from procroute.model import Family, IPAddress, LiveRoute, Route
 from tests.plans import words
 
@@ -56,7 +55,7 @@ class Scene:
         reconcile(self.kernel, IDENTITY, lambda _: [LiveRoute(Route("wan1"), 1)])
         self.kernel.populated = {1}
         self.kernel.steps.clear()
-        self.follower = Follower(cast("Linux", self.kernel), self.said.append, lambda: self.now)
+        self.follower = Follower(self.kernel, self.said.append, lambda: self.now)
         self.follower.route = 1
 
     @property

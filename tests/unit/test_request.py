@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -14,7 +14,6 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import resolvers
 from procroute.kernel.fake import Crash, Fake, crash_at
-from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute, Route
 from tests.plans import words
 
@@ -35,7 +34,7 @@ def _own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
 def ask(kernel: Fake, adapter: str, **options: Any) -> tuple[LiveRoute, list[str]]:
     """The route for a request, and what is said."""
     request = Request(["true"], adapter, **options)
-    return route_for(cast("Linux", kernel), kernel.observe(), request, kernel.identity)
+    return route_for(kernel, kernel.observe(), request)
 
 
 def running(*routes: Route, identity: Identity | None = None) -> Fake:
