@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
@@ -11,11 +12,12 @@ from procroute.core.gateways import NoWay, WayOut, default_in_main, way_out
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
-from procroute.model import Adapter, Family, IPAddress, LiveRoute
+from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
 
 _LISTED: Final = 8
-_BROADCAST: Final = IPv4Address("255.255.255.255")
 """So many adapters without a way out are named: container hosts have hundreds."""
+_BROADCAST: Final = IPv4Address("255.255.255.255")
+_MAINS: Final = frozenset({0, 253, 254, 255})  # none, default, main, local
 
 
 def find(machine: Machine, name: str) -> Adapter:
@@ -64,6 +66,22 @@ def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
         f"{adapter.name} has {way.reason}: {family.title} is unreachable for this command"
         for family, way in missing
     ]
+
+
+def tables_of_others(machine: Machine) -> list[int]:
+    """The tables that other people's ip rules lead to, besides main."""
+    return sorted({r.target for r in machine.rules if r.action == "table"} - _MAINS)
+
+
+def with_gateways_seen(error: ProcrouteError, adapter: Adapter, entries: Iterable[Entry]) -> ProcrouteError:
+    """The error gateway-unknown, its hint naming the gateways that an adapter has in these entries."""
+    seen = {
+        e.family: f"--gateway{e.family.value} {h.gateway} (of table {e.table})"
+        for e in entries
+        for h in e.hops
+        if e.destination == e.family.everything and h.ifindex == adapter.ifindex and h.gateway is not None
+    }
+    return ProcrouteError(error.code, error.message, f"give it: {' '.join(seen.values())}") if seen else error
 
 
 def _unknown(machine: Machine, name: str) -> ProcrouteError:

@@ -38,7 +38,13 @@ def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[Liv
     adapter = choose.find(machine, request.adapter)
     route = Route(adapter.name, request.strict, request.gateway4, request.gateway6, request.dns)
     live = next((t for t in observed.ours.targets if t.route == route), None)
-    notes = choose.check_ways(machine, live or LiveRoute(route, 0))
+    try:
+        notes = choose.check_ways(machine, live or LiveRoute(route, 0))
+    except ProcrouteError as e:
+        if e.code != "gateway-unknown":
+            raise
+        entries = kernel.entries_of(*choose.tables_of_others(machine))
+        raise choose.with_gateways_seen(e, adapter, entries) from None
     overlap.check(identity, machine)
     asked = lookups.lookups(machine, route, resolvers.of_adapter(adapter.ifindex))
     if live is None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from procroute.lab import VPN, Lab
+from procroute.lab import VPN, WAN1, Lab
 from tests.netns.inhabitants import bystander, routed
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, run_by, unchanged, until
 from tests.netns.traffic import astray, gateway
@@ -200,6 +200,20 @@ def test_no_gateway_is_known(families: str, hint: str) -> None:
     with Lab(main="none", families={"wan1": families}) as lab:  # type: ignore[dict-item]
         wrong = Wrong("no gateway is known for wan1", f"give it: {hint}")
         assert not in_vain(lab, wrong)
+
+
+@promise("ERR-03", "CLI-11")
+def test_gateways_in_tables_for_some_sources_are_named() -> None:
+    """How servers with two uplinks are often set up: a table for each source, and main with neither."""
+    with Lab(main="none") as lab:
+        for family, gateway, address in (
+            (4, WAN1.gateway4, WAN1.address4),
+            (6, WAN1.gateway6, WAN1.address6),
+        ):
+            lab.ip(f"-{family} route add default via {gateway} dev wan1 table 50")
+            lab.ip(f"-{family} rule add pref 30000 from {address} table 50")
+        both = f"--gateway4 {WAN1.gateway4} (of table 50) --gateway6 {WAN1.gateway6} (of table 50)"
+        assert not in_vain(lab, Wrong("no gateway is known for wan1", f"give it: {both}"))
 
 
 @promise("ERR-03", "CLI-11")
