@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     from procroute import config
     from procroute.engine.cleanup import cleanup
 
-    done = cleanup(config.read(), force=options.force)
+    done = cleanup(config.read(), output.tell, force=options.force)
     if not done.anything:
         output.answer("nothing was left")
         return Exit.OK

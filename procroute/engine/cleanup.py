@@ -9,9 +9,9 @@ from pathlib import Path
 from msgspec import Struct
 
 from procroute.engine.linger import end, linger
-from procroute.engine.lock import lock, release_directory
+from procroute.engine.lock import lock, patient, release_directory
 from procroute.engine.reconcile import reconcile, steps
-from procroute.engine.words import describe
+from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import cgroups, sysctl
@@ -28,14 +28,16 @@ class Cleaned(Struct, frozen=True):
     released: tuple[int, ...]
 
 
-def cleanup(identity: Identity, *, force: bool) -> Cleaned:
+def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
     """Remove routes, rules, tables, nft table, programs, cgroups, sysctl changes and names that are ours.
+
+    tell: says a line to the person at the terminal.
 
     With living routed processes: raises ProcrouteError processes-alive that lists them, or with force moves
     them back to where they came from, so that what they open from then on leaves as the machine's own does;
     cleanup-incomplete where that cannot be done.
     """
-    with Linux(identity) as linux, lock():
+    with Linux(identity) as linux, lock(patient(tell)):
         observed = linux.observe()
         unnamed = cgroups.unnamed(linux.mount)
         abandoned = cgroups.abandoned(linux.mount, linux.namespace)

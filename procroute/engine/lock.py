@@ -11,10 +11,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
 
 Pause = Callable[[float], None]
+# A start or an end takes a small part of a second; who has to wait longer wants to know for what.
+_LONG = 2.0
+
+
+def patient(tell: Tell, sleep: Pause = time.sleep) -> Pause:
+    """A pause for lock() that says once, when it has become long, what is waited for."""
+    left = _LONG
+
+    def pause(seconds: float) -> None:
+        nonlocal left
+        if 0 < left <= seconds:
+            tell(f"waiting for another procroute, which holds {RUN_DIRECTORY}/lock")
+        left -= seconds
+        sleep(seconds)
+
+    return pause
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from procroute.core.machine import Observed
 from procroute.engine.follow import Follower
 from procroute.engine.launch import Start, launch
 from procroute.engine.linger import end, linger
-from procroute.engine.lock import Pause, lock, release_directory
+from procroute.engine.lock import Pause, lock, patient, release_directory
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
 from procroute.engine.supervise import FORWARDED, Supervisor
@@ -37,7 +37,7 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
         linux = stack.enter_context(Linux(identity))
         # Listening starts before the first look, so that nothing is missed between that and the command.
         follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
-        with lock():
+        with lock(patient(tell)):
             # From here on signals are for the command; until here they are for us, and nothing is done yet.
             signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
             try:

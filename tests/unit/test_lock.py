@@ -106,3 +106,25 @@ def test_many_at_once(directory: Path) -> None:
         children.append(pid)
     assert [os.waitpid(pid, 0)[1] for pid in children] == [0] * 6
     assert not directory.exists()
+
+
+def test_who_waits_long_is_told_once_for_what(directory: Path) -> None:
+    said: list[str] = []
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if sum(waited) > 10:
+            raise TimeoutError
+
+    with locking.lock(), pytest.raises(TimeoutError), locking.lock(locking.patient(said.append, sleep)):
+        pass
+    assert said == [f"waiting for another procroute, which holds {directory}/lock"]
+
+
+def test_a_short_wait_is_not_told(directory: Path) -> None:
+    said: list[str] = []
+    pause = locking.patient(said.append, lambda seconds: None)
+    for _ in range(10):
+        pause(0.1)
+    assert not said
