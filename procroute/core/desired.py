@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.door import ADDRESSES, RESOLVERS, Door
+from procroute.core.door import ADDRESSES, LAN_ADAPTERS, RESOLVERS, Door
 from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
@@ -56,19 +56,16 @@ def door(machine: Machine, live: LiveRoute) -> Door:
     """What the guard of a route lets through and what it may not be sent from, and where its look-ups go."""
     adapter = machine.adapter(live.route.adapter)
     own = frozenset() if adapter is None else frozenset({adapter.ifindex})
-    prefixes: dict[IPNetwork, int] = {}
+    lan: dict[IPNetwork, dict[int, None]] = {}
     if not live.route.strict:
-        for entry in lan_entries(machine.main, machine.adapters, live.route.adapter):
-            if entry.kind == "unicast":
-                ifindex = entry.hops[0].ifindex if len(entry.hops) == 1 else 0
-                prefixes[entry.destination] = (
-                    0 if prefixes.get(entry.destination, ifindex) != ifindex else ifindex
-                )
+        kept = lan_entries(machine.main, machine.adapters, live.route.adapter)
+        for entry in sorted(kept, key=lambda e: e.metric):
+            lan.setdefault(entry.destination, {}).update((hop.ifindex, None) for hop in entry.hops)
     if adapter is not None:
-        prefixes.update((ip_network(s), adapter.ifindex) for s in live.servers if not s.is_loopback)
+        lan.update((ip_network(s), {adapter.ifindex: None}) for s in live.servers if not s.is_loopback)
     return Door(
         adapters=own,
-        lan=frozenset(prefixes.items()),
+        lan=frozenset((prefix, i) for prefix, by in lan.items() for i in [*by][:LAN_ADAPTERS]),
         dns_servers=live.servers,
         no_lookups=live.no_lookups,
         resolvers=machine.resolvers[:RESOLVERS],
@@ -109,7 +106,8 @@ def _adapters_of(machine: Machine, routes: Collection[LiveRoute]) -> list[Adapte
 def _rp_filter_drops(machine: Machine, adapter: Adapter) -> bool:
     """Whether what arrives by an adapter fails the reverse path check of main (ip-sysctl, rp_filter)."""
     value = machine.rp_filter.get(adapter.name, 0)
-    has_default = any(e.destination == Family.IPV4.everything for e in machine.main)
+    # The loose check wants a way back that is one: `unreachable default` is none.
+    has_default = any(e.destination == Family.IPV4.everything and e.kind == "unicast" for e in machine.main)
     return value == 1 or (value == 2 and not has_default)
 
 

@@ -21,6 +21,7 @@ ADAPTERS: Final = 4
 SERVERS: Final = 3
 RESOLVERS: Final = 64
 ADDRESSES: Final = 1024
+LAN_ADAPTERS: Final = 4
 
 
 class Marking(Struct, frozen=True):

@@ -12,14 +12,13 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from operator import xor
 from typing import Final
 
-from procroute.core.door import ADAPTERS, SERVERS, Marking
+from procroute.core.door import ADAPTERS, LAN_ADAPTERS, SERVERS, Marking
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork
 
 MAGIC: Final = 0x7072_0002
 # LOOPBACK_IFINDEX (include/net/net_namespace.h): the same in every network namespace.
 LOOPBACK: Final = 1
-LAN_ADAPTERS: Final = 4
 _MAPPED_LENGTH: Final = 96
 _IS_SERVER: Final = 0x8000_0000
 _NO_RESOLVER: Final = 0xFFFF
