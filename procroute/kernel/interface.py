@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol
 
+from procroute.core.answers import Neighbour
 from procroute.core.machine import Machine, Observed
 from procroute.core.plan import Step
 from procroute.identity import Identity
-from procroute.model import Adapter, Entry, IPAddress
+from procroute.model import Adapter, Entry
 
 
 class Kernel(Protocol):
@@ -18,7 +19,7 @@ class Kernel(Protocol):
     """
 
     identity: Identity
-    heard_failing: set[tuple[int, IPAddress]]
+    heard_failing: set[Neighbour]
 
     def observe(self, machine: Machine | None = None) -> Observed:
         """What is there now. machine: what is known of it already; then only ours is looked at."""

@@ -11,6 +11,7 @@ from typing import Self
 from msgspec.structs import replace
 
 from procroute.core import plan
+from procroute.core.answers import Answer, Neighbour, unanswering
 from procroute.core.door import Door, Marking
 from procroute.core.gateways import gateways_of, silent_gateways
 from procroute.core.machine import Machine, Observed, Ours
@@ -51,8 +52,8 @@ class Linux:
         self.namespace = netns.namespace()
         self.netlink = Rtnetlink()
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
-        self.heard_failing: set[neighbours.Neighbour] = set()
-        self._states: dict[neighbours.Neighbour, int] = {}
+        self.heard_failing: set[Neighbour] = set()
+        self._states: dict[Neighbour, int] = {}
         self._paths: dict[int, Path] = {}
         self._lives: dict[int, LiveRoute] = {}
 
@@ -116,12 +117,11 @@ class Linux:
         )
         gateways = gateways_of(machine, (t.live for t in targets))
         states = self._states = neighbours.states(self.netlink, gateways)
-        self.heard_failing |= silent_gateways(machine, (t.live for t in targets))
-        # An entry that the gateway's own questions made (STALE) is no answer: it may be deaf.
-        self.heard_failing |= {n for n, state in states.items() if state & neighbours.FAILED}
-        self.heard_failing -= {n for n, state in states.items() if state & neighbours.ANSWERED}
+        answers = {neighbour: neighbours.answer(state) for neighbour, state in states.items()}
+        written = silent_gateways(machine, (t.live for t in targets))
+        self.heard_failing = set(unanswering(self.heard_failing | written, answers))
         failed = gateways & self.heard_failing
-        probing = {n for n, state in states.items() if state & neighbours.INCOMPLETE} - failed
+        probing = {neighbour for neighbour, a in answers.items() if a is Answer.AWAITED} - failed
         return replace(machine, failed_gateways=failed, probing_gateways=frozenset(probing))
 
     def _is_ours(self, rule: Rule) -> bool:

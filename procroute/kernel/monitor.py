@@ -8,7 +8,8 @@ import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
-from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE, Neighbour
+from procroute.core.answers import Neighbour
+from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE
 from procroute.kernel.netlink import messages
 
 # linux/rtnetlink.h: RTNLGRP_*

@@ -5,19 +5,27 @@ from __future__ import annotations
 from collections.abc import Collection
 from ipaddress import ip_address
 
+from procroute.core.answers import Answer, Neighbour
 from procroute.kernel.entry_messages import AF
 from procroute.kernel.pyroute2_messages import ndmsg, packed, unpacked
 from procroute.kernel.rtnetlink import CREATE, REPLACE, Rtnetlink
-from procroute.model import Family, IPAddress
+from procroute.model import Family
 
 # linux/neighbour.h
 INCOMPLETE, REACHABLE, STALE, DELAY, PROBE, FAILED, NO_ARP, PERMANENT = 1, 2, 4, 8, 0x10, 0x20, 0x40, 0x80
-ANSWERED = REACHABLE | NO_ARP | PERMANENT
+_ANSWERED = REACHABLE | NO_ARP | PERMANENT
 _USE = 0x1
 # linux/rtnetlink.h
 _NEW, _GET = 28, 30
 
-Neighbour = tuple[int, IPAddress]
+
+def answer(state: int) -> Answer:
+    """What a state says. STALE is what a gateway's own questions make of an entry, too: no answer."""
+    if state & FAILED:
+        return Answer.NONE
+    if state & INCOMPLETE:
+        return Answer.AWAITED
+    return Answer.GIVEN if state & _ANSWERED else Answer.OLD
 
 
 def states(netlink: Rtnetlink, wanted: Collection[Neighbour]) -> dict[Neighbour, int]:
