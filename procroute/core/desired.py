@@ -7,7 +7,7 @@ from ipaddress import ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.door import ADDRESSES, LAN_ADAPTERS, RESOLVERS, Door
+from procroute.core.door import LAN_ADAPTERS, RESOLVERS, Door
 from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours, Restore
@@ -76,8 +76,7 @@ def door(machine: Machine, live: LiveRoute) -> Door:
 def _addresses(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
     """The machine's addresses, usable or not, each with one adapter that has it: the route's own, if it does.
 
-    Not loopback's, where addresses lie that are the machine's rather than an adapter's; of more than fit, the
-    first.
+    Not loopback's, where addresses lie that are the machine's rather than an adapter's.
     """
     found = {
         address.interface.ip: adapter.ifindex
@@ -87,8 +86,7 @@ def _addresses(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddre
     }
     if own is not None:
         found.update((ip, own.ifindex) for ip in _sources(machine, own) & found.keys())
-    first = sorted(found, key=lambda ip: (ip.version, int(ip)))[:ADDRESSES]
-    return frozenset((address, found[address]) for address in first)
+    return frozenset(found.items())
 
 
 def _sources(machine: Machine, own: Adapter) -> set[IPAddress]:

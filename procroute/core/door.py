@@ -20,7 +20,6 @@ from procroute.model import IPAddress, IPNetwork
 ADAPTERS: Final = 4
 SERVERS: Final = 3
 RESOLVERS: Final = 64
-ADDRESSES: Final = 1024
 LAN_ADAPTERS: Final = 4
 
 
@@ -41,7 +40,7 @@ class Door(Struct, frozen=True):
     look-ups are refused; without servers, and without this, they are left alone, and resolvers is emptied.
     resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex of the adapter it
     belongs to (the lowest, where several are given): from one that is not the route's nothing leaves by the
-    route's adapters but replies; at most 1024 are meant to be given, not checked.
+    route's adapters but replies.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """

@@ -43,7 +43,7 @@ struct {
 struct {
 	NUMBER(type, MAP_HASH);
 	NUMBER(map_flags, F_NO_PREALLOC);
-	NUMBER(max_entries, 4096);
+	NUMBER(max_entries, 1 << 20);
 	TYPE(key, struct addr);
 	TYPE(value, u32);
 } addresses SEC(".maps");
