@@ -2,13 +2,17 @@
 
 All of it can be changed in the `[identity]` table of /etc/procroute/config.toml.
 
-mark mask    0xff000000. Others: Tailscale 0x00ff0000, mwan3 0x3f00, pbr 0x00ff0000, wg-quick 0xca6c (a whole
-             mark, none of our bits), Kubernetes 0xc000. Calico takes 0xffff0000: on such a machine choose
-             another. The lowest bit of the mask is the bound bit, the rest is the route's number, 1 to 127.
+mark mask    0xff000000. Others: Tailscale 0x00ff0000, mwan3 0x3f00, pbr 0x00ff0000, wg-quick 0xca6c and
+             NetBird 0x1bd00 (whole marks, none of our bits), Kubernetes 0xc000. Calico takes 0xffff0000,
+             Mullvad the whole mark 0x6d6f6c65: on such a machine choose another. The lowest bit of the mask is
+             the bound bit, the rest is the route's number, 1 to 127.
 preferences  4400-4699: before Tailscale (5210-5270), pbr (30000), wg-quick (32764 and up) and `main`
              (32766); after `local` (0) and l3mdev (1000).
-tables       7001-7127 are routes, 7000 is the LAN, 700000 + ifindex an adapter's. wg-quick uses 51820,
-             Tailscale 52, systemd-networkd's examples small numbers.
+tables       7301-7427 are routes, 7300 is the LAN, 700000 + ifindex an adapter's, for ifindexes below 2**24.
+             Others: main and its like 253-255; Calico 1-250, mwan3 1-250, Tailscale 52, pbr 256 and up,
+             Cilium 200, 202, 2004, 2005 and 11 and up, OVN-Kubernetes 1000 + ifindex, sing-box 2022, NetBird
+             7120, FRR 10000 and up, wg-quick 51820 and up, Mullvad 1836018789. ZeroTier and OpenVPN write to
+             main; networkd's VRFs have the numbers that their owners chose.
 protocol     112 tags our ip rules and table entries; unassigned in iproute2's rt_protos.
 """
 
@@ -17,6 +21,8 @@ from __future__ import annotations
 from typing import Final
 
 from msgspec import Struct
+
+from procroute.errors import ProcrouteError
 
 NFT_TABLE: Final = "procroute"
 SLICE: Final = "procroute.slice"
@@ -27,6 +33,9 @@ XATTR: Final = "trusted.procroute"
 
 # Offsets from the first preference; see core/rules.py for what stands where.
 PREFERENCES: Final = 300
+# Tables of adapters: far more than any machine makes, and far below the tables of others that are numbered
+# by a word or an address.
+ADAPTER_TABLES: Final = 1 << 24
 
 
 class Identity(Struct, frozen=True):
@@ -34,7 +43,7 @@ class Identity(Struct, frozen=True):
 
     mark_mask: int = 0xFF00_0000
     preference: int = 4400
-    table: int = 7000
+    table: int = 7300
     adapter_table: int = 700_000
     protocol: int = 112
 
@@ -76,13 +85,23 @@ class Identity(Struct, frozen=True):
         return self.table + number
 
     def adapter_table_of(self, ifindex: int) -> int:
-        """The table by which sockets bound to an address of this adapter answer."""
+        """The table by which sockets bound to an address of this adapter answer.
+
+        Raises ProcrouteError adapter-unfit for an ifindex beyond our tables; the kernel counts from 1.
+        """
+        if ifindex >= ADAPTER_TABLES:
+            raise ProcrouteError(
+                "adapter-unfit",
+                f"an adapter has the ifindex {ifindex}: {ADAPTER_TABLES - 1} is the highest that has a table",
+                "make it anew with a lower one (ip link add … index N), or without its addresses",
+            )
         return self.adapter_table + ifindex
 
     def owns_table(self, table: int) -> bool:
         """Whether a table number lies in one of our ranges."""
         routes = range(self.table, self.table + (1 << self.number_bits))
-        return table in routes or table >= self.adapter_table
+        adapters = range(self.adapter_table, self.adapter_table + ADAPTER_TABLES)
+        return table in routes or table in adapters
 
     def owns_rule(self, protocol: int, preference: int, goto: int = 0) -> bool:
         """Whether an ip rule is ours: tagged, and in our range or leading to its beginning (0: no goto)."""

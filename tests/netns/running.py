@@ -66,7 +66,7 @@ def ours(lab: Lab) -> dict[str, str]:
         "rules": lab.sh("{ ip -N -4 rule; ip -N -6 rule; } | grep -E '^4[456][0-9]{2}:.* proto 112' || true"),
         "entries": lab.sh(
             "{ ip -4 route show table all proto 112; ip -6 route show table all proto 112; }"
-            " | grep -E 'table (7[01][0-9]{2}|7[0-9]{5}|procroute-)' || true"
+            " | grep -E 'table (7[34][0-9]{2}|7[0-9]{5}|procroute-)' || true"
         ),
         "nft": lab.sh("nft list tables inet | grep -w procroute || true"),
         "cgroups": "\n".join(cgroups(lab)),

@@ -23,7 +23,7 @@ def refused(command: Command, family: int) -> bool:
 
 def default_of_the_first(lab: Lab, family: int) -> str:
     """The default of the first route; none when its engine has found the gateway deaf."""
-    return lab.ip(f"-{family} route show table 7001 default")
+    return lab.ip(f"-{family} route show table 7301 default")
 
 
 def ask_the_machine(lab: Lab, family: int) -> None:

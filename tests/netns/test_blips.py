@@ -235,10 +235,10 @@ def replace_default(lab: Lab, family: int, new: str) -> None:
     lab.ip(f"-{family} route replace default via {new} dev wan1 metric 200")
 
     def taken_over() -> bool:
-        return f"via {new} dev wan1" in lab.ip(f"-{family} route show table 7001 default")
+        return f"via {new} dev wan1" in lab.ip(f"-{family} route show table 7301 default")
 
     until(taken_over, AGAIN, "the new gateway")
-    assert gateway(lab.wan1, family) + " " not in lab.ip(f"-{family} route show table 7001 default")
+    assert gateway(lab.wan1, family) + " " not in lab.ip(f"-{family} route show table 7301 default")
 
 
 @promise("DOWN-01", "DOWN-06")

@@ -135,7 +135,7 @@ def test_unmarked_lookups_have_the_same_answers(answers: dict[int, Answers], fam
 @promise("NEG-05")
 @pytest.mark.parametrize(
     "rule",
-    ["pref 4300 table 7001", "pref 4300 from {wan1} table 700000", "pref 4300 to {server} unreachable"],
+    ["pref 4300 table 7301", "pref 4300 from {wan1} table 700000", "pref 4300 to {server} unreachable"],
 )
 @both_families
 def test_a_rule_that_catches_bystanders_shows(bare: Command, family: int, rule: str) -> None:
@@ -257,7 +257,7 @@ def test_a_rule_that_catches_bystanders_shows_in_their_traffic(bare: Command, fa
     lab = bare.lab
     with bystander(lab) as other:
         assert not astray(lab, other, "tcp", family, lab.wan2)
-        lab.ip(f"-{family} rule add pref 4300 table 7001 protocol 112")
+        lab.ip(f"-{family} rule add pref 4300 table 7301 protocol 112")
         try:
             for way in WAYS:
                 assert astray(lab, other, way, family, lab.wan2)

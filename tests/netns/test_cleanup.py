@@ -214,7 +214,7 @@ def test_an_engine_that_was_cleaned_up_after_ends_nothing_of_the_next(lab: Lab) 
             words = [*run_by("wan2"), sys.executable, "-S", "-c", _SERVER]
             server = lab.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe)
             until(lambda: lab.sh("ss -Hltn sport = 9000"))
-            assert lab.ip("route show table 7001 default")
+            assert lab.ip("route show table 7301 default")
             client = lab.wan2.popen([sys.executable, "-S", "-c", _CLIENT], stdin=pipe, stdout=pipe)
             assert client.stdout
             assert client.stdout.readline() == "up\n"

@@ -391,10 +391,10 @@ OVERLAPS = {
         "a rule uses a mark with our bits: 5000:",
     ),
     "a rule to our table": (
-        "{ip} rule add pref 5000 fwmark 1 lookup 7001",
+        "{ip} rule add pref 5000 fwmark 1 lookup 7301",
         "somebody else's rule leads to a table of",
     ),
-    "an entry in our table": ("{ip} route add unreachable default table 7001", "somebody else's entry for "),
+    "an entry in our table": ("{ip} route add unreachable default table 7301", "somebody else's entry for "),
     "an entry in an adapter's table": (
         "{ip} route add unreachable default table $((700000 + $(cat /sys/class/net/wan2/ifindex)))",
         "somebody else's entry for ",

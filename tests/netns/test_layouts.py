@@ -200,4 +200,4 @@ def test_a_default_by_next_hop_objects(compatible: str, group: str) -> None:
 
 def wait_for_default(lab: Lab, family: int, words: str) -> None:
     """Wait until the first route's default is that."""
-    until(lambda: words in lab.ip(f"-{family} route show table 7001 default"), 2, words)
+    until(lambda: words in lab.ip(f"-{family} route show table 7301 default"), 2, words)

@@ -110,7 +110,7 @@ def door(of: Door, names: Names) -> str:
 
 
 def entry(of: Entry, names: Names) -> str:
-    """`7001: 0.0.0.0/0 via 198.51.100.1 dev wan1 onlink`."""
+    """`7301: 0.0.0.0/0 via 198.51.100.1 dev wan1 onlink`."""
     words = [f"{of.table}:"]
     if of.kind != "unicast":
         words.append(of.kind)

@@ -26,7 +26,7 @@ from tests.plans import words
 
 IDENTITY = Identity()
 _STEPS = 50
-_TABLE = 7001
+_TABLE = 7301
 _ADDRESSES = {
     "one": ("10.1.0.2/24", "fd01::2/64"),
     "two": ("10.2.0.2/24", "fd02::2/64"),
@@ -70,17 +70,17 @@ _RULES = (
     "4400: from all fwmark 0x0/0xff000000 goto 4406",
     "4400: not from all fwmark 0x0/0xff000000 goto 4405",
     "4400: from all fwmark 0x0/0xff000000 goto 4400",
-    "4402: from 10.1.0.2/32 fwmark 0x1000000/0x1000000 lookup 7001",
-    "4402: from 10.2.0.2/32 fwmark 0x1000000/0x1000000 lookup 7002",
-    "4402: from fd01::2/128 fwmark 0x1000000/0x1000000 lookup 7001",
-    "4402: from all fwmark 0x1000000/0x1000000 lookup 7001",
-    "4405: from all fwmark 0x2000000/0xfe000000 lookup 7001",
-    "4405: from all fwmark 0x2000000/0xfe000000 lookup 7002",
-    "4405: from all fwmark 0x4000000/0xfe000000 lookup 7001",
+    "4402: from 10.1.0.2/32 fwmark 0x1000000/0x1000000 lookup 7301",
+    "4402: from 10.2.0.2/32 fwmark 0x1000000/0x1000000 lookup 7302",
+    "4402: from fd01::2/128 fwmark 0x1000000/0x1000000 lookup 7301",
+    "4402: from all fwmark 0x1000000/0x1000000 lookup 7301",
+    "4405: from all fwmark 0x2000000/0xfe000000 lookup 7301",
+    "4405: from all fwmark 0x2000000/0xfe000000 lookup 7302",
+    "4405: from all fwmark 0x4000000/0xfe000000 lookup 7301",
     "4405: from all to 224.0.0.0/4 lookup 254",
     "4405: from all lookup 254",
     "4406: not from all fwmark 0x0/0xff000000 unreachable",
-    "4405: not from all fwmark 0x2000000/0xfe000000 lookup 7002",
+    "4405: not from all fwmark 0x2000000/0xfe000000 lookup 7302",
 )
 
 
@@ -123,7 +123,7 @@ def _fresh() -> list[Adapter]:
     """Both adapters as at the start; everything else gone."""
     for family in ("-4", "-6"):
         _ip(family, "rule", "flush", "protocol", str(IDENTITY.protocol))
-        for table in (_TABLE, 7002):
+        for table in (_TABLE, 7302):
             subprocess.run(
                 ["ip", family, "route", "flush", "table", str(table)], capture_output=True, check=False
             )

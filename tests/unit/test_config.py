@@ -76,7 +76,7 @@ def test_unknown_keys_are_named_with_what_was_meant(text: str, key: str, hint: s
         ("table", "255"),
         ("table", "true"),
         ("table", "699999"),
-        ("adapter_table", "7100"),
+        ("adapter_table", "7400"),
         ("adapter_table", "4294967295"),
         ("protocol", "4"),
         ("protocol", "256"),

@@ -84,6 +84,6 @@ def _gateway(hop: Any) -> IPAddress | None:
 @pytest.mark.parametrize("at", [1, 2, 3])
 def test_what_selects_more_than_a_destination_is_no_entry(at: int) -> None:
     """Clones, and entries for a TOS or a source, are left out."""
-    body = bytearray(encoded(Entry(7001, ip_network("10.0.0.0/8"), kind="throw")))
+    body = bytearray(encoded(Entry(7301, ip_network("10.0.0.0/8"), kind="throw")))
     body[{1: 2, 2: 3, 3: 9}[at]] = 2
     assert decoded(bytes(body)) is None

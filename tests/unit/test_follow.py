@@ -72,7 +72,7 @@ class Scene:
     @property
     def defaults(self) -> set[Family]:
         """The families in which the route has a default."""
-        return {e.family for e in self.kernel.entries if e.table == 7001 and e.destination.prefixlen == 0}
+        return {e.family for e in self.kernel.entries if e.table == 7301 and e.destination.prefixlen == 0}
 
 
 def machine(**settings: Any) -> Machine:

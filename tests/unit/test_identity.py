@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procroute import config
-from procroute.identity import Identity
+from procroute.errors import ProcrouteError
+from procroute.identity import ADAPTER_TABLES, Identity
 
 masks = st.integers(2, 8).flatmap(
     lambda bits: st.integers(0, 32 - bits).map(lambda s: ((1 << bits) - 1) << s)
@@ -39,7 +40,38 @@ def test_tables_of_routes_and_adapters_are_ours_and_apart(identity: Identity) ->
     assert not routes & adapters
     assert identity.table not in routes
     assert all(identity.owns_table(t) for t in routes | adapters | {identity.table})
-    assert not any(identity.owns_table(t) for t in (0, 52, 253, 254, 255, 51820, identity.table - 1))
+    assert not any(identity.owns_table(t) for t in (*TABLES_OF_OTHERS.values(), identity.table - 1))
+
+
+# Their default numbers, and the highest of those that start somewhere and go up.
+TABLES_OF_OTHERS = {
+    "none": 0,
+    "Tailscale": 52,
+    "Calico, mwan3": 250,
+    "default": 253,
+    "main": 254,
+    "local": 255,
+    "pbr": 256,
+    "Cilium": 2005,
+    "OVN-Kubernetes": 1100,
+    "sing-box": 2022,
+    "NetBird": 0x1BD0,
+    "FRR": 10_000,
+    "wg-quick": 51_820,
+    "10.0.0.1": 0x0A00_0001,
+    "Mullvad": 0x6D6F_6C65,
+}
+
+
+@pytest.mark.promise("ID-02")
+def test_an_adapter_beyond_our_tables_is_refused_in_words() -> None:
+    identity = Identity()
+    last = ADAPTER_TABLES - 1
+    assert identity.owns_table(identity.adapter_table_of(last))
+    assert not identity.owns_table(identity.adapter_table + last + 1)
+    with pytest.raises(ProcrouteError, match=str(last)) as raised:
+        identity.adapter_table_of(last + 1)
+    assert raised.value.code == "adapter-unfit"
 
 
 def test_defaults_are_those_of_the_documentation() -> None:

@@ -25,6 +25,7 @@ MWAN3 = [
     "2061: from all fwmark 0x3d00/0x3f00 unreachable",
 ]
 PBR = ["30000: from all fwmark 0x10000/0xff0000 lookup 256", "29999: from all lookup 254"]
+NETBIRD = ["110: not from all fwmark 0x1bd00 lookup 7120"]
 VRF = ["1000: from all l3mdev unreachable"]
 
 
@@ -41,11 +42,23 @@ def check(*rules: str, identity: Identity = DEFAULTS) -> None:
         WG_QUICK,
         MWAN3,
         PBR,
+        NETBIRD,
         VRF,
         ["100: from 10.0.0.0/8 lookup 100"],
+        ["10000: from 198.51.100.9 lookup 1836018789"],
         ["100: from all uidrange 0-1 lookup 100"],
     ],
-    ids=["Tailscale", "wg-quick", "mwan3", "pbr", "VRF", "by source", "by user"],
+    ids=[
+        "Tailscale",
+        "wg-quick",
+        "mwan3",
+        "pbr",
+        "NetBird",
+        "VRF",
+        "by source",
+        "Mullvad's table",
+        "by user",
+    ],
 )
 def test_common_rules_are_no_overlap(rules: list[str]) -> None:
     check(*LINUX, *rules)
@@ -63,10 +76,11 @@ def test_common_rules_are_no_overlap(rules: list[str]) -> None:
         ("9000: from all fwmark 0xff000000/0xffff0000 lookup 100", "uses bits of our mark"),
         ("9000: not from all fwmark 0x2000000/0xff000000 lookup 100", "uses bits of our mark"),
         ("9000: from all fwmark 0x2000001 lookup 100", "uses a mark with our bits"),
+        ("5199: not from all fwmark 0x6d6f6c65 lookup 1836018789", "uses a mark with our bits"),
         ("0: from all lookup 100", "stands before all that can be put before it: 0: from all lookup 100"),
         ("0: from all uidrange 0-1 lookup 100", "stands before all that can be put before it"),
         ("0: from all unreachable", "stands before all that can be put before it"),
-        ("9000: from 10.0.0.0/8 lookup 7001", "leads to a table of ours: 9000"),
+        ("9000: from 10.0.0.0/8 lookup 7301", "leads to a table of ours: 9000"),
         ("9000: from 10.0.0.0/8 lookup 700002", "leads to a table of ours"),
     ],
 )
@@ -100,11 +114,13 @@ def test_what_would_not_is_not(rule: str) -> None:
 def test_other_numbers_of_ours_make_room() -> None:
     calico = "9000: from all fwmark 0xff000000/0xffff0000 lookup 100"
     check(*LINUX, calico, "4500: from all lookup 100", identity=Identity(mark_mask=0x3F00, preference=100))
+    mullvad = "5199: not from all fwmark 0x6d6f6c65 lookup 1836018789"
+    check(*LINUX, mullvad, identity=Identity(mark_mask=0x300))
 
 
 @pytest.mark.promise("ID-02")
 @pytest.mark.parametrize(
-    "line", ["192.0.2.0/24 dev wan1 table 7000 proto 4", "::/0 dev wan1 table 7001 proto 3"]
+    "line", ["192.0.2.0/24 dev wan1 table 7300 proto 4", "::/0 dev wan1 table 7301 proto 3"]
 )
 def test_somebody_elses_entry_in_a_table_of_ours_is_named(line: str) -> None:
     entry = words.entry(line, {"wan1": 2})

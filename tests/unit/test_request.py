@@ -80,7 +80,7 @@ def test_numbers_of_what_is_being_removed_are_not_given_again() -> None:
         except Crash:
             pass
         kernel.fault = None
-        left = any(e.table == 7002 for e in kernel.entries) or 2 in kernel.targets
+        left = any(e.table == 7302 for e in kernel.entries) or 2 in kernel.targets
         assert (ask(kernel, "wan1", strict=True, dns=())[0].number == 2) is not left
         calls += 1
 
@@ -98,7 +98,7 @@ def test_where_no_number_is_left_the_remedy_is_named() -> None:
 
 
 @pytest.mark.promise("ID-02")
-@pytest.mark.parametrize("table", [7000, 7001, 700_002, 700_003])
+@pytest.mark.parametrize("table", [7300, 7301, 700_002, 700_003])
 def test_somebody_elses_entry_in_a_table_of_ours_is_refused(table: int) -> None:
     kernel = running()
     kernel.entries = [words.entry("192.0.2.0/24 dev wan1", {"wan1": 2}, table)]

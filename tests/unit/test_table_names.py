@@ -8,7 +8,7 @@ import pytest
 
 from procroute.kernel import table_names
 
-NAMES = {7001: "procroute-wan1", 7102: "procroute-wan2"}
+NAMES = {7301: "procroute-wan1", 7402: "procroute-wan2"}
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def test_what_is_missing_is_made_and_removed_again(etc: Path, file: Path, there:
     assert table_names.read(file) == {}
     table_names.write(NAMES, file)
     assert table_names.read(file) == NAMES
-    table_names.write({7001: "procroute-wan1"}, file)
-    assert table_names.read(file) == {7001: "procroute-wan1"}
+    table_names.write({7301: "procroute-wan1"}, file)
+    assert table_names.read(file) == {7301: "procroute-wan1"}
     table_names.write({}, file)
     assert table_names.read(file) == {}
     assert below(etc) == before
