@@ -45,7 +45,7 @@ BY_SOURCE: Final = {
 MAPS: Final = {
     ".data.door": (4, 144),
     "lan": (20, 16),
-    "addresses": (16, 4),
+    "addresses": (20, 4),
     "drops": (4, 8),
     "servers": (4, 136),
     "resolvers": (16, 4),

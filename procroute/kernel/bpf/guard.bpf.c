@@ -39,12 +39,13 @@ struct {
 	TYPE(value, struct lan);
 } lan SEC(".maps");
 
-/* The machine's addresses. Value: the ifindex of the adapter. */
+/* The machine's addresses, each a prefix of full length: a trie of any size costs what is in it, a hash table
+ * its whole size. Value: the ifindex of the adapter. */
 struct {
-	NUMBER(type, MAP_HASH);
+	NUMBER(type, MAP_LPM_TRIE);
 	NUMBER(map_flags, F_NO_PREALLOC);
 	NUMBER(max_entries, 1 << 20);
-	TYPE(key, struct addr);
+	TYPE(key, struct prefix);
 	TYPE(value, u32);
 } addresses SEC(".maps");
 
@@ -266,6 +267,14 @@ INLINE int of_lan(const struct addr *to, u32 ifindex)
 	       l->adapter[2] == ifindex || l->adapter[3] == ifindex;
 }
 
+/* The adapter that has an address of the machine, or null. */
+INLINE const u32 *owner_of(const struct addr *a)
+{
+	struct prefix key = { 128, *a };
+
+	return map_lookup(&addresses, &key);
+}
+
 INLINE int is_reply(struct __sk_buff *skb, const struct packet *p)
 {
 	struct talk talk = { .ifindex = skb->ifindex, .family = p->family, .protocol = p->protocol };
@@ -317,7 +326,7 @@ APART int may_leave(struct __sk_buff *skb)
 	if (read_packet(skb, &p, 1))
 		return drop(ifindex);
 	if (of_route(ifindex)) {
-		const u32 *found = map_lookup(&addresses, &p.from);
+		const u32 *found = owner_of(&p.from);
 
 		if (!found || of_route(*found))
 			return 1;
@@ -392,7 +401,7 @@ int pr_ingress(struct __sk_buff *skb)
  * What is not sure passes, the guard sees it again. device: the socket is tied to it, 0: to none. */
 APART int may_connect(const struct addr *from, const struct addr *to, u32 device)
 {
-	const u32 *owner = map_lookup(&addresses, to);
+	const u32 *owner = owner_of(to);
 
 	if (is_here(to) || (owner && (!device || *owner == device)))
 		return 1;
@@ -401,7 +410,7 @@ APART int may_connect(const struct addr *from, const struct addr *to, u32 device
 			return 1;
 		return drop(device);
 	}
-	owner = map_lookup(&addresses, from);
+	owner = owner_of(from);
 	if (!owner || of_route(*owner))
 		return 1;
 	if (!cfg.strict && !device) {

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Mapping
 from functools import reduce
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from operator import xor
 from typing import Final
 
@@ -168,12 +168,14 @@ def unpack_resolvers(entries: Mapping[bytes, bytes]) -> tuple[IPAddress, ...]:
 
 def pack_addresses(addresses: Iterable[tuple[IPAddress, int]]) -> dict[bytes, bytes]:
     """The entries of the map of the machine's addresses: address to ifindex."""
-    return {pack_address(address): _NUMBER.pack(ifindex) for address, ifindex in addresses}
+    return {pack_prefix(ip_network(address)): _NUMBER.pack(ifindex) for address, ifindex in addresses}
 
 
 def unpack_addresses(entries: Mapping[bytes, bytes]) -> frozenset[tuple[IPAddress, int]]:
     """The addresses in the entries of their map, each with the ifindex."""
-    return frozenset((unpack_address(key), _NUMBER.unpack(value)[0]) for key, value in entries.items())
+    return frozenset(
+        (unpack_prefix(key).network_address, _NUMBER.unpack(value)[0]) for key, value in entries.items()
+    )
 
 
 def unpack_drops(entries: Mapping[bytes, bytes]) -> dict[int, int]:
