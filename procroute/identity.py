@@ -4,8 +4,8 @@ All of it can be changed in the `[identity]` table of /etc/procroute/config.toml
 
 mark mask    0xff000000. Others: Tailscale 0x00ff0000, mwan3 0x3f00, pbr 0x00ff0000, wg-quick 0xca6c and
              NetBird 0x1bd00 (whole marks, none of our bits), Kubernetes 0xc000. Calico takes 0xffff0000,
-             Mullvad the whole mark 0x6d6f6c65: on such a machine choose another. The lowest bit of the mask is
-             the bound bit, the rest is the route's number, 1 to 127.
+             Mullvad the whole mark 0x6d6f6c65: on such a machine choose another. The lowest bit of the mask
+             is the bound bit, the rest is the route's number, 1 to 127.
 preferences  4400-4699: before Tailscale (5210-5270), pbr (30000), wg-quick (32764 and up) and `main`
              (32766); after `local` (0) and l3mdev (1000).
 tables       7301-7427 are routes, 7300 is the LAN, 700000 + ifindex an adapter's, for ifindexes below 2**24.

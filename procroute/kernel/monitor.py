@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import socket
 import struct
 from collections.abc import Iterable, Iterator
@@ -47,7 +48,10 @@ class Monitor:
         return [s.fileno() for s in (self._routing, self._ruleset) if s is not None]
 
     def drain(self) -> bool:
-        """Read what has come; whether any of it is a reason to look. Lost news (ENOBUFS) are one."""
+        """Read what has come; whether any of it is a reason to look. Lost news (ENOBUFS) are one.
+
+        Raises OSError for what else the kernel has to say of a socket.
+        """
         # Both are read to the end: what is left would wake us again.
         routing = []
         for kind, body in _read(self._routing):
@@ -79,7 +83,9 @@ def _read(s: socket.socket) -> Iterator[tuple[int, bytes]]:
             data = s.recv(1 << 17)
         except BlockingIOError:
             return
-        except OSError:
+        except OSError as e:
+            if e.errno != errno.ENOBUFS:
+                raise
             yield _LOST
         else:
             yield from messages(data)

@@ -1,55 +1,117 @@
-"""Netlink (netlink(7)) where pyroute2 has no words for a question: raw bodies there and back."""
+"""Netlink (netlink(7)): questions to the kernel and its answers. Who asks writes and reads the bodies."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
+# linux/netlink.h
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
-_ERROR, _DONE = 2, 3
+_ERROR, _DONE, _DUMP_INTERRUPTED = 2, 3, 0x10
 _SECONDS = 5
 HEADER = struct.Struct("=IHHII")
 """Length with this header, type, flags, sequence number, port (struct nlmsghdr)."""
-# What socket(2) says where the kernel has nobody to ask.
-_NOBODY = frozenset({errno.EPROTONOSUPPORT, errno.ENOENT, errno.EOPNOTSUPP})
 
 
-def ask(protocol: int, message: int, body: bytes, *, dump: bool) -> list[bytes]:
-    """Ask the kernel and give the bodies of its answers.
+class Netlink:
+    """A socket to one part of the kernel (NETLINK_ROUTE …) in our network namespace.
 
-    protocol: the netlink family; message: the type; dump: ask for all rather than one. None where the kernel
-    has no such family, or refuses. Raises OSError.
+    All methods raise OSError; TimeoutError, which has no errno, when no answer comes within 5 s.
     """
-    flags = _REQUEST | (_DUMP if dump else _ACK)
-    answers: list[bytes] = []
-    try:
-        s = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
-    except OSError as e:
-        if e.errno in _NOBODY:
-            return answers
-        raise
-    with s:
-        s.settimeout(_SECONDS)
-        s.send(HEADER.pack(HEADER.size + len(body), message, flags, 1, 0) + body)
+
+    def __init__(self, protocol: int) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol)
+        self._socket.settimeout(_SECONDS)
+        self._sequence = 0
+
+    def close(self) -> None:
+        """Close the socket."""
+        self._socket.close()
+
+    def dump(self, kind: int, body: bytes) -> list[bytes]:
+        """Every answer to a dump request: whole messages, with their headers.
+
+        Raises InterruptedError when something changed meanwhile (NLM_F_DUMP_INTR).
+        """
+        return self._ask(kind, _DUMP, body)
+
+    def ask(self, kind: int, body: bytes) -> list[bytes]:
+        """The answers to a request for one thing, or to do one, as of `dump`."""
+        return self._ask(kind, _ACK, body)
+
+    def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+        self._socket.send(self._message(kind, flags, body))
+        answers: list[bytes] = []
+        interrupted = False
         while True:
-            for kind, answer in messages(s.recv(1 << 18)):
-                if kind in (_ERROR, _DONE):
+            for answer, answered, sequence, data in self._receive():
+                if sequence != self._sequence:
+                    continue
+                interrupted = interrupted or bool(answered & _DUMP_INTERRUPTED)
+                if answer in (_ERROR, _DONE):
+                    if number := _refusal(data):
+                        raise OSError(number, os.strerror(number))
+                    if interrupted:
+                        raise InterruptedError(errno.EINTR, os.strerror(errno.EINTR))
                     return answers
-                answers.append(answer)
+                answers.append(data)
+
+    def _together(self, messages: Collection[tuple[int, int, bytes]]) -> list[int]:
+        """Send some (type, flags, body) at once; for each what the kernel answered: 0, or an errno."""
+        first = self._sequence + 1
+        self._socket.send(b"".join(self._message(kind, _ACK | flags, body) for kind, flags, body in messages))
+        answers: dict[int, int] = {}
+        while len(answers) < len(messages):
+            for kind, _, sequence, data in self._receive():
+                if kind == _ERROR and sequence >= first:
+                    answers[sequence] = _refusal(data)
+        return [answers[number] for number in sorted(answers)]
+
+    def _message(self, kind: int, flags: int, body: bytes) -> bytes:
+        """A message as sent, padded for the next one."""
+        self._sequence += 1
+        header = HEADER.pack(HEADER.size + len(body), kind, _REQUEST | flags, self._sequence, 0)
+        return header + body + bytes(-len(body) % 4)
+
+    def _receive(self) -> Iterator[tuple[int, int, int, bytes]]:
+        return _headed(self._socket.recv(1 << 18))
+
+
+def ask(protocol: int, kind: int, body: bytes, *, dump: bool, nothing: Collection[int]) -> list[bytes]:
+    """Ask one question on a socket of its own; gives the bodies of the answers.
+
+    dump: ask for all rather than for one. nothing: the refusals (errnos) by which the kernel says that there
+    is nothing to tell of. Raises OSError for every other one; InterruptedError as Netlink.dump.
+    """
+    try:
+        with contextlib.closing(Netlink(protocol)) as netlink:
+            answers = netlink.dump(kind, body) if dump else netlink.ask(kind, body)
+    except OSError as e:
+        if e.errno in nothing:
+            return []
+        raise
+    return [answer[HEADER.size :] for answer in answers]
 
 
 def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The type and body of each message in what one recv(2) gave."""
-    for kind, _, _, message in headed_messages(data):
+    for kind, _, _, message in _headed(data):
         yield kind, message[HEADER.size :]
 
 
-def headed_messages(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
+def _headed(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """The type, flags, sequence number and whole of each message in what one recv(2) gave."""
     at = 0
     while at + HEADER.size <= len(data):
         length, kind, flags, sequence, _ = HEADER.unpack_from(data, at)
         yield kind, flags, sequence, data[at : at + length]
         at += max(HEADER.size, (length + 3) & ~3)
+
+
+def _refusal(data: bytes) -> int:
+    """The errno in an NLMSG_ERROR or NLMSG_DONE; 0 for success."""
+    return -int(struct.unpack_from("=i", data, HEADER.size)[0]) if len(data) >= HEADER.size + 4 else 0

@@ -16,8 +16,12 @@ _OPTIONS = {
 }
 
 
-def refused(number: int, kind: str, what: str) -> ProcrouteError:
-    """The error for errno `number` on a thing of this kind (rule, entry, nft, cgroup); `what` says which."""
+def refused(why: int | OSError, kind: str, what: str) -> ProcrouteError:
+    """The error for a refusal on a thing of this kind (rule, entry, nft, cgroup); `what` says which.
+
+    why: an errno, or the exception, which need not have one (TimeoutError).
+    """
+    number = why if isinstance(why, int) else why.errno or 0
     option = _OPTIONS.get((number, kind))
     if option:
         return ProcrouteError("kernel-option", f"this kernel cannot {what}", f"it needs {option}")
@@ -25,4 +29,5 @@ def refused(number: int, kind: str, what: str) -> ProcrouteError:
         return ProcrouteError(
             "not-root", f"not permitted: {what}", "run it as root; in a container it needs CAP_NET_ADMIN"
         )
-    return ProcrouteError("kernel-refused", f"the kernel refused to {what}: {os.strerror(number)}")
+    words = os.strerror(number) if number else str(why or "it did not say why")
+    return ProcrouteError("kernel-refused", f"the kernel refused to {what}: {words}")

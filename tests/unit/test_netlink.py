@@ -1,0 +1,131 @@
+"""What the kernel answers over netlink: told apart are nothing, a refusal, and answers that do not agree."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from procroute.kernel import monitor, netlink, nf_tables, sockets
+from procroute.kernel.netlink import HEADER
+from procroute.kernel.refusal import refused
+
+_ERROR, _DONE, _THING = 2, 3, 20
+_MULTI, _INTERRUPTED = 0x2, 0x10
+TCP = sockets.TcpSocket(socket.AF_INET, 1, 0, bytes(48))
+
+
+def message(kind: int, body: bytes = b"", flags: int = 0) -> bytes:
+    """As the kernel sends it, in answer to a socket's first request."""
+    return HEADER.pack(HEADER.size + len(body), kind, flags, 1, 0) + body
+
+
+def refusal(number: int) -> bytes:
+    return message(_ERROR, struct.pack("=i", -number) + bytes(16))
+
+
+class Socket:
+    """In place of a netlink socket: `recv` gives what the kernel is to say, or raises it."""
+
+    def __init__(self, *says: bytes | OSError) -> None:
+        self.says = iter(says)
+
+    def __call__(self, *_: object) -> Socket:
+        return self
+
+    def settimeout(self, _: float) -> None: ...
+    def send(self, _: bytes) -> None: ...
+    def close(self) -> None: ...
+
+    def recv(self, _: int) -> bytes:
+        said = next(self.says)
+        if isinstance(said, OSError):
+            raise said
+        return said
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Says what the kernel answers to whoever asks next."""
+
+    def says(*what: bytes | OSError) -> None:
+        monkeypatch.setattr(socket, "socket", Socket(*what))
+
+    return says
+
+
+def test_answers_come_until_the_last(kernel: Callable[..., None]) -> None:
+    kernel(message(_THING, b"some") + message(_THING, b"more"), message(_THING, b"last") + message(_DONE))
+    assert netlink.ask(4, _THING, b"", dump=True, nothing=()) == [b"some", b"more", b"last"]
+
+
+@pytest.mark.promise("ERR-08")
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EINVAL, errno.ENOENT])
+def test_a_refusal_is_no_answer_unless_it_says_that_nothing_is_there(
+    kernel: Callable[..., None], number: int
+) -> None:
+    kernel(refusal(number))
+    with pytest.raises(OSError, match=os.strerror(number)):
+        netlink.ask(4, _THING, b"", dump=True, nothing=())
+    kernel(refusal(number))
+    assert netlink.ask(4, _THING, b"", dump=True, nothing={number}) == []
+
+
+def test_a_real_kernels_refusal_is_one() -> None:
+    with pytest.raises(OSError, match=os.strerror(errno.EINVAL)):  # no such family (net/core/sock_diag.c)
+        netlink.ask(4, _THING, bytes([200]) + bytes(55), dump=True, nothing=())
+
+
+def test_answers_that_do_not_agree_are_none(kernel: Callable[..., None]) -> None:
+    kernel(message(_THING, b"some", _MULTI | _INTERRUPTED), message(_THING, b"more", _MULTI), message(_DONE))
+    with pytest.raises(InterruptedError):
+        netlink.ask(4, _THING, b"", dump=True, nothing={errno.ENOENT})
+
+
+@pytest.mark.parametrize(("number", "there"), [(errno.ENOENT, False), (errno.EINVAL, False), (0, True)])
+def test_a_table_is_there_or_not(kernel: Callable[..., None], number: int, there: bool) -> None:
+    kernel(*([message(_THING, bytes(4))] if there else []), refusal(number))
+    assert nf_tables.has_table("procroute") is there
+
+
+@pytest.mark.promise("ERR-08")
+@pytest.mark.parametrize(
+    "ask", [lambda: nf_tables.has_table("procroute"), nf_tables.every_rule], ids=["table", "rules"]
+)
+def test_who_may_not_look_at_the_firewall_is_not_told_that_there_is_none(
+    kernel: Callable[..., None], ask: Callable[[], object]
+) -> None:
+    kernel(refusal(errno.EPERM))
+    with pytest.raises(PermissionError):
+        ask()
+
+
+def test_a_socket_is_ended_or_gone_or_cannot_be(kernel: Callable[..., None]) -> None:
+    for number, ended in ((0, True), (errno.ENOENT, True), (errno.EOPNOTSUPP, False)):
+        kernel(refusal(number))
+        assert sockets.destroy(TCP) is ended
+    kernel(refusal(errno.EPERM))
+    with pytest.raises(PermissionError):
+        sockets.destroy(TCP)
+
+
+def test_news_that_were_lost_are_news_and_nothing_else_is() -> None:
+    def read(*says: bytes | OSError) -> Iterator[tuple[int, bytes]]:
+        return monitor._read(Socket(*says))  # type: ignore[arg-type]
+
+    lost = OSError(errno.ENOBUFS, "full")
+    assert list(read(lost, message(_THING, b"x"), BlockingIOError())) == [monitor._LOST, (_THING, b"x")]
+    with pytest.raises(OSError, match="broken"):
+        list(read(OSError(errno.EBADF, "broken")))
+
+
+@pytest.mark.promise("ERR-08")
+@pytest.mark.parametrize("why", [TimeoutError("timed out"), OSError("timed out")])
+def test_a_refusal_without_a_number_is_told_in_its_own_words(why: OSError) -> None:
+    error = refused(why, "dump", "tell its routing state")
+    assert error.message == "the kernel refused to tell its routing state: timed out"
+    assert "Success" not in refused(0, "dump", "tell").message
