@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from procroute.core.desired import desired
 from procroute.core.machine import Observed
 from procroute.core.plan import Step, plan
+from procroute.core.step_words import words
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.interface import Kernel
@@ -47,7 +48,7 @@ def reconcile(
         failure = failure or ProcrouteError(
             "unstable",
             "the kernel's routing state is not what was asked for",
-            f"somebody changes it at the same time; the last to do was {todo[0]}",
+            f"somebody changes it at the same time; the last to do was: {words(todo[0])}",
         )
     assert failure is not None
     raise failure

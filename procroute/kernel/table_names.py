@@ -19,6 +19,8 @@ from procroute.identity import TABLE_NAMES_FILE
 _HEAD: Final = "# written by procroute while routes are in use\n"
 _OUR_DIRECTORY: Final = stat.S_ISVTX | 0o755
 _UNFINISHED: Final = {0: "unfinished"}
+_stuck: dict[Path, dict[int, str]] = {}
+"""What stood in a file when it could not be written (disk full, quota, chattr +i)."""
 
 
 def read(file: Path = Path(TABLE_NAMES_FILE)) -> dict[int, str]:
@@ -34,23 +36,45 @@ def read(file: Path = Path(TABLE_NAMES_FILE)) -> dict[int, str]:
 
 
 def possible(file: Path = Path(TABLE_NAMES_FILE)) -> bool:
-    """Whether names can be written: they are a comfort, and a read-only /etc is no error."""
+    """Whether names can be written: they are a comfort, and a read-only /etc or a full disk is no error.
+
+    Not where it was tried in vain, until somebody else has changed the file.
+    """
+    if file in _stuck and _stuck[file] == read(file):
+        return False
+    _stuck.pop(file, None)
     there = next(directory for directory in file.parents if directory.exists())
     return os.access(there, os.W_OK)
 
 
 def write(names: Mapping[int, str], file: Path = Path(TABLE_NAMES_FILE)) -> None:
-    """Write the names; with none, remove the file, and the directories that we made if they are empty."""
-    with contextlib.suppress(OSError):
+    """Write the names; with none, remove the file, and the directories that we made if they are empty.
+
+    Raises OSError where that cannot be done; then it is not `possible`, and nothing is left half done.
+    """
+    try:
         if names:
-            for directory in reversed(_directories(file)):
-                if not directory.exists():
-                    directory.mkdir(_OUR_DIRECTORY)
-            file.write_text(_HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+            _write(names, file)
         else:
-            file.unlink(missing_ok=True)
-            for directory in filter(_left_empty, _directories(file)):
-                directory.rmdir()
+            _remove(file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            _remove(file)
+        _stuck[file] = read(file)
+        raise
+
+
+def _write(names: Mapping[int, str], file: Path) -> None:
+    for directory in reversed(_directories(file)):
+        if not directory.exists():
+            directory.mkdir(_OUR_DIRECTORY)
+    file.write_text(_HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+
+
+def _remove(file: Path) -> None:
+    file.unlink(missing_ok=True)
+    for directory in filter(_left_empty, _directories(file)):
+        directory.rmdir()
 
 
 def _directories(file: Path) -> list[Path]:

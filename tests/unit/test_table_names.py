@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,29 @@ def test_a_file_that_was_not_finished_is_noticed(file: Path) -> None:
 
 def test_where_nothing_can_be_written_nothing_happens(etc: Path, file: Path) -> None:
     (etc / "iproute2").write_text("a file")
-    table_names.write(NAMES, file)
-    table_names.write({}, file)
+    for names in (NAMES, {}):
+        with pytest.raises(OSError, match="ot a directory"):
+            table_names.write(names, file)
+        assert not table_names.possible(file)
     assert below(etc) == ["iproute2"]
+
+
+def test_what_could_not_be_written_is_tried_again_after_a_change(
+    etc: Path, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as full:
+        full.setattr(Path, "write_text", _full)
+        with pytest.raises(OSError, match="No space"):
+            table_names.write(NAMES, file)
+    assert below(etc) == []
+    assert not table_names.possible(file)
+    file.parent.mkdir(parents=True)
+    file.write_text("# written by procroute while routes are in use\n7301\tprocroute-wan2\n")
+    assert table_names.possible(file)
+    table_names.write(NAMES, file)
+    assert table_names.read(file) == NAMES
+
+
+def _full(file: Path, _: str) -> int:
+    file.touch()
+    raise OSError(errno.ENOSPC, "No space left on device")
