@@ -109,8 +109,7 @@ def _gateway4(text: str) -> IPv4Address:
 
 def _gateway6(text: str) -> IPv6Address:
     try:
-        # The adapter is known: the zone of fe80::1%wan1 says nothing new.
-        return IPv6Address(text.partition("%")[0])
+        return IPv6Address(text)
     except AddressValueError as e:
         raise argparse.ArgumentTypeError(f"{text} is not an IPv6 address") from e
 

@@ -29,6 +29,6 @@ def words(step: plan.Step) -> str:
             said = "remove the nft table" if restore is None else "write the nft table"
         case plan.SetValidMark(adapter, on):
             said = f"set src_valid_mark of {adapter} to {'1' if on else 'its old value'}"
-        case plan.NameTables():
+        case _:
             said = "name the tables for ip(8)"
     return said

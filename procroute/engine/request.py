@@ -14,11 +14,14 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import resolvers
 from procroute.kernel.interface import Kernel
-from procroute.model import IPAddress, LiveRoute, Route
+from procroute.model import Adapter, IPAddress, LiveRoute, Route
 
 
 class Request(Struct, frozen=True):
-    """A command and how it is to leave. dns as in Route. user: a name or uid; None: whoever called."""
+    """A command and how it is to leave. dns as in Route. user: a name or uid; None: whoever called.
+
+    gateway6: its zone (RFC 4007, `%wan1`), where it has one, says again which adapter is meant.
+    """
 
     command: Sequence[str]
     adapter: str
@@ -36,7 +39,8 @@ def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[Liv
     """
     machine, identity = observed.machine, kernel.identity
     adapter = choose.find(machine, request.adapter)
-    route = Route(adapter.name, request.strict, request.gateway4, request.gateway6, request.dns)
+    gateway6 = _without_zone(adapter, request.gateway6)
+    route = Route(adapter.name, request.strict, request.gateway4, gateway6, request.dns)
     live = next((t for t in observed.ours.targets if t.route == route), None)
     try:
         notes = choose.check_ways(machine, live or LiveRoute(route, 0))
@@ -54,6 +58,20 @@ def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[Liv
     new |= {identity.adapter_table_of(a.ifindex) for a in machine.outward() if a.addresses}
     overlap.check_entries(identity, kernel.entries_of(*sorted(new)))
     return live, [*notes, *asked.notes]
+
+
+def _without_zone(adapter: Adapter, gateway: IPv6Address | None) -> IPv6Address | None:
+    """The gateway alone. Raises ProcrouteError gateway-bad where its zone is another adapter."""
+    zone = gateway and gateway.scope_id
+    if gateway is None or zone is None:
+        return gateway
+    if zone not in (adapter.name, *adapter.altnames, str(adapter.ifindex)):
+        raise ProcrouteError(
+            "gateway-bad",
+            f"gateway {gateway} is one on {zone}, not on {adapter.name}",
+            f"--via {zone}, or the gateway without %{zone}",
+        )
+    return IPv6Address(int(gateway))
 
 
 def _free_number(identity: Identity, observed: Observed) -> int:

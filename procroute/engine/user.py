@@ -34,8 +34,10 @@ class User(Struct, frozen=True):
 def find(name: str) -> User:
     """The user of a name or number. Raises ProcrouteError user-unknown."""
     try:
-        entry = pwd.getpwuid(int(name)) if name.isdecimal() else pwd.getpwnam(name)
-    except (KeyError, OverflowError) as e:
+        by_number = name.isascii() and name.isdecimal()
+        entry = pwd.getpwuid(int(name)) if by_number else pwd.getpwnam(name)
+    # The last two: more digits than a uid has, and than Python takes for a number.
+    except (KeyError, OverflowError, ValueError) as e:
         raise ProcrouteError("user-unknown", f"there is no user {name}", "getent passwd lists them") from e
     groups = os.getgrouplist(entry.pw_name, entry.pw_gid)
     return User(

@@ -161,7 +161,7 @@ def test_dns_takes_addresses_or_system(typed: list[str], dns: object, request_of
 @pytest.mark.promise("CLI-11", "CLI-12")
 def test_addresses_are_taken_as_people_write_them(request_of: Ask) -> None:
     request = request_of("--via=wan1", "--gateway6=fe80::1%wan1", "--dns=::ffff:192.0.2.53", "--", "true")
-    assert request.gateway6 == ip_address("fe80::1")
+    assert request.gateway6 == ip_address("fe80::1%wan1")
     assert request.dns == (ip_address("192.0.2.53"),)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+from ipaddress import IPv6Address, ip_address
 from typing import Any
 
 import pytest
@@ -120,3 +120,18 @@ def test_an_overlapping_rule_is_refused_before_anything_is_done() -> None:
 def test_an_unknown_adapter_is_refused() -> None:
     with pytest.raises(ProcrouteError, match="there is no adapter wan9"):
         ask(running(), "wan9")
+
+
+@pytest.mark.promise("CLI-11")
+@pytest.mark.parametrize("zone", ["wan1", "fibre", "2"])
+def test_a_zone_that_is_the_adapter_says_nothing_new(zone: str) -> None:
+    live, _ = ask(running(), "wan1", gateway6=IPv6Address(f"fe80::1%{zone}"))
+    assert live.route == Route("wan1", gateway6=IPv6Address("fe80::1"))
+
+
+@pytest.mark.promise("CLI-11", "ERR-08")
+@pytest.mark.parametrize("zone", ["wan2", "3", "wan"])
+def test_a_zone_that_is_another_adapter_is_refused(zone: str) -> None:
+    with pytest.raises(ProcrouteError, match=f"fe80::1%{zone} is one on {zone}, not on wan1") as caught:
+        ask(running(), "fibre", gateway6=IPv6Address(f"fe80::1%{zone}"))
+    assert caught.value.code == "gateway-bad"
