@@ -15,10 +15,10 @@ SUITES ?= bookworm trixie
 colourful := [ -t 1 ] && [ -z "$${NO_COLOR-}" ] && [ "$${TERM-}" != dumb ]
 say = @if $(colourful); then printf '\033[1;36m▸\033[0m %s\n' '$(1)'; else echo '▸ $(1)'; fi
 
-CHECKS := format lint types imports bpf
+CHECKS := format lint types imports bpf promises
 
-.PHONY: help setup demo test test-vm check check-format check-lint check-types check-imports check-bpf format bench \
-        promises bpf lock clean
+.PHONY: help setup demo test test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
+        format bench promises bpf lock clean
 
 help:  ## this list
 	@if $(colourful); then bold=$$'\033[1m' blue=$$'\033[36m' end=$$'\033[0m'; else bold= blue= end=; fi; \
@@ -41,7 +41,7 @@ test-vm:  ## WireGuard, and BPF on Linux 6.1 and 6.12, in virtual machines (slow
 	@tools/setup test
 	@for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS); done
 
-check: .venv/ready  ## format, lint, types, imports, BPF objects: all of them, also after one that fails
+check: .venv/ready  ## format, lint, types, imports, BPF objects, promises: all, also after one that fails
 	@failed=; for name in $(CHECKS); do $(MAKE) -o .venv/ready check-$$name || failed+=" $$name"; done; \
 	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
@@ -64,6 +64,10 @@ check-imports: .venv/ready
 check-bpf:
 	$(call say,BPF objects)
 	@procroute/kernel/bpf/build --check
+
+check-promises: .venv/ready
+	$(call say,promises)
+	@$(PYTHON) -m pytest --promises --capture=no > /dev/null
 
 format: .venv/ready  ## format, and mend what lint can mend
 	@$(PYTHON) -m ruff format --quiet .

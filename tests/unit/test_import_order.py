@@ -12,6 +12,8 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # Each costs more than a tenth of the interpreter's own start.
 HEAVY = {"asyncio", "hypothesis", "msgspec", "nftables", "psutil", "pyroute2", "rich", "textual"}
+# Those that no run needs from its start: nft only where a reverse path check asks for it, rich for demo.
+SELDOM = HEAVY - {"msgspec", "pyroute2"}
 
 
 def imported_by(code: str) -> set[str]:
@@ -22,14 +24,32 @@ def imported_by(code: str) -> set[str]:
 
 
 @pytest.mark.promise("FND-02")
-@pytest.mark.parametrize("module", ["procroute", "procroute.__main__", "procroute.errors"])
+@pytest.mark.parametrize("module", ["__main__", "errors", "cli.main", "cli.run", "cli.cleanup", "cli.demo"])
 def test_start_imports_nothing_heavy(module: str) -> None:
-    assert not imported_by(f"import {module}") & HEAVY
+    assert not imported_by(f"import procroute.{module}") & HEAVY
 
 
 @pytest.mark.promise("FND-02")
-def test_heavy_modules_would_be_noticed() -> None:
-    assert "pyroute2" in imported_by("import pyroute2")
+@pytest.mark.parametrize("words", [["run", "--help"], ["--version"], ["run", "--via"], ["walk"]])
+def test_nor_does_the_command_line_for_what_it_answers_itself(words: list[str]) -> None:
+    run = f"import contextlib, io; from procroute.cli.main import main; words = {words}"
+    quietly = "contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO())"
+    code = f"{run}\nwith contextlib.suppress(SystemExit), {quietly}: main(words)\npass"
+    assert not imported_by(code) & HEAVY
+
+
+@pytest.mark.promise("FND-02")
+@pytest.mark.parametrize("module", ["engine.run", "engine.cleanup"])
+def test_the_engine_imports_only_what_every_run_needs(module: str) -> None:
+    assert not imported_by(f"import procroute.{module}") & SELDOM
+
+
+@pytest.mark.promise("FND-02")
+@pytest.mark.parametrize(
+    ("module", "loads"), [("cli.demonstration", "rich"), ("kernel.rules", "pyroute2"), ("model", "msgspec")]
+)
+def test_what_is_loaded_would_be_noticed(module: str, loads: str) -> None:
+    assert loads in imported_by(f"import procroute.{module}")
 
 
 @pytest.mark.promise("FND-01")
