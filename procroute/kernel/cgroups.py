@@ -107,7 +107,7 @@ def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
         except FileExistsError:
             continue
         except OSError as e:
-            raise refused(e.errno or 0, "cgroup", f"make the cgroup {path}") from e
+            raise refused(e, "cgroup", f"make the cgroup {path}") from e
         describe(path, namespace, live)
         return path
     raise ProcrouteError("target-taken", f"the cgroup of {live.route.name} is taken", "procroute cleanup")
@@ -132,7 +132,7 @@ def describe(path: Path, namespace: int, live: LiveRoute) -> None:
     try:
         os.setxattr(path, XATTR, msgspec.json.encode(record))
     except OSError as e:
-        raise refused(e.errno or 0, "cgroup", f"write on the cgroup {path}") from e
+        raise refused(e, "cgroup", f"write on the cgroup {path}") from e
 
 
 def remove_tree(path: Path) -> None:
@@ -148,7 +148,7 @@ def remove_tree(path: Path) -> None:
     except FileNotFoundError:
         return
     except OSError as e:
-        raise refused(e.errno or 0, "cgroup", f"remove the cgroup {path}") from e
+        raise refused(e, "cgroup", f"remove the cgroup {path}") from e
 
 
 def remove_root(mount: Path) -> None:
@@ -157,7 +157,7 @@ def remove_root(mount: Path) -> None:
         (mount / SLICE).rmdir()
     except OSError as e:
         if e.errno not in (errno.ENOTEMPTY, errno.EBUSY, errno.ENOENT):
-            raise refused(e.errno or 0, "cgroup", f"remove {SLICE}") from e
+            raise refused(e, "cgroup", f"remove {SLICE}") from e
 
 
 def add_assignment(target: Path, name: str, origin: str) -> Path:
@@ -169,7 +169,7 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
         except FileExistsError:
             continue
         except OSError as e:
-            raise refused(e.errno or 0, "cgroup", f"make the cgroup {path}") from e
+            raise refused(e, "cgroup", f"make the cgroup {path}") from e
         os.setxattr(path, XATTR, origin.encode())
         return path
     raise ProcrouteError(
@@ -242,7 +242,7 @@ def enter(path: Path, pid: int = 0) -> None:
     try:
         (path / "cgroup.procs").write_text(str(pid))
     except OSError as e:
-        raise refused(e.errno or 0, "cgroup", f"move a process to {path}") from e
+        raise refused(e, "cgroup", f"move a process to {path}") from e
 
 
 def _read(path: Path) -> _Record | None:

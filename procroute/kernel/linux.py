@@ -77,7 +77,7 @@ class Linux:
             except OSError as e:
                 looks += 1
                 if looks == _LOOKS:
-                    raise refused(e.errno or 0, "dump", "tell its routing state") from e
+                    raise refused(e, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:
         targets = cgroups.targets(self.mount, self.namespace)
@@ -160,7 +160,7 @@ class Linux:
             try:
                 self._do_alike(kind, together)
             except OSError as e:
-                raise refused(e.errno or 0, "step", f"do {kind.__name__}") from e
+                raise refused(e, "step", f"do {kind.__name__}") from e
 
     def _do_alike(self, kind: type[plan.Step], steps: Sequence[plan.Step]) -> None:
         command: entries.Command = "add" if kind in (plan.AddEntry, plan.AddRule) else "del"
