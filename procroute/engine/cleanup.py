@@ -53,7 +53,7 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         _release_all(linux.mount, paths)
         numbers = [target.number for target in observed.ours.targets]
         linger(identity, numbers, time.sleep, stalled=2.0)
-        end(identity, numbers)
+        end(identity, numbers, tell)
         anything = bool(unnamed or abandoned or steps(identity, observed, ()))
         reconcile(linux, identity, lambda _: ())
         for path in (*unnamed, *abandoned):

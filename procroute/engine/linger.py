@@ -10,6 +10,7 @@ import time
 from collections.abc import Collection, Iterator
 
 from procroute.engine.lock import Pause
+from procroute.engine.words import Tell
 from procroute.identity import Identity
 from procroute.kernel import sockets
 
@@ -39,10 +40,17 @@ def linger(identity: Identity, numbers: Collection[int], pause: Pause, stalled: 
         pause(_STEP)
 
 
-def end(identity: Identity, numbers: Collection[int]) -> None:
-    """End what is left of them. No process may be on these routes: a request not yet accepted counts too."""
-    for orphan in _orphans(identity, numbers):
-        sockets.destroy(orphan)
+def end(identity: Identity, numbers: Collection[int], tell: Tell) -> None:
+    """End what is left of them. No process may be on these routes: a request not yet accepted counts too.
+
+    tell: says it to people where the kernel cannot. Raises OSError.
+    """
+    left = [o for o in _orphans(identity, numbers) if not sockets.destroy(o)]
+    if any(o.state != sockets.TIME_WAIT for o in left):
+        tell(
+            "connections that are still closing cannot be ended by this kernel, for want of "
+            "CONFIG_INET_DIAG_DESTROY: their last packets may leave by the machine's own way"
+        )
 
 
 def _orphans(identity: Identity, numbers: Collection[int]) -> Iterator[sockets.TcpSocket]:

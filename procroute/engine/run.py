@@ -51,7 +51,7 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
         supervisor.pass_on(early)
         status = supervisor.watch()
         try:
-            _finish(linux, number, assignment, attending, supervisor.rest)
+            _finish(linux, number, assignment, attending, supervisor.rest, tell)
         except (ProcrouteError, OSError) as e:
             tell(f"what is ours could not be removed: {e}; procroute cleanup tries again")
     if supervisor.interrupted:
@@ -92,7 +92,9 @@ def _start(
     return live.number, assignment, attending, pid, early
 
 
-def _finish(linux: Linux, number: int, assignment: Path, attending: int, pause: Pause) -> None:
+def _finish(
+    linux: Linux, number: int, assignment: Path, attending: int, pause: Pause, tell: Tell
+) -> None:
     """Remove what nobody uses any more. attending: what keeps the target ours while its last packets go."""
     target = assignment.parent
     with lock(pause):
@@ -103,7 +105,7 @@ def _finish(linux: Linux, number: int, assignment: Path, attending: int, pause: 
         os.close(attending)
         # Without the target the number may be another route's by now: cleanup --force removed what was ours.
         if target.exists() and not cgroups.in_use(target):
-            end(linux.identity, [number])
+            end(linux.identity, [number], tell)
         _settle(linux)
 
 
