@@ -7,9 +7,12 @@ import sys
 
 def main() -> int:
     """The command line; returns the exit status."""
-    from procroute.cli.main import main as run
+    try:
+        from procroute.cli.main import main as run
 
-    return run()
+        return run()
+    except KeyboardInterrupt:  # while it was imported
+        return 130
 
 
 if __name__ == "__main__":

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import io
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final
 
@@ -23,6 +22,13 @@ from procroute.lab.topology import SERVER4, SERVER6
 
 _SECONDS: Final = 60
 """For one run, on a slow machine."""
+_PIPE: Final = 110
+"""Columns where there is no terminal: enough for every line of the table."""
+_NARROW: Final = 80
+"""Columns from which the table fits."""
+_TITLE: Final = "who came out where"
+_CAPTION: Final = "elsewhere: packets that came out by the other uplink"
+_HEADINGS: Final = ("IPv4 by", "IPv6 by", "names by")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +57,15 @@ class Step:
     status: int
 
     @property
+    def outs(self) -> tuple[CameOut, ...]:
+        """All three, as in _HEADINGS."""
+        return (self.ipv4, self.ipv6, self.names)
+
+    @property
     def kept(self) -> bool:
         """Whether all three came out where they should, nothing elsewhere, and the command ended well."""
-        outs = (self.ipv4, self.ipv6, self.names)
-        return self.status == 0 and self.elsewhere == 0 and all(out.router == self.expected for out in outs)
+        came = all(out.router == self.expected for out in self.outs)
+        return self.status == 0 and self.elsewhere == 0 and came
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,32 +86,19 @@ class Shown:
             asdict(self) | {"steps": [asdict(step) | {"kept": step.kept} for step in self.steps]}
         )
 
-    def as_table(self) -> str:
-        """For people: a table and a sentence; in colour on a terminal, never by colour alone."""
-        table = Table(title="who came out where", title_justify="left", box=box.SIMPLE_HEAD)
-        table.caption = "elsewhere: packets that came out by the other uplink"
-        table.caption_justify = "left"
-        for heading in ("run", "IPv4 by", "IPv6 by", "names by"):
-            table.add_column(heading)
-        table.add_column("elsewhere", justify="right")
-        table.add_column("kept")
-        for step in self.steps:
-            mark = "[green]✔ yes[/green]" if step.kept else "[red]✘ no[/red]"
-            start = f"--via {step.via}" if step.via else "without"
-            table.add_row(
-                start,
-                *(_cell(out, step.expected) for out in (step.ipv4, step.ipv6, step.names)),
-                str(step.elsewhere),
-                mark,
-            )
+    def as_table(self, columns: int = 0) -> str:
+        """For people: a table and a sentence.
+
+        columns: of the terminal that shall show it, in colour, never by colour alone; 0: there is none.
+        """
         failed = sum(not step.kept for step in self.steps)
         console = Console(
             file=io.StringIO(),
-            force_terminal=sys.stdout.isatty(),
-            width=max(shutil.get_terminal_size((110, 40)).columns, 80),
+            force_terminal=columns > 0,
+            width=columns or _PIPE,
         )
         with console.capture() as captured:
-            console.print(table)
+            console.print(_table(self.steps) if console.width >= _NARROW else _list(self.steps))
             if self.changed:
                 console.print(f"[red]✘[/red] The machine is not as it was: {', '.join(self.changed)}.")
             elif failed:
@@ -113,13 +111,51 @@ class Shown:
         return captured.get().rstrip("\n")
 
 
-def show(tell: Callable[[str], None]) -> Shown:
-    """Make the lab and run each command in it. tell: takes a line about what happens now.
+def _table(steps: Sequence[Step]) -> Table:
+    table = Table(title=_TITLE, title_justify="left", box=box.SIMPLE_HEAD)
+    table.caption = _CAPTION
+    table.caption_justify = "left"
+    for heading in ("run", *_HEADINGS):
+        table.add_column(heading)
+    table.add_column("elsewhere", justify="right")
+    table.add_column("kept")
+    for step in steps:
+        cells = (_cell(out, step.expected, "\n") for out in step.outs)
+        table.add_row(_start(step), *cells, str(step.elsewhere), _kept(step))
+    return table
+
+
+def _list(steps: Sequence[Step]) -> str:
+    """The same, below each other."""
+    lines = [_TITLE]
+    for step in steps:
+        lines += ["", f"{_start(step)}: kept {_kept(step)}, {step.elsewhere} elsewhere"]
+        lines += [
+            f"  {heading} {_cell(out, step.expected, ' ')}"
+            for heading, out in zip(_HEADINGS, step.outs, strict=True)
+        ]
+    return "\n".join([*lines, "", _CAPTION])
+
+
+def _start(step: Step) -> str:
+    return f"--via {step.via}" if step.via else "without"
+
+
+def _kept(step: Step) -> str:
+    return "[green]✔ yes[/green]" if step.kept else "[red]✘ no[/red]"
+
+
+def show(tell: Callable[[str], None], interrupted: Callable[[Callable[[], None]], None]) -> Shown:
+    """Make the lab and run each command in it.
+
+    tell: takes a line about what happens now; interrupted: takes what a Ctrl-C has to do.
 
     Raises ProcrouteError of the lab, or demo-too-slow.
     """
     tell("making a machine with two uplinks, two routers and two name servers")
-    with Lab(main="both") as lab:
+    lab = Lab(main="both")
+    interrupted(lab.abandon)
+    with lab:
         before = snapshot(lab)
         ways = ((None, WAN2), (WAN1, WAN1), (WAN2, WAN2))
         steps = tuple(_step(lab, via, expected, tell) for via, expected in ways)
@@ -166,8 +202,8 @@ def _names(lab: Lab, answered: CameOut) -> CameOut:
     return CameOut(answered.router, queries[-1].client, "") if queries else answered
 
 
-def _cell(out: CameOut, expected: str) -> str:
+def _cell(out: CameOut, expected: str, between: str) -> str:
     if out.error or not out.router:
         return f"[red]✘ {out.error or 'no answer'}[/red]"
     mark, colour = ("✔", "green") if out.router == expected else ("✘", "red")
-    return f"[{colour}]{mark} {out.router}[/{colour}]\n{out.source}"
+    return f"[{colour}]{mark} {out.router}[/{colour}]{between}{out.source}"

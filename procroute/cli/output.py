@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from typing import TextIO
 
 from procroute.errors import ProcrouteError
+
+_INSTEAD = {"…": "...", "✔": "+", "✘": "x", "─": "-"}
+_EXACT = {"strict", "surrogateescape"}
+"""Error handlers that give back what came in, or refuse."""
 
 
 def tell(line: str) -> None:
@@ -20,7 +25,17 @@ def error(problem: ProcrouteError) -> None:
 
 def answer(text: str) -> None:
     """What a verb was called for."""
-    sys.stdout.write(text + "\n")
+    sys.stdout.write(_fit(text, sys.stdout) + "\n")
+
+
+def columns() -> int:
+    """How wide the terminal is that answers go to; 0 where they go elsewhere, or it does not say."""
+    import os
+
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # a pipe; no descriptor; closed by whoever called
+        return 0
 
 
 def _write(text: str, colour: str) -> None:
@@ -29,8 +44,20 @@ def _write(text: str, colour: str) -> None:
         return
     name = f"\x1b[{colour}mprocroute:\x1b[0m" if _colourful() else "procroute:"
     with contextlib.suppress(OSError):
-        sys.stderr.write(f"{name} {text}\n")
+        sys.stderr.write(_fit(f"{name} {text}\n", sys.stderr))
         sys.stderr.flush()
+
+
+def _fit(text: str, stream: TextIO) -> str:
+    """The text with signs of ours, and then any others, replaced where the stream's encoding lacks them."""
+    encoding, errors = stream.encoding or "utf-8", stream.errors or "strict"  # none: text stays in memory
+    try:
+        text.encode(encoding, errors if errors in _EXACT else "strict")
+    except UnicodeEncodeError:
+        for sign, instead in _INSTEAD.items():
+            text = text.replace(sign, instead)
+        return text.encode(encoding, "replace" if errors in _EXACT else errors).decode(encoding)
+    return text
 
 
 def _colourful() -> bool:

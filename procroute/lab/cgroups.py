@@ -58,14 +58,23 @@ def remove(top: Path, seconds: float = 10) -> None:
 
     Raises OSError if something stays.
     """
+    deadline = time.monotonic() + seconds
+    while True:
+        _kill(top, deadline)
+        try:
+            return _remove_tree(top)
+        except OSError:  # EBUSY: a command that was being started has come in since
+            if time.monotonic() >= deadline:
+                raise
+
+
+def _kill(top: Path, deadline: float) -> None:
     with open(top / "cgroup.events") as events:
         (top / "cgroup.kill").write_text("1")
-        deadline = time.monotonic() + seconds
         poll = select.poll()
         poll.register(events, select.POLLPRI)  # the kernel signals each change of the file
         while "populated 1" in _reread(events.fileno()) and time.monotonic() < deadline:
             poll.poll(50)
-    _remove_tree(top)
 
 
 def sweep(parent: Path) -> list[str]:

@@ -7,6 +7,7 @@ A reply may carry file descriptors. One call at a time; the lock makes it so.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -62,6 +63,11 @@ class Channel:
             raise ProcrouteError("lab-failed", f"the lab's {self._name}: {op}: {reply['error']}")
         return reply["result"]
 
+    def hang_up(self) -> None:
+        """Tell the other end that nothing more comes; takes no lock, so a signal handler may do it."""
+        with contextlib.suppress(OSError):  # it is closed, or the other end is
+            self._sock.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Hang up; the other end sees it."""
         self._sock.close()
@@ -102,7 +108,10 @@ class Callee:
         while b"\n" in self._data:
             line, _, rest = self._data.partition(b"\n")
             self._data = bytearray(rest)
-            self._answer(json.loads(line))
+            try:
+                self._answer(json.loads(line))
+            except ConnectionError:  # it hung up before it had the answer
+                return False
         return True
 
     def _answer(self, call: dict[str, Any]) -> None:
@@ -113,7 +122,9 @@ class Callee:
             reply = {"error": _told(error)}
         data = json.dumps(reply).encode() + b"\n"
         fds, self.fds_to_pass = self.fds_to_pass, []
-        sent = socket.send_fds(self.sock, [data], fds) if fds else 0
-        self.sock.sendall(data[sent:])
-        for fd in fds:
-            socket.close(fd)
+        try:
+            sent = socket.send_fds(self.sock, [data], fds) if fds else 0
+            self.sock.sendall(data[sent:])
+        finally:
+            for fd in fds:
+                socket.close(fd)

@@ -1,14 +1,13 @@
 """The process that holds a lab together: forks the machine and the nodes, outlives a killed owner, cleans up.
 
-    python -m procroute.lab.keeper FD      FD: its end of the channel to the owner
+    python -m procroute.lab.keeper FD OWNER      FD: its end of the channel to the owner; OWNER: whose pid
 
-It watches its owner's pidfd: a lab ends with the process that made it, even with kill -9. If the keeper
-itself is killed, the kernel takes its children along, and the next lab sweeps the empty cgroup.
+It watches its owner's pidfd: a lab ends with the process that made it, even with kill -9, at any moment. If
+the keeper itself is killed, the kernel takes its children along, and the next lab sweeps the empty cgroup.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import select
 import signal
@@ -25,6 +24,7 @@ class Keeper:
     """The keeper's operations. Children get a channel of their own, handed to the owner."""
 
     def __init__(self, sock: socket.socket) -> None:
+        self._children: list[int] = []
         namespaces.unshare(namespaces.NEWNS)
         namespaces.mount("none", "/", None, namespaces.MS_REC | namespaces.MS_PRIVATE)
         parent = cgroups.own_path()
@@ -32,9 +32,8 @@ class Keeper:
         self.top = cgroups.make(cgroups.MOUNT / parent)
         self._callee = Callee(sock, {"machine": self._machine, "node": self._node})
 
-    def serve(self) -> None:
-        """Answer the owner until it hangs up or dies."""
-        owner = os.pidfd_open(os.getppid())
+    def serve(self, owner: int) -> None:
+        """Answer the owner until it hangs up or dies. owner: its pidfd."""
         poll = select.poll()
         poll.register(owner, select.POLLIN)
         poll.register(self._callee.sock, select.POLLIN)
@@ -60,13 +59,17 @@ class Keeper:
 
     def _fork(self, life: Callable[[socket.socket], None]) -> int:
         mine, its = socket.socketpair()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})  # the handler is the keeper's alone
         pid = os.fork()
         if pid:
+            self._children.append(pid)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             its.close()
             self._callee.fds_to_pass.append(mine.detach())
             return pid
         try:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
             mine.close()
             self._callee.sock.close()
             for fd in self._callee.fds_to_pass:
@@ -76,24 +79,33 @@ class Keeper:
             refuse(its, error)
         os._exit(0)
 
+    def end(self) -> None:
+        """Kill everything and remove the lab's cgroup. Raises OSError if something stays."""
+        for pid in self._children:  # a child may not have entered the cgroup yet
+            os.kill(pid, signal.SIGKILL)
+        for pid in self._children:
+            os.waitpid(pid, 0)
+        cgroups.remove(self.top)
+
 
 def main() -> int:
     """The keeper's life; always removes the lab's cgroup."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the owner starts us with some blocked
     sock = socket.socket(fileno=int(sys.argv[1]))
+    owner = os.pidfd_open(os.getppid())
+    if os.getppid() != int(sys.argv[2]):
+        return 0  # it has died meanwhile, and the pidfd is somebody else's
     try:
         keeper = Keeper(sock)
     except OSError as error:
         refuse(sock, error)
         return 0
     try:
-        keeper.serve()
+        keeper.serve(owner)
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        cgroups.remove(keeper.top)
-        with contextlib.suppress(ChildProcessError):
-            while True:
-                os.wait()  # a cgroup is empty a moment before the last of its processes is gone
+        keeper.end()
     return 0
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -68,6 +70,7 @@ class Lab(Place):
         self._keep = _visible(keep)
         self._families = families or {}
         self._channels: list[Channel] = []
+        self._keeper_fd: int | None = None
         self._processes: list[Process] = []
         self.uplinks: dict[str, Uplink] = {}
 
@@ -76,8 +79,8 @@ class Lab(Place):
     def __enter__(self) -> Self:
         if os.geteuid():
             raise ProcrouteError("not-root", "a lab is made of namespaces, which takes root", hint="use sudo")
-        self._start_keeper()
         try:
+            self._start_keeper()
             self._start_machine()
             self._build([self._adapted(wire) for wire in (WAN1, WAN2, LAN)])
         except subprocess.CalledProcessError as error:
@@ -105,23 +108,43 @@ class Lab(Place):
         except subprocess.TimeoutExpired:
             self._keeper.kill()
             status = self._keeper.wait()
+        fd, self._keeper_fd = self._keeper_fd, None
+        if fd is not None:
+            os.close(fd)
         for process in self._processes:
             process.wait(5)
         if status:
             raise ProcrouteError("lab-failed", f"the lab did not end well: status {status}")
 
+    def abandon(self, seconds: float = 5) -> None:
+        """End the lab from a signal handler whose process then ends: as close, but takes no lock."""
+        if self._keeper_fd is not None:
+            for channel in tuple(self._channels):
+                channel.hang_up()
+            select.select([self._keeper_fd], [], [], seconds)  # readable when the keeper has ended
+
     def _start_keeper(self) -> None:
         mine, its = socket.socketpair()
-        with its:
-            self._keeper = subprocess.Popen(
-                [sys.executable, "-S", "-s", "-m", "procroute.lab.keeper", str(its.fileno())],
-                pass_fds=[its.fileno()],
-                env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                start_new_session=True,  # Ctrl-C is for the owner, which then ends the lab
-            )
-        self._channels.append(Channel(mine, "keeper"))
+        before = signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGINT}
+        )  # there is a keeper or there is none
+        try:
+            with its:
+                self._keeper = subprocess.Popen(
+                    [
+                        *(sys.executable, "-S", "-s", "-m", "procroute.lab.keeper"),
+                        *(str(its.fileno()), str(os.getpid())),
+                    ],
+                    pass_fds=[its.fileno()],
+                    env={**os.environ, "PYTHONPATH": PACKAGE_ROOT},
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    start_new_session=True,  # Ctrl-C is for the owner, which then ends the lab
+                )
+            self._keeper_fd = os.pidfd_open(self._keeper.pid)
+            self._channels.append(Channel(mine, "keeper"))
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _start_machine(self) -> None:
         wires = [self._adapted(wire) for wire in (WAN1, WAN2)]

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import re
 import subprocess
 import sys
 
 import pytest
 
-from procroute.cli import demonstration
+from procroute.cli import demonstration, output
 from procroute.cli.demonstration import CameOut, Shown, Step
 from procroute.lab import WAN1, WAN2, Lab
 from tests.lab.host import the_host
@@ -72,3 +75,42 @@ def test_a_change_that_stays_counts() -> None:
     shown = Shown((Step("wan2", "wan2", good, good, good, 0, 0),), ("rules4",))
     assert not shown.kept
     assert "The machine is not as it was: rules4." in shown.as_table()
+
+
+GOOD = CameOut(WAN2.node, WAN2.address4)
+SHOWN = Shown((Step("wan2", "wan2", GOOD, CameOut(WAN2.node, "2001:db8:2::2"), GOOD, 0, 0),), ())
+
+
+@pytest.mark.parametrize("columns", [0, 40, 60, 79, 80, 200])
+def test_nothing_is_wider_than_the_terminal_and_addresses_stay_whole(columns: int) -> None:
+    text = re.sub(r"\x1b\[[0-9;]*m", "", SHOWN.as_table(columns))
+    assert max(map(len, text.splitlines())) <= (columns or 110)
+    assert "2001:db8:2::2" in text
+    assert "✔ yes" in text
+
+
+def test_a_pipe_is_as_wide_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    wide = SHOWN.as_table()
+    monkeypatch.setenv("COLUMNS", "40")
+    assert SHOWN.as_table() == wide
+    assert "\x1b" not in wide
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii", "utf-8"])
+def test_what_an_encoding_lacks_is_replaced(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    output.answer(SHOWN.as_table())
+    shown.seek(0)
+    text = shown.read()
+    assert ("✔ yes" if encoding == "utf-8" else "+ yes") in text
+    assert "?" not in text
+
+
+@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["cleanup", "--help"], ["demo", "--help"]])
+def test_help_is_for_every_encoding(words: list[str]) -> None:
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "procroute", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "?" not in done.stdout
