@@ -42,8 +42,8 @@ class Follower:
         self._since: float | None = None
         self._look: float | None = None
         self._ask: float | None = None
-        self._busy = 0
-        self._said = ""
+        self._wait = _PAUSE
+        self._said: set[str] = set()
 
     def close(self) -> None:
         """Stop listening."""
@@ -78,18 +78,18 @@ class Follower:
                 with lock(_busy):
                     observed = reconcile(kernel, identity)
                     release_directory()
-            self._said = ""
-            self._busy = 0
+            self._said.clear()
+            self._wait = _PAUSE
             self._ask_gateway(observed)
         except _BusyError:
             # Who has the lock does what is missing, too; a look costs more than it tells meanwhile.
-            self._look = self._clock() + min(_PAUSE * 2**self._busy, _BUSY_AT_MOST)
-            self._busy += 1
+            self._look = self._clock() + self._wait
+            self._wait = min(2 * self._wait, _BUSY_AT_MOST)
         except (ProcrouteError, OSError) as e:
             self._look = self._clock() + 1
-            if str(e) != self._said:
+            if str(e) not in self._said:
                 self._tell(f"the route could not be kept in step: {e}")
-                self._said = str(e)
+                self._said.add(str(e))
 
     def _in_step(self) -> Observed | None:
         """A look without the lock; None when there is something to do, or others were at work meanwhile."""

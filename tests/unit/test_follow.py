@@ -140,6 +140,33 @@ def test_a_lock_that_another_has_is_not_waited_for(scene: Scene) -> None:
     assert scene.said == []
 
 
+def test_a_lock_that_another_has_for_minutes_is_no_end(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    with locking.lock():
+        scene.later(0, news=1)
+        for _ in range(2000):
+            scene.later(0.3)
+    assert scene.kernel.rules == []
+    assert scene.follower.timeout() == 251
+    scene.later(0.3)
+    assert len(scene.kernel.rules) > 0
+    assert scene.said == []
+
+
+def test_errors_that_alternate_are_said_once_each(scene: Scene) -> None:
+    turn = iter(range(1000))
+
+    def refuse(step: object, when: When) -> None:
+        raise ProcrouteError("kernel-refused", f"refused for reason {next(turn) % 3}")
+
+    scene.kernel.rules.clear()
+    scene.kernel.fault = refuse
+    scene.later(0, news=1)
+    for _ in range(9):
+        scene.later(1.1)
+    assert len(scene.said) == len(set(scene.said)) == 3
+
+
 def test_what_the_system_refuses_is_no_end(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     def full() -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
