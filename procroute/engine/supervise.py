@@ -170,7 +170,9 @@ class Supervisor:
 
     def rest(self, seconds: float) -> None:
         """Let time pass once CMD has ended, and go to the background when somebody wants the prompt back."""
-        select.select([self._signals], [], [], seconds)
+        poll = select.poll()  # select() takes no descriptor above 1023
+        poll.register(self._signals, select.POLLIN)
+        poll.poll(seconds * 1000)
         for received in self._signals.read():
             self._on_signal(received)
         if self._leave:

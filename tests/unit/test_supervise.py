@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import signal
 from pathlib import Path
 from typing import Any, cast
@@ -109,6 +111,27 @@ def test_when_only_others_are_left_a_wish_to_end_sends_us_to_the_background(
     supervisor._on_signal(how(number))
     assert supervisor._leave is leaves
     assert killed == []
+
+
+def test_descriptors_above_1023_are_waited_for(supervisor: Supervisor) -> None:
+    class Quiet:
+        def __init__(self, descriptor: int) -> None:
+            self.fileno = lambda: descriptor
+
+        def read(self) -> list[Received]:
+            return []
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(4096, hard)), hard))
+    reading, writing = os.pipe()
+    high = fcntl.fcntl(reading, fcntl.F_DUPFD_CLOEXEC, 1500)
+    try:
+        supervisor._signals = cast("Any", Quiet(high))
+        supervisor.rest(0.001)
+    finally:
+        for descriptor in (reading, writing, high):
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def test_a_command_that_has_gone_is_no_error(supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
