@@ -31,8 +31,13 @@ def main(options: argparse.Namespace) -> int:
     from procroute.engine.cleanup import cleanup
 
     done = cleanup(config.read(), output.tell, force=options.force)
+    if done.strays:
+        output.tell(
+            "left, since nothing says under which numbers procroute could have made it: "
+            + ", ".join(done.strays)
+        )
     if not done.anything:
-        output.answer("nothing was left")
+        output.answer("nothing was removed" if done.strays else "nothing was left")
         return Exit.OK
     routes = (
         f"{done.routes} route{'' if done.routes == 1 else 's'} removed"
@@ -41,5 +46,5 @@ def main(options: argparse.Namespace) -> int:
     )
     count = len(done.released)
     released = f", {count} process{'' if count == 1 else 'es'} let go" if count else ""
-    output.answer(f"{routes}{released}: nothing of procroute's is left")
+    output.answer(f"{routes}{released}" + ("" if done.strays else ": nothing of procroute's is left"))
     return Exit.OK

@@ -43,6 +43,30 @@ def check(identity: Identity, machine: Machine) -> None:
             )
 
 
+def check_identities(identity: Identity, recorded: Iterable[Identity]) -> None:
+    """Raises ProcrouteError other-numbers where routes were made by other numbers than now.
+
+    recorded: the identities by which there are routes. They would fight over the same rules, and marks of the
+    one mean nothing, or something else, to the other.
+    """
+    for other in recorded:
+        changed = [
+            f"{name} {_number(name, old)}, not {_number(name, new)}"
+            for name in Identity.__struct_fields__
+            if (old := getattr(other, name)) != (new := getattr(identity, name))
+        ]
+        if changed:
+            raise ProcrouteError(
+                "other-numbers",
+                f"there are routes under other numbers than [identity] has now: {', '.join(changed)}",
+                "wait for their commands or end them, then procroute cleanup; or change the numbers back",
+            )
+
+
+def _number(name: str, value: int) -> str:
+    return f"{value:#x}" if name == "mark_mask" else str(value)
+
+
 def check_entries(identity: Identity, entries: Iterable[Entry]) -> None:
     """Raises ProcrouteError overlap when somebody else's entry is among those of our tables."""
     for entry in entries:

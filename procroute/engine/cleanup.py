@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 from msgspec import Struct
@@ -16,32 +17,40 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import cgroups, sysctl
 from procroute.kernel.linux import Linux
+from procroute.kernel.strays import strays
 
 _PASSES = 50
 
 
 class Cleaned(Struct, frozen=True):
-    """What a cleanup did: routes that it removed, whether there was anything, processes that it let go."""
+    """What a cleanup did: routes that it removed, whether there was anything, processes that it let go.
+
+    strays: what carries our protocol number, may be ours or not, and was left.
+    """
 
     routes: int
     anything: bool
     released: tuple[int, ...]
+    strays: tuple[str, ...]
 
 
 def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
     """Remove routes, rules, tables, nft table, programs, cgroups, sysctl changes and names that are ours.
 
-    tell: says a line to the person at the terminal.
+    tell: says a line to the person at the terminal. identity: the configured one; those by which the routes
+    were made are found on them.
 
     With living routed processes: raises ProcrouteError processes-alive that lists them, or with force moves
     them back to where they came from, so that what they open from then on leaves as the machine's own does;
     cleanup-incomplete where that cannot be done.
     """
-    with Linux(identity) as linux, lock(patient(tell)):
-        observed = linux.observe()
+    with ExitStack() as stack:
+        linux = stack.enter_context(Linux(identity))
+        stack.enter_context(lock(patient(tell)))
+        targets = cgroups.targets(linux.mount, linux.namespace)
         unnamed = cgroups.unnamed(linux.mount)
         abandoned = cgroups.abandoned(linux.mount, linux.namespace)
-        paths = [linux.path(t.number) for t in observed.ours.targets] + unnamed
+        paths = [t.path for t in targets] + unnamed
         living = [pid for pid, _ in _living(paths)]
         if living and not force:
             number, listed = len(living), ", ".join(describe(pid) for pid in living)
@@ -51,17 +60,33 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
                 "end them, or use --force: their new connections then leave as the machine's own do",
             )
         _release_all(linux.mount, paths)
-        numbers = [target.number for target in observed.ours.targets]
-        linger(identity, numbers, time.sleep, stalled=2.0)
-        end(identity, numbers, tell)
-        anything = bool(unnamed or abandoned or steps(identity, observed, ()))
-        reconcile(linux, identity, lambda _: ())
+        others = {t.identity for t in targets} - {identity}
+        # The configured one comes last: while there are routes by other numbers it leaves all to those.
+        kernels = {**{other: stack.enter_context(Linux(other)) for other in others}, identity: linux}
+        anything = bool(unnamed or abandoned)
+        for made_by, kernel in kernels.items():
+            _say_goodbye(made_by, [t.live.number for t in targets if t.identity == made_by], tell)
+            anything |= _remove(kernel)
         for path in (*unnamed, *abandoned):
             cgroups.remove_tree(path)
         cgroups.remove_root(linux.mount)
         sysctl.restore_all(linux.namespace)
         release_directory()
-        return Cleaned(len(numbers) + len(abandoned), anything, tuple(living))
+        left = tuple(strays(linux.netlink, linux.families, kernels))
+        return Cleaned(len(targets) + len(abandoned), anything, tuple(living), left)
+
+
+def _say_goodbye(identity: Identity, numbers: list[int], tell: Tell) -> None:
+    linger(identity, numbers, time.sleep, stalled=2.0)
+    end(identity, numbers, tell)
+
+
+def _remove(kernel: Linux) -> bool:
+    """Everything that was made by one identity; whether there was anything."""
+    observed = kernel.observe()
+    anything = bool(steps(kernel.identity, observed, ()))
+    reconcile(kernel, kernel.identity, lambda _: (), observed)
+    return anything
 
 
 def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:

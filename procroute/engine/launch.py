@@ -6,9 +6,10 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NoReturn
+from types import FrameType
+from typing import Any, NoReturn
 
 from msgspec import Struct
 
@@ -18,22 +19,46 @@ from procroute.kernel import cgroups, mounts
 
 # Python ignores these; a command that is started directly does not.
 _PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
+_IN_PLACE = b"+"
+_Handler = Callable[[int, FrameType | None], Any] | int | None
 
 
 class Start(Struct, frozen=True):
-    """A command to start. resolv_conf: the text of its own one, or None to leave look-ups alone."""
+    """A command to start. resolv_conf: the text of its own one, or None to leave look-ups alone.
+
+    blocked: the signals that the caller has blocked for itself and the command must not inherit. lock: the
+    descriptor of the lock that is held; the child closes it once it is in its place.
+    """
 
     command: Sequence[str]
     assignment: Path
     user: User | None
     resolv_conf: str | None
+    blocked: frozenset[int]
+    lock: int
 
 
-def launch(start: Start, blocked: frozenset[int]) -> int:
-    """Fork, enter the assignment, execute; returns the PID once the command is running.
+class Launched(Struct, frozen=True):
+    """A child in its place. What it tells about its exec can be read once it has ended."""
 
-    blocked: the signals that the caller has blocked for itself and the command must not inherit. Raises
-    ProcrouteError command-not-found, command-not-executable, or what kept the child from its place.
+    pid: int
+    start: Start
+    report: int
+
+    def failure(self) -> ProcrouteError | None:
+        """Why there was no command: command-not-found, command-not-executable …; None where there was one.
+
+        To be asked after the child's end, once.
+        """
+        with os.fdopen(self.report, "rb") as pipe:
+            return _failure(self.start, pipe.read())
+
+
+def launch(start: Start) -> Launched:
+    """Fork and enter the assignment; returns once the child is there, and about to execute the command.
+
+    Executing it may take as long as a file system likes. Raises ProcrouteError for what kept the child from
+    its place.
     """
     reading, writing = os.pipe2(os.O_CLOEXEC)
     for stream in (sys.stdout, sys.stderr):
@@ -43,34 +68,40 @@ def launch(start: Start, blocked: frozenset[int]) -> int:
     inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid == 0:
-        os.close(reading)
-        signal.signal(signal.SIGCHLD, inherited)
-        _child(start, blocked, writing)
+        _child(start, inherited, reading, writing)
     os.close(writing)
+    first = os.read(reading, len(_IN_PLACE))
+    launched = Launched(pid, start, reading)
+    if first == _IN_PLACE:
+        return launched
+    _, status = os.waitpid(pid, 0)
     with os.fdopen(reading, "rb") as pipe:
-        report = pipe.read()
-    if report:
-        os.waitpid(pid, 0)
-        stage, number = report.decode().split(" ", 1)
-        raise _failure(start, stage, number)
-    return pid
+        failure = _failure(start, first + pipe.read())
+    raise failure or _failure_at(start, "cgroup", f"it ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def _child(start: Start, blocked: frozenset[int], report: int) -> NoReturn:
-    """In the child: says on the pipe what failed; a pipe closed by exec says that nothing did."""
+def _child(start: Start, on_child: _Handler, heard: int, report: int) -> NoReturn:
+    """In the child: says on the pipe that it is in its place, and what failed before or after.
+
+    on_child: what SIGCHLD did for our caller. heard: the pipe's other end.
+    """
     try:
-        _become(start, blocked, report)
+        os.close(heard)
+        signal.signal(signal.SIGCHLD, on_child)
+        _become(start, report)
     finally:  # nothing of ours may run on in the child, also where the engine has died and nobody reads
         os._exit(125)
 
 
-def _become(start: Start, blocked: frozenset[int], report: int) -> None:
+def _become(start: Start, report: int) -> None:
     stage = "cgroup"
     try:
         cgroups.enter(start.assignment)
         stage = "lookups"
         if start.resolv_conf is not None:
             mounts.private_lookups(start.resolv_conf)
+        os.close(start.lock)
+        os.write(report, _IN_PLACE)
         environment = dict(os.environ)
         stage = "user"
         if start.user is not None:
@@ -78,18 +109,26 @@ def _become(start: Start, blocked: frozenset[int], report: int) -> None:
             start.user.become()
         for number in _PYTHONS:
             signal.signal(number, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, blocked)
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, signal.SIG_DFL)  # an exec that hangs can be interrupted
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, start.blocked)
         stage = "exec"
         os.execvpe(start.command[0], list(start.command), environment)
     except ProcrouteError as e:
-        os.write(report, f"{stage} {e.message}".encode())
+        os.write(report, f"{stage} {e.message}".encode(errors="replace"))
     except OSError as e:
         os.write(report, f"{stage} {e.errno}".encode())
     except BaseException as e:  # noqa: BLE001 - it is told, and nothing runs on
-        os.write(report, f"{stage} {e!r}".encode())
+        os.write(report, f"{stage} {e!r}".encode(errors="replace"))
 
 
-def _failure(start: Start, stage: str, detail: str) -> ProcrouteError:
+def _failure(start: Start, report: bytes) -> ProcrouteError | None:
+    """What a child told, as an error; None where it told nothing."""
+    stage, _, detail = report.decode(errors="replace").partition(" ")
+    return _failure_at(start, stage, detail) if report else None
+
+
+def _failure_at(start: Start, stage: str, detail: str) -> ProcrouteError:
     command = start.command[0]
     number = int(detail) if detail.isdecimal() else 0
     what = os.strerror(number) if number else detail

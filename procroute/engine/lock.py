@@ -35,8 +35,9 @@ def patient(tell: Tell, sleep: Pause = time.sleep) -> Pause:
 
 
 @contextmanager
-def lock(pause: Pause = time.sleep) -> Iterator[None]:
-    """Hold the lock; waits for whoever has it. A forked child holds it as well, until it executes.
+def lock(pause: Pause = time.sleep) -> Iterator[int]:
+    """Hold the lock; waits for whoever has it. Gives its descriptor: a forked child holds it, too, and has to
+    close that.
 
     pause: lets so many seconds pass; what it raises ends the wait.
 
@@ -65,7 +66,7 @@ def lock(pause: Pause = time.sleep) -> Iterator[None]:
             break
         os.close(descriptor)
     try:
-        yield
+        yield descriptor
     finally:
         os.close(descriptor)
 

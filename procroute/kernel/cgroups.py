@@ -3,7 +3,10 @@
     <mount>/procroute.slice/procroute-wan1.slice/run-4711.scope
 
 A target carries its route in an extended attribute: it goes when the target goes, and no file has to agree
-with the kernel. Targets belong to a network namespace; cgroups do not, so the record names it.
+with the kernel. Targets belong to a network namespace; cgroups do not, so the record names it. It holds the
+identity, too, by whose numbers the route was made: the configuration may have changed since.
+
+populated: a process is in it. attended: an engine lives that cares for it. in use: one of both.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ import errno
 import fcntl
 import os
 import re
+import struct
 from collections.abc import Iterator
 from ipaddress import ip_address
 from pathlib import Path
@@ -21,15 +25,18 @@ from msgspec import Struct
 
 from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
-from procroute.identity import SLICE, XATTR
+from procroute.identity import SLICE, XATTR, Identity
 from procroute.kernel.refusal import refused
 from procroute.model import IPAddress, LiveRoute, Route
+
+_FLOCK = "hhqqi0q"  # struct flock, fcntl(2)
 
 
 class _Record(msgspec.Struct, frozen=True):
     """What is written on a target."""
 
     namespace: int
+    identity: Identity
     number: int
     adapter: str
     strict: bool
@@ -43,11 +50,12 @@ class _Record(msgspec.Struct, frozen=True):
 
 
 class Target(Struct, frozen=True):
-    """A route's cgroup: where it is, what it is, whether a process or an engine uses it."""
+    """A route's cgroup: where it is, what it is, by whose numbers it was made, whether it is in use."""
 
     path: Path
+    identity: Identity
     live: LiveRoute
-    used: bool
+    in_use: bool
 
 
 def mount_point() -> Path:
@@ -56,7 +64,7 @@ def mount_point() -> Path:
     Raises ProcrouteError cgroup-missing.
     """
     found = []
-    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+    for line in _lines("/proc/self/mountinfo"):
         before, _, after = line.partition(" - ")
         if after.split(" ", 1)[0] == "cgroup2":
             root, path = before.split(" ")[3:5]
@@ -71,13 +79,19 @@ def mount_point() -> Path:
 
 
 def targets(mount: Path, namespace: int) -> list[Target]:
-    """The targets of one network namespace."""
+    """The targets of one network namespace, by whatever numbers they were made."""
     found = []
     for path in sorted((mount / SLICE).glob("procroute-*.slice")):
         record = _read(path)
         if record is not None and record.namespace == namespace:
-            found.append(Target(path, _live(record), in_use(path)))
+            found.append(Target(path, record.identity, _live(record), in_use(path)))
     return found
+
+
+def identities(mount: Path, namespace: int) -> set[Identity]:
+    """Those by whose numbers the targets of a network namespace were made."""
+    records = map(_read, (mount / SLICE).glob("procroute-*.slice"))
+    return {record.identity for record in records if record and record.namespace == namespace}
 
 
 def unnamed(mount: Path) -> list[Path]:
@@ -96,7 +110,7 @@ def abandoned(mount: Path, namespace: int) -> list[Path]:
     return [p for p, record in records if record and record.namespace != namespace and not in_use(p)]
 
 
-def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
+def add_target(mount: Path, namespace: int, identity: Identity, live: LiveRoute) -> Path:
     """Make the cgroup of a route; with a suffix where another network namespace has one of that name."""
     top = mount / SLICE
     for name in (live.route.name, f"{live.route.name}@{namespace}"):
@@ -108,16 +122,17 @@ def add_target(mount: Path, namespace: int, live: LiveRoute) -> Path:
             continue
         except OSError as e:
             raise refused(e, "cgroup", f"make the cgroup {path}") from e
-        describe(path, namespace, live)
+        describe(path, namespace, identity, live)
         return path
     raise ProcrouteError("target-taken", f"the cgroup of {live.route.name} is taken", "procroute cleanup")
 
 
-def describe(path: Path, namespace: int, live: LiveRoute) -> None:
+def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) -> None:
     """Write on a target what it is."""
     route = live.route
     record = _Record(
         namespace=namespace,
+        identity=identity,
         number=live.number,
         adapter=route.adapter,
         strict=route.strict,
@@ -170,7 +185,7 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
             continue
         except OSError as e:
             raise refused(e, "cgroup", f"make the cgroup {path}") from e
-        os.setxattr(path, XATTR, origin.encode())
+        os.setxattr(path, XATTR, os.fsencode(origin))
         return path
     raise ProcrouteError(
         "target-taken", f"too many assignments named {name} in {target}", "procroute cleanup"
@@ -180,7 +195,7 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
 def origin(assignment: Path) -> str:
     """The cgroup, from the mount point, that an assignment's processes came from; the root if unknown."""
     try:
-        return os.getxattr(assignment, XATTR).decode()
+        return os.fsdecode(os.getxattr(assignment, XATTR))
     except OSError:
         return "/"
 
@@ -198,25 +213,32 @@ def populated(path: Path) -> bool:
 def attend(target: Path) -> int:
     """Keep a target from being taken for a leftover while its engine lives; ends with the descriptor."""
     descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, _whole(fcntl.F_RDLCK))
     return descriptor
 
 
-def in_use(target: Path) -> bool:
-    """Whether a target has processes, or an engine that attends to it: the last packets may still go out."""
-    if populated(target):
-        return True
+def attended(target: Path) -> bool:
+    """Whether an engine attends to a target: the last packets may still go out. Asking takes no lock."""
     try:
         descriptor = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
         return False
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
+        answer = fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, _whole(fcntl.F_WRLCK))
     finally:
         os.close(descriptor)
-    return False
+    kind: int = struct.unpack(_FLOCK, answer)[0]
+    return kind != fcntl.F_UNLCK
+
+
+def _whole(kind: int) -> bytes:
+    """A lock on all of a file, of an open file description (fcntl(2), struct flock)."""
+    return struct.pack(_FLOCK, kind, os.SEEK_SET, 0, 0, 0)
+
+
+def in_use(target: Path) -> bool:
+    """Whether a target is populated or attended. What is not is a leftover."""
+    return populated(target) or attended(target)
 
 
 def processes(path: Path) -> Iterator[tuple[int, Path]]:
@@ -231,18 +253,30 @@ def processes(path: Path) -> Iterator[tuple[int, Path]]:
 
 def current() -> str:
     """The caller's own cgroup, from the mount point (cgroups(7), /proc/self/cgroup)."""
-    for line in Path("/proc/self/cgroup").read_text().splitlines():
+    for line in _lines("/proc/self/cgroup"):
         if line.startswith("0::"):
             return line[3:]
     return "/"
 
 
 def enter(path: Path, pid: int = 0) -> None:
-    """Move a process into a cgroup; 0 is the caller. Costs an RCU grace period, about 8 ms."""
+    """Move a process into a cgroup; 0 is the caller. Costs an RCU grace period, about 8 ms.
+
+    Raises ProcrouteError, also where there is no such cgroup.
+    """
     try:
-        (path / "cgroup.procs").write_text(str(pid))
+        descriptor = os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.write(descriptor, str(pid).encode())
+        finally:
+            os.close(descriptor)
     except OSError as e:
         raise refused(e, "cgroup", f"move a process to {path}") from e
+
+
+def _lines(file: str) -> list[str]:
+    """The lines of a file of /proc with paths in it, which may be any bytes."""
+    return os.fsdecode(Path(file).read_bytes()).split("\n")
 
 
 def _read(path: Path) -> _Record | None:

@@ -80,11 +80,15 @@ class Linux:
                     raise refused(e, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:
-        targets = cgroups.targets(self.mount, self.namespace)
+        everybodys = cgroups.targets(self.mount, self.namespace)
+        targets = [t for t in everybodys if t.identity == self.identity]
         self._paths = {t.live.number: t.path for t in targets}
         self._lives = {t.live.number: t.live for t in targets}
         found = list(rules.read(self.netlink, self.families))
         machine = machine or self._machine(found, targets)
+        if everybodys and not targets:
+            # Routes under other numbers: what looks like ours by these may be theirs.
+            return Observed(machine, Ours())
         ours = Ours(
             rules=frozenset(r for r in found if self._is_ours(r)),
             entries=frozenset(
@@ -100,7 +104,7 @@ class Linux:
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if machine.names_tables else {},
         )
-        used = frozenset(t.live.number for t in targets if t.used)
+        used = frozenset(t.live.number for t in targets if t.in_use)
         return Observed(machine, ours, used)
 
     def _machine(self, every_rule: list[Rule], targets: list[cgroups.Target]) -> Machine:
@@ -177,10 +181,10 @@ class Linux:
     def _do(self, step: plan.Step) -> None:
         match step:
             case plan.AddTarget(live):
-                self._paths[live.number] = cgroups.add_target(self.mount, self.namespace, live)
+                self._paths[live.number] = cgroups.add_target(self.mount, self.namespace, self.identity, live)
                 self._lives[live.number] = live
             case plan.UpdateTarget(live):
-                cgroups.describe(self._paths[live.number], self.namespace, live)
+                cgroups.describe(self._paths[live.number], self.namespace, self.identity, live)
             case plan.RemoveTarget(live):
                 self._remove(live)
             case plan.SetDoor(number, door):

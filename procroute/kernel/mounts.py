@@ -42,7 +42,7 @@ def private_lookups(resolv_conf: str) -> None:
 
 
 def _mount(source: str | None, target: str, kind: str | None, flags: int) -> None:
-    words = (None if w is None else w.encode() for w in (source, target, kind))
+    words = (None if w is None else os.fsencode(w) for w in (source, target, kind))
     _call("mount", *words, ctypes.c_ulong(flags), None)
 
 

@@ -298,6 +298,17 @@ def test_where_nothing_can_be_written(lab: Lab, mounts: str, says: str) -> None:
     assert "Traceback" not in done.stderr
 
 
+@promise("ERR-08")
+@pytest.mark.parametrize(
+    "words", [("run", "--via", "wan1", "--", "true"), ("cleanup",)], ids=["run", "cleanup"]
+)
+def test_mounts_with_names_in_no_encoding_are_no_error(lab: Lab, words: tuple[str, ...]) -> None:
+    mount = 'd=$(printf \'/run/\\377\'); mkdir "$d"; mount -t tmpfs none "$d"'
+    done = elsewhere(lab, mount, *words)
+    lab.sh("rmdir \"$(printf '/run/\\377')\"")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 # --- what is missing
 
 _WITHOUT = """

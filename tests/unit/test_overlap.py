@@ -131,6 +131,15 @@ def test_somebody_elses_entry_in_a_table_of_ours_is_named(line: str) -> None:
     overlap.check_entries(Identity(protocol=entry.protocol), [entry])
 
 
+@pytest.mark.promise("ID-02", "ERR-08")
+def test_routes_under_other_numbers_are_refused_with_what_differs() -> None:
+    now = Identity(preference=4000, mark_mask=0x3F00)
+    with pytest.raises(ProcrouteError, match=r"mark_mask 0xff000000, not 0x3f00, preference 4400, not 4000$"):
+        overlap.check_identities(now, [now, Identity()])
+    overlap.check_identities(now, [now])
+    overlap.check_identities(now, [])
+
+
 @pytest.mark.parametrize(
     "line",
     [
