@@ -29,7 +29,9 @@ class Parser(argparse.ArgumentParser):
         """As argparse does, but each verb refuses what it does not know itself, and names the nearest."""
         words = sys.argv[1:] if args is None else list(args)
         self._check_options(words)
-        if self.verbs and words and not words[0].startswith("-") and words[0] not in self.verbs:
+        if self.verbs and not words:
+            self._no_verb("no verb was given")
+        if self.verbs and not words[0].startswith("-") and words[0] not in self.verbs:
             self._unknown("verb", words[0], self.verbs)
         options, extra = super().parse_known_args(words, namespace)
         if extra:
@@ -45,8 +47,11 @@ class Parser(argparse.ArgumentParser):
         return option in self._option_string_actions
 
     def _check_options(self, words: Sequence[str]) -> None:
-        """An unknown option before the command is told before what may be missing because of it."""
-        rest = iter(words)
+        """An unknown option before the command is told before what may be missing because of it.
+
+        So is a second value for one option: argparse would silently take the last.
+        """
+        rest, valued = iter(words), set()
         for word in rest:
             if word in {"--", "-"} or not word.startswith("-"):
                 return
@@ -54,16 +59,30 @@ class Parser(argparse.ArgumentParser):
             option = self._option_string_actions.get(name)
             if option is None:
                 self._unknown("option", name, self._option_string_actions)
-            if option.nargs is None and not equals:
-                next(rest, None)
+            if option.nargs is None:
+                if option in valued:
+                    self.error(f"{name} was given twice")
+                valued.add(option)
+                if not equals:
+                    next(rest, None)
 
     def _unknown(self, what: str, word: str, known: Iterable[str]) -> NoReturn:
-        import difflib
+        from procroute.core.nearest import nearest
 
-        near = [f"{parser.prog} {word}" for parser in self.verbs.values() if parser.knows(word)]
-        near += difflib.get_close_matches(word, known, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
+        near = [f"{parser.prog} {word}" for parser in self.verbs.values() if parser.knows(word)][:1]
+        near = near or nearest(word, known)
+        if self.verbs and not near and what == "verb":
+            self._no_verb(f"unknown verb {word}")
+        meant = f"did you mean {' or '.join(near)}? " if near else ""
         raise ProcrouteError("usage", f"unknown {what} {word}", f"{meant}see {self.prog} --help")
+
+    def _no_verb(self, message: str) -> NoReturn:
+        raise ProcrouteError("usage", message, f"verbs: {', '.join(self.verbs)}; see {self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:  # noqa: ARG002 - argparse names it
+        """Help and version, which argparse prints, are answers like any other."""
+        if message:
+            output.answer(message.removesuffix("\n"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -14,13 +14,17 @@ if TYPE_CHECKING:
     from procroute.engine.request import Request
     from procroute.model import IPAddress
 
-_EPILOG = """name look-ups (port 53) are sent through ADAPTER, to the servers of --dns; else to those that
-systemd-networkd or systemd-resolved keep for ADAPTER; else to those of /etc/resolv.conf that are neither
-this machine nor on another adapter's LAN. Where none is left, look-ups fail; --dns system leaves
-them as they are.
+_USAGE = "procroute run --via ADAPTER [OPTION…] -- CMD"
+# Lines that argparse does not break: they fit a terminal of 80 columns.
+_EPILOG = """name look-ups (port 53) are sent through ADAPTER, to the servers of --dns; else
+to those that systemd-networkd or systemd-resolved keep for ADAPTER; else to
+those of /etc/resolv.conf that are neither this machine nor on another
+adapter's LAN. Where none is left, look-ups fail; --dns system leaves them as
+they are.
 
-exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found, 126 not executable,
-125 procroute failed and CMD was not started, 2 wrong usage."""
+exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found,
+126 not executable, 125 procroute failed and CMD was not started, 2 wrong
+usage."""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -28,15 +32,16 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "run",
         help="run a command with an adapter as its default route",
-        description="Runs CMD, and everything that it starts, with ADAPTER as its default route: IPv4, IPv6\n"
-        "and name look-ups. The LAN stays reachable, unless --strict.",
-        usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A] [--dns A,…|system]\n"
-        "                     [--strict] [--user NAME] [--] CMD [ARG…]",
+        description="Runs CMD, and everything that it starts, with ADAPTER as its default route:\n"
+        "IPv4, IPv6 and name look-ups. The LAN stays reachable, unless --strict.",
+        usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A]\n"
+        "                     [--dns A,…|system] [--strict] [--user NAME]\n"
+        "                     [--] CMD [ARG…]",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--via", metavar="ADAPTER", required=True, help="the adapter to leave by, by its name"
+        "--via", metavar="ADAPTER", type=_word, help="the adapter to leave by, by its name (needed)"
     )
     for family, kind in ((4, _gateway4), (6, _gateway6)):
         parser.add_argument(
@@ -52,7 +57,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="name servers to ask through it, at most 3 a family; system: leave look-ups alone",
     )
     parser.add_argument("--strict", action="store_true", help="nothing but the adapter and loopback: no LAN")
-    parser.add_argument("--user", metavar="NAME", help="run CMD as this user")
+    parser.add_argument("--user", metavar="NAME", type=_word, help="run CMD as this user")
     parser.add_argument(
         "command",
         metavar="CMD",
@@ -79,10 +84,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 def command_of(options: argparse.Namespace) -> list[str]:
-    """The command and its arguments. Raises ProcrouteError usage when there is none."""
-    command: list[str] = options.command[1:] if options.command[:1] == ["--"] else options.command
+    """The command and its arguments. Raises ProcrouteError usage when it or its adapter is missing."""
+    words: list[str] = options.command
+    if options.via is None:
+        meant = f"did you mean --via {words[0]}? " if words[1:2] == ["--"] != words[:1] else ""
+        raise ProcrouteError("usage", "no adapter was given", f"{meant}{_USAGE}")
+    command = words[1:] if words[:1] == ["--"] else words
     if not command:
-        raise ProcrouteError("usage", "no command was given", "procroute run --via ADAPTER [OPTION…] -- CMD")
+        raise ProcrouteError("usage", "no command was given", _USAGE)
     return command
 
 
@@ -98,6 +107,12 @@ def _request(options: argparse.Namespace, command: list[str]) -> Request:
         dns=options.dns,
         user=options.user,
     )
+
+
+def _word(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return text
 
 
 def _gateway4(text: str) -> IPv4Address:

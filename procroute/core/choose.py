@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from procroute.core.gateways import NoWay, WayOut, default_in_main, way_out
+from procroute.core.gateways import NoWay, WayOut, way_out
 from procroute.core.machine import Machine
+from procroute.core.nearest import nearest
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
 from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
@@ -40,7 +40,8 @@ def find(machine: Machine, name: str) -> Adapter:
 
 
 def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
-    """The families that this route cannot use, as lines for people; one usable family is enough.
+    """What is not as people might expect, as lines: families that this route cannot use, where one is enough;
+    a given gateway that is in no subnet of the adapter.
 
     Raises ProcrouteError address-missing or gateway-unknown when there is none, gateway-bad for a given
     gateway that cannot be used.
@@ -61,10 +62,16 @@ def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
             raise ProcrouteError("gateway-bad", why, f"the router's address on the LAN of {adapter.name}")
     if not any(isinstance(w, WayOut) for w in ways.values()):
         raise _none(adapter, ways)
-    missing = [(f, w) for f, w in ways.items() if isinstance(w, NoWay)]
-    return [
+    lines = [
         f"{adapter.name} has {way.reason}: {family.title} is unreachable for this command"
-        for family, way in missing
+        for family, way in ways.items()
+        if isinstance(way, NoWay)
+    ]
+    given = [gateway for gateway in map(route.gateway, ways) if gateway is not None]
+    return lines + [
+        f"{gateway} is in no subnet of {adapter.name}; taken as directly reachable"
+        for gateway in given
+        if not _on_link(machine, adapter, gateway)
     ]
 
 
@@ -86,9 +93,10 @@ def with_gateways_seen(error: ProcrouteError, adapter: Adapter, entries: Iterabl
 
 def _unknown(machine: Machine, name: str) -> ProcrouteError:
     """With the nearest name, or what an address was meant for, and what there is: ways out first."""
-    names = [n for a in machine.outward() for n in (a.name, *a.altnames)]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    said, meant = f"there is no adapter {name}", near[0] if near else ""
+    said = f"there is no adapter {name}"
+    if "," in name:
+        return ProcrouteError("adapter-unknown", said, "one adapter a route; failover is not there yet")
+    meant = _meant(machine, name)
     with contextlib.suppress(ValueError):
         address, _, scope = name.partition("%")
         meant = _holder(machine, ip_address(address), scope)
@@ -101,6 +109,14 @@ def _unknown(machine: Machine, name: str) -> ProcrouteError:
         listed.append(f"without a way out now: {', '.join(unable[:_LISTED])}{more}")
     hint = f"did you mean {meant}? " if meant else ""
     return ProcrouteError("adapter-unknown", said, f"{hint}adapters here: {'; '.join(listed) or 'none'}")
+
+
+def _meant(machine: Machine, name: str) -> str:
+    """The names that are nearest. ip(8) writes a veth or VLAN with its other end: wan1@if2."""
+    plain = name.partition("@")[0]
+    if machine.adapter(plain) is not None:
+        return plain
+    return " or ".join(nearest(plain, (n for a in machine.outward() for n in (a.name, *a.altnames)), 0.5))
 
 
 def _has_way(machine: Machine, adapter: Adapter, family: Family) -> bool:
@@ -140,14 +156,34 @@ def _no_gateway(machine: Machine, adapter: Adapter, gateway: IPAddress) -> str |
     return other and f"{gateway} lies behind {other}, not behind {adapter.name}"
 
 
+def _main_leads_there(machine: Machine, adapter: Adapter, gateway: IPAddress) -> bool:
+    """Whether a default of main goes by this gateway of an adapter."""
+    defaults = (e for e in machine.main if e.destination == Family.of(gateway).everything)
+    return any((h.ifindex, h.gateway) == (adapter.ifindex, gateway) for e in defaults for h in e.hops)
+
+
+def _on_link(machine: Machine, adapter: Adapter, gateway: IPAddress) -> bool:
+    """Whether the machine knows by itself that a gateway is on the link of an adapter."""
+    return (
+        (gateway.version == 6 and gateway.is_link_local)
+        or _main_leads_there(machine, adapter, gateway)
+        or any(gateway in a.interface.network for a in adapter.addresses)
+        or any(
+            h.ifindex == adapter.ifindex and h.gateway is None
+            for e in machine.main
+            if e.destination.prefixlen and e.family is Family.of(gateway) and gateway in e.destination
+            for h in e.hops
+        )
+    )
+
+
 def _lies_behind(machine: Machine, adapter: Adapter, gateway: IPAddress) -> str | None:
     """The other adapter that main sends a gateway's own packets to; None where the gateway may be onlink.
 
     IPv6 refuses a gateway that a subnet or prefix of another adapter covers (net/ipv6/route.c,
     ip6_route_check_nh_onlink).
     """
-    main_has_it = default_in_main(machine.main, adapter, Family.of(gateway))
-    if gateway.is_link_local or (main_has_it is not None and main_has_it[1] == gateway):
+    if gateway.is_link_local or _main_leads_there(machine, adapter, gateway):
         return None
     covering = [
         e

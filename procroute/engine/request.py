@@ -35,22 +35,24 @@ class Request(Struct, frozen=True):
 def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[LiveRoute, list[str]]:
     """The live route to use or to make, and lines for people about what is not as they might expect.
 
-    Raises ProcrouteError where the adapter is unfit, or where other people's rules or tables are in the way.
+    Raises ProcrouteError where the adapter, a given gateway or the name servers are unfit, or where other
+    people's rules or tables are in the way.
     """
     machine, identity = observed.machine, kernel.identity
     adapter = choose.find(machine, request.adapter)
     gateway6 = _without_zone(adapter, request.gateway6)
     route = Route(adapter.name, request.strict, request.gateway4, gateway6, request.dns)
     live = next((t for t in observed.ours.targets if t.route == route), None)
+    meant = live or LiveRoute(route, 0)
     try:
-        notes = choose.check_ways(machine, live or LiveRoute(route, 0))
+        notes = choose.check_ways(machine, meant)
     except ProcrouteError as e:
         if e.code != "gateway-unknown":
             raise
         entries = kernel.entries_of(*choose.tables_of_others(machine))
         raise choose.with_gateways_seen(e, adapter, entries) from None
     overlap.check(identity, machine)
-    asked = lookups.lookups(machine, route, resolvers.of_adapter(adapter.ifindex))
+    asked = lookups.lookups(machine, meant, resolvers.of_adapter(adapter.ifindex))
     if live is None:
         live = LiveRoute(route, _free_number(identity, observed))
     live = replace(live, servers=asked.servers, no_lookups=asked.refused)

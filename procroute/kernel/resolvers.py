@@ -4,8 +4,9 @@ A routed command has a resolv.conf of its own (see mounts.py). What it stands fo
 inside a run still knows the system's:
 
     # by procroute, for wan1; the system's own:
-    #   nameserver 203.0.113.53
+    #   nameserver 127.0.0.53
     #   search example.org
+    #>  nameserver 203.0.113.53
     nameserver 198.51.100.53
     search example.org
 """
@@ -19,22 +20,24 @@ from pathlib import Path
 from procroute.model import IPAddress, LiveRoute
 
 RESOLV_CONF = Path("/etc/resolv.conf")
-_OURS, _KEPT = "# by procroute", "#   "
+_OURS, _KEPT, _KEPT_UPLINKS = "# by procroute", "#   ", "#>  "
 # systemd-resolved keeps the real servers here when /etc/resolv.conf names its stub (systemd-
 # resolved.service(8)).
 _UPLINKS = Path("/run/systemd/resolve/resolv.conf")
+FILES = (RESOLV_CONF, _UPLINKS)
+"""Those that name the system's servers."""
 # Where networkd and resolved keep what DHCP, router advertisements or NetworkManager said of one link.
 _PER_LINK = (("/run/systemd/netif/links", "DNS="), ("/run/systemd/resolve/netif", "SERVERS="))
 
 
 def of_system() -> tuple[IPAddress, ...]:
-    """The configured name servers, in order; glibc's default is this machine itself (resolv.conf(5))."""
+    """The configured name servers, in order. Where there is none glibc asks this machine."""
     found: dict[IPAddress, None] = {}
-    for line in (*_system_lines(), *_lines(_UPLINKS)):
+    for line in (*_system_lines(), *_uplink_lines()):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             found.update(dict.fromkeys(_addresses(words[1:2])))
-    return tuple(found) or (ip_address("127.0.0.1"),)
+    return tuple(found)
 
 
 def of_adapter(ifindex: int) -> tuple[IPAddress, ...]:
@@ -58,6 +61,7 @@ def private(live: LiveRoute) -> str | None:
     if not live.servers and not live.no_lookups:
         return "\n".join([*system, ""]) if _is_ours(_lines(RESOLV_CONF)) else None
     kept = [f"{_KEPT}{line}" for line in system]
+    kept += [f"{_KEPT_UPLINKS}{line}" for line in _uplink_lines() if line.startswith("nameserver")]
     own = [f"nameserver {server}" for server in live.servers]
     others = [line for line in system if line.split()[0] != "nameserver"]
     return "\n".join([f"{_OURS}, for {live.route.name}; the system's own:", *kept, *own, *others, ""])
@@ -69,6 +73,14 @@ def _system_lines() -> list[str]:
     if _is_ours(lines):
         return [line.removeprefix(_KEPT) for line in lines if line.startswith(_KEPT)]
     return [line for line in lines if line.strip() and line[0] not in "#;"]
+
+
+def _uplink_lines() -> list[str]:
+    """What resolved's file says."""
+    lines = _lines(_UPLINKS)
+    if _is_ours(lines):
+        return [line.removeprefix(_KEPT_UPLINKS) for line in lines if line.startswith(_KEPT_UPLINKS)]
+    return lines
 
 
 def _is_ours(lines: list[str]) -> bool:

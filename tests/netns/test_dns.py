@@ -16,10 +16,10 @@ from typing import Final
 import pytest
 
 from procroute.kernel import programs
-from procroute.lab import UDP, WAN1, WAN2, Lab
+from procroute.lab import LAN, UDP, WAN1, WAN2, Lab
 from procroute.lab.commands import Process
 from procroute.lab.names import WHO
-from procroute.lab.topology import PUBLIC_DNS4, PUBLIC_DNS6
+from procroute.lab.topology import PUBLIC_DNS4, PUBLIC_DNS6, Families
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged
 
 promise = pytest.mark.promise
@@ -333,7 +333,9 @@ def test_where_look_ups_would_leave_past_the_adapter_they_fail(options: tuple[st
         done = procroute(lab, "run", "--via", "wan1", *options, "--", "true")
         assert (done.returncode, done.stdout) == (0, "")
         why, what = done.stderr.splitlines()
-        says = f"no name server is known for wan1; the system's ({system}) would be asked past it"
+        away = options and system != "127.0.0.53"
+        happens = "cannot be reached with --strict" if away else "would be asked past it"
+        says = f"no name server is known for wan1; the system's ({system}) {happens}"
         assert why == f"procroute: {says}"
         assert "--dns ADDRESS" in what
         assert "--dns system" in what
@@ -397,12 +399,78 @@ def test_a_run_inside_a_run_knows_the_systems_servers() -> None:
             assert not wrong(look_up(lab, *BY_GLIBC, *TO_SYSTEM4, by=run_by("wan1", "--dns", OURS4)))
 
 
-@promise("DNS-01")
-def test_a_machine_without_resolv_conf() -> None:
-    """glibc then asks 127.0.0.1."""
+@promise("DNS-01", "DNS-06")
+@pytest.mark.parametrize("make", ["rm /etc/resolv.conf", ": > /etc/resolv.conf"], ids=["none", "empty"])
+def test_a_machine_without_name_servers(make: str) -> None:
+    """glibc then asks 127.0.0.1; nobody has configured that, so it is not named."""
     with Lab() as lab:
-        lab.sh("rm /etc/resolv.conf")
-        assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", "--dns", OURS4)))
+        lab.sh(make)
+        with unchanged(lab):
+            done = procroute(lab, "run", "--via", "wan1", "--", "true")
+            why, what = done.stderr.splitlines()
+            says = "no name server is known for wan1, nor any configured on this machine"
+            assert (done.returncode, why) == (0, f"procroute: {says}")
+            assert "127.0.0.1" not in what
+            refused = look_up(lab, *BY_GLIBC, "sent", "127.0.0.1", by=run_by("wan1"))
+            assert {answer["error"] for answer in refused.values()} == {
+                f"EAI {socket.EAI_AGAIN}",
+                "ENETUNREACH",
+            }
+            assert not wrong(look_up(lab, *BY_GLIBC, by=run_by("wan1", "--dns", OURS4)))
+            assert not astray(lab)
+
+
+@promise("DNS-01", "CLI-12")
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["", "strict"])
+@pytest.mark.parametrize("given", ["127.0.0.1", WAN1.address4, WAN2.address4])
+def test_a_given_server_that_is_this_machine_asks_on_its_own_route(
+    options: tuple[str, ...], given: str
+) -> None:
+    with stub_machine() as lab, unchanged(lab), forwarding(lab, given, SYSTEM4):
+        by = run_by("wan1", "--dns", given, *options)
+        done = lab.run([*by, "true"], env=ENVIRONMENT)
+        says = f"name server {given} is this machine, which looks up on its own route"
+        assert (done.returncode, done.stderr) == (0, f"procroute: {says}\n")
+        answers = look_up(lab, "glibc", "4", "sent", "127.0.0.53", by=by)
+        assert not wrong(answers, "wan2")
+        assert astray(lab)
+
+
+@promise("DNS-01", "CLI-12")
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["", "strict"])
+@pytest.mark.parametrize("given", [LAN.dns4, LAN.dns6], ids=["IPv4", "IPv6"])
+def test_a_given_server_on_anothers_lan_is_asked_through_the_adapter(
+    lab: Lab, options: tuple[str, ...], given: str
+) -> None:
+    by = run_by("wan1", "--dns", given, *options)
+    done = lab.run([*by, "true"], env=ENVIRONMENT)
+    says = f"name server {given} is on the LAN of lan0; asked through wan1 it may not answer"
+    assert (done.returncode, done.stderr) == (0, f"procroute: {says}\n")
+    look_up(lab, "glibc", "4", by=by)
+    assert not astray(lab)
+    assert lab.wan1.packets(port=53)
+
+
+@promise("CLI-12", "ERR-08")
+@pytest.mark.parametrize(
+    ("families", "useless", "useful", "lacks"),
+    [("4", OURS6, OURS4, "IPv6"), ("6", OURS4, OURS6, "IPv4")],
+    ids=["without IPv6", "without IPv4"],
+)
+def test_given_servers_of_a_family_that_the_adapter_lacks(
+    families: Families, useless: str, useful: str, lacks: str
+) -> None:
+    with Lab(families={"wan1": families}) as lab, unchanged(lab):
+        done = procroute(lab, "run", "--via", "wan1", "--dns", useless, "--", "echo", "it ran")
+        assert (done.returncode, done.stdout) == (125, "")
+        *_, why, hint = done.stderr.splitlines()
+        assert why == f"procroute: name server {useless} is of no use: wan1 has no {lacks} address"
+        assert hint == f"  hint: give an IPv{families} one, or --dns system"
+        by = run_by("wan1", "--dns", f"{useless},{useful}")
+        done = lab.run([*by, "true"], env=ENVIRONMENT)
+        assert done.returncode == 0
+        assert f"name server {useless} is of no use now: wan1 has no {lacks} address" in done.stderr
+        assert not wrong(look_up(lab, "glibc", families, by=by))
         assert not astray(lab)
 
 

@@ -33,14 +33,38 @@ def refusal(here: Machine, route: Route) -> ProcrouteError:
 
 @pytest.mark.promise("ERR-01")
 @pytest.mark.parametrize(
-    ("name", "near"), [("wan", "wan2"), ("wna1", "wan1"), ("enp0s31f7", "enp0s31f6"), ("WAN1", "")]
+    ("name", "near"),
+    [
+        ("wan", "wan1 or wan2"),
+        ("wam", "wan1 or wan2"),
+        ("wna1", "wan1"),
+        ("enp0s31f7", "enp0s31f6"),
+        ("WAN1", "wan1"),
+        ("wan1@if2", "wan1"),
+        ("wan1@wan2", "wan1"),
+        ("enp0s31f6@if2", "enp0s31f6"),
+        ("wan3@if2", "wan1 or wan2"),
+        ("x", ""),
+        ("", ""),
+    ],
 )
 def test_an_unknown_adapter_has_a_nearest_name_and_candidates(name: str, near: str) -> None:
     error = refusal(machine(WAN1), Route(name))
     assert (error.code, error.message) == ("adapter-unknown", f"there is no adapter {name}")
-    assert f"did you mean {near}" in error.hint or not near
-    assert error.hint.endswith("adapters here: wan1; without a way out now: wan2")
-    assert "lo" not in error.hint.replace("lookup", "").split()
+    meant = f"did you mean {near}? " if near else ""
+    assert error.hint == f"{meant}adapters here: wan1; without a way out now: wan2"
+
+
+@pytest.mark.promise("ERR-01")
+def test_of_many_that_are_equally_near_none_is_named() -> None:
+    many = [words.adapter(f"wan{n}", 10 + n) for n in range(3, 6)]
+    assert refusal(machine(WAN1, *many), Route("wan9")).hint.startswith("adapters here: wan1; ")
+
+
+@pytest.mark.promise("ERR-01")
+def test_two_adapters_are_not_yet_a_route() -> None:
+    error = refusal(machine(WAN1), Route("wan1,wan2"))
+    assert (error.code, error.hint) == ("adapter-unknown", "one adapter a route; failover is not there yet")
 
 
 def test_where_no_adapter_is_the_hint_says_so() -> None:
@@ -202,7 +226,20 @@ def test_given_gateways_off_the_adapters_subnets_are_taken(gateway: str, main: l
     """Common on rented servers; and the ends of a subnet of two, or of IPv6, are hosts."""
     wan1 = words.adapter("wan1", 2, "198.51.100.7/31", "2001:db8:1::2/64")
     tun = words.adapter("tun0", 9, "10.8.0.2/32", tunnel=True)
-    choose.check_ways(machine(wan1, tun, main=main), LiveRoute(by(gateway), 0))
+    said = choose.check_ways(machine(wan1, tun, main=main), LiveRoute(by(gateway), 0))
+    outside = f"{gateway} is in no subnet of wan1; taken as directly reachable"
+    known = gateway in {"198.51.100.6", "2001:db8:1::", "fe80::1"} or f"via {gateway}" in " ".join(main)
+    assert [line for line in said if "subnet" in line] == [outside] * (not known)
+
+
+@pytest.mark.promise("CLI-11")
+@pytest.mark.parametrize(
+    ("gateway", "main"),
+    [("10.99.0.1", ["10.99.0.1/32 dev wan1"]), ("2001:db8:9::1", ["2001:db8:9::1/128 dev wan1"])],
+)
+def test_a_gateway_that_main_has_a_link_to_is_no_news(gateway: str, main: list[str]) -> None:
+    said = choose.check_ways(machine(WAN1, main=GATEWAYS + main), LiveRoute(by(gateway), 0))
+    assert said == []
 
 
 def by(gateway: str) -> Route:

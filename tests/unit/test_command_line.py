@@ -61,6 +61,7 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
     return call
 
 
+VERBS = "verbs: run, cleanup, demo; see procroute --help"
 RUN_HELP = "see procroute run --help"
 BY = ("run", "--via", "wan1")
 
@@ -69,14 +70,32 @@ BY = ("run", "--via", "wan1")
 @pytest.mark.parametrize(
     ("arguments", "why", "hint"),
     [
-        ([], "the following arguments are required: VERB", "see procroute --help"),
+        ([], "no verb was given", VERBS),
+        (["help"], "unknown verb help", VERBS),
         (["rnu"], "unknown verb rnu", "did you mean run? see procroute --help"),
-        (["status"], "unknown verb status", "see procroute --help"),
+        (["status"], "unknown verb status", VERBS),
         (["--verison"], "unknown option --verison", "did you mean --version? see procroute --help"),
         (["--via", "wan1", "ls"], "unknown option --via", "did you mean procroute run --via? see procroute"),
-        (["run"], "the following arguments are required: --via", RUN_HELP),
+        (["run"], "no adapter was given", "procroute run --via ADAPTER"),
+        (["run", "wan1", "--", "true"], "no adapter was given", "did you mean --via wan1? procroute run"),
+        (["run", "--strict", "wan1", "--"], "no adapter was given", "did you mean --via wan1? procroute run"),
+        (["run", "ls", "wan1"], "no adapter was given", "procroute run --via ADAPTER"),
+        (["run", "--via", "", "ls"], "argument --via: is empty", RUN_HELP),
+        ([*BY, "--user=", "ls"], "argument --user: is empty", RUN_HELP),
+        ([*BY, "--via=wan2", "ls"], "--via was given twice", RUN_HELP),
+        ([*BY, "--dns", "9.9.9.9", "--dns", "9.9.9.9", "ls"], "--dns was given twice", RUN_HELP),
+        (
+            [*BY, "--gateway4=192.0.2.1", "--strict", "--gateway4", "x"],
+            "--gateway4 was given twice",
+            RUN_HELP,
+        ),
+        (
+            [*BY, "--gateway", "192.0.2.1", "ls"],
+            "unknown option --gateway",
+            f"did you mean --gateway4 or --gateway6? {RUN_HELP}",
+        ),
         (["run", "--via"], "argument --via: expected one argument", RUN_HELP),
-        (["run", "--", "true"], "the following arguments are required: --via", RUN_HELP),
+        (["run", "--", "true"], "no adapter was given", "procroute run --via ADAPTER"),
         (["run", "--vai", "wan1", "--", "true"], "unknown option --vai", f"did you mean --via? {RUN_HELP}"),
         (["run", "--via", "wan1", "--gatway4=192.0.2.1", "ls"], "unknown option --gatway4", "--gateway4? "),
         (["run", "--via", "wan1", "--strict", "--colour", "ls"], "unknown option --colour", RUN_HELP),
@@ -190,6 +209,7 @@ def test_a_missing_package_is_named(
         (["ls", "--strict", "--via", "x"], ["ls", "--strict", "--via", "x"]),
         (["--", "sh", "-c", "a -- b", "--", "c"], ["sh", "-c", "a -- b", "--", "c"]),
         (["--", "--", "x"], ["--", "x"]),
+        (["ls", "--via", "x", "--via", "y"], ["ls", "--via", "x", "--via", "y"]),
     ],
 )
 def test_the_commands_own_options_are_its_own(typed: list[str], command: list[str], request_of: Ask) -> None:
@@ -217,6 +237,16 @@ def test_help_of_run_tells_its_statuses(capsys: pytest.CaptureFixture[str]) -> N
     assert "[--] CMD" in said
     assert "/etc/resolv.conf" in said
     assert all(word in said for word in ("128+n", "127", "126", "125", "--dns", "--gateway6", "--user"))
+
+
+@pytest.mark.parametrize("verb", ["run", "cleanup", "demo", None])
+def test_help_fits_a_terminal_of_80_columns(
+    verb: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        command_line.main([verb, "--help"] if verb else ["--help"])
+    assert max(map(len, capsys.readouterr().out.splitlines())) < 80
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,13 +9,16 @@ import pytest
 from procroute.core.door import Door
 from procroute.core.lookups import elsewhere, lookups
 from procroute.errors import ProcrouteError
-from procroute.model import IPAddress, Route
+from procroute.model import IPAddress, LiveRoute, Route
 from tests.plans import words
 
 MAIN = [
     "0.0.0.0/0 via 203.0.113.1 dev wan2",
     "0.0.0.0/0 via 198.51.100.1 dev wan1 metric 9",
     "10.0.0.0/8 dev tun0",
+    "10.66.0.0/16 dev lan",
+    "::/0 via 2001:db8:1::1 dev wan1",
+    "unreachable 10.77.0.0/16",
 ]
 ADAPTERS = [
     words.adapter("lo", 1, "127.0.0.1/8", loopback=True),
@@ -36,7 +39,7 @@ def ask(
 ) -> tuple[tuple[str, ...], list[str]]:
     """The servers of a route, as text, and what is said; own: the adapter's; system: the machine's."""
     machine = words.machine(*ADAPTERS, main=MAIN, resolvers=addresses(*system))
-    found = lookups(machine, route, addresses(*own))
+    found = lookups(machine, LiveRoute(route, 0), addresses(*own))
     assert not found.refused
     return tuple(map(str, found.servers)), list(found.notes)
 
@@ -47,10 +50,74 @@ def test_given_servers_hold_against_everything() -> None:
     assert ask(route, ("198.51.100.53",), ("127.0.0.53",)) == (("192.0.2.53", "2001:db8:53::1"), [])
 
 
-@pytest.mark.promise("DNS-01")
-def test_a_given_server_on_anothers_lan_is_asked_through_the_adapter() -> None:
-    found, said = ask(Route("wan1", dns=addresses("192.168.1.1")))
-    assert (found, said) == (("192.168.1.1",), ["name server 192.168.1.1 is asked through wan1"])
+@pytest.mark.promise("DNS-01", "CLI-12")
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize(
+    ("server", "what"),
+    [
+        ("192.168.1.1", "on the LAN of lan; asked through wan1 it may not answer"),
+        ("fd00:1::53", "on the LAN of lan; asked through wan1 it may not answer"),
+        ("10.66.0.1", "on the LAN of lan; asked through wan1 it may not answer"),
+        ("10.1.1.1", "on the LAN of tun0; asked through wan1 it may not answer"),
+        ("10.77.0.1", "unreachable by main; asked through wan1 it may not answer"),
+        ("127.0.0.53", "this machine, which looks up on its own route"),
+        ("::1", "this machine, which looks up on its own route"),
+        ("198.51.100.2", "this machine, which looks up on its own route"),
+        ("fd00:1::2", "this machine, which looks up on its own route"),
+    ],
+)
+def test_of_a_given_server_that_lies_elsewhere_it_is_said(strict: bool, server: str, what: str) -> None:
+    found, said = ask(Route("wan1", strict, dns=addresses(server)))
+    assert (found, said) == ((server,), [f"name server {server} is {what}"])
+
+
+@pytest.mark.promise("CLI-12", "DNS-01")
+@pytest.mark.parametrize(
+    ("given", "why", "hint"),
+    [
+        (["192.0.2.53"], "name server 192.0.2.53 is of no use: wan1 has no IPv4 address", "give an IPv6 one"),
+        (
+            ["192.0.2.53", "192.168.1.1"],
+            "name servers 192.0.2.53, 192.168.1.1 are of no use: wan1 has no IPv4 address",
+            "give an IPv6 one",
+        ),
+        (["2001:db8::53"], "name server 2001:db8::53 is of no use: wan1 has no IPv6 ", "give an IPv4 one"),
+        (["::1"], "name server ::1 is of no use: this kernel has no IPv6", "give an IPv4 one"),
+    ],
+)
+def test_given_servers_of_a_family_that_the_adapter_lacks_are_refused(
+    given: list[str], why: str, hint: str
+) -> None:
+    has = "2001:db8:1::2/64" if "192" in given[0] else "198.51.100.2/24"
+    one = words.adapter("wan1", 2, has)
+    here = words.machine(ADAPTERS[0], one, *ADAPTERS[2:], main=MAIN, ipv6=given != ["::1"])
+    with pytest.raises(ProcrouteError) as caught:
+        lookups(here, LiveRoute(Route("wan1", dns=addresses(*given)), 0), ())
+    assert caught.value.code == "dns-bad"
+    assert caught.value.message.startswith(why)
+    assert caught.value.hint.startswith(hint)
+
+
+@pytest.mark.promise("CLI-12", "DNS-01")
+def test_some_given_servers_of_no_use_are_a_note() -> None:
+    one = words.adapter("wan1", 2, "198.51.100.2/24")
+    given = addresses("192.0.2.53", "2001:db8::53", "127.0.0.1")
+    found = lookups(words.machine(one, main=MAIN[1:2]), LiveRoute(Route("wan1", dns=given), 0), ())
+    assert found.servers == given
+    assert found.notes == (
+        "name server 2001:db8::53 is of no use now: wan1 has no IPv6 address",
+        "name server 127.0.0.1 is this machine, which looks up on its own route",
+    )
+
+
+@pytest.mark.promise("CLI-12")
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_server_on_the_adapters_own_link_needs_no_gateway(strict: bool) -> None:
+    near, far = addresses("198.51.100.53"), addresses("192.0.2.53")
+    here = words.machine(*ADAPTERS, main=["::/0 via 2001:db8:1::1 dev wan1"])
+    assert lookups(here, LiveRoute(Route("wan1", strict, dns=near), 0), ()).notes == ()
+    with pytest.raises(ProcrouteError, match="of no use: wan1 has no IPv4 gateway"):
+        lookups(here, LiveRoute(Route("wan1", strict, dns=far), 0), ())
 
 
 @pytest.mark.promise("DNS-03", "CLI-12")
@@ -77,20 +144,39 @@ def test_the_systems_that_lie_behind_the_adapter_are_asked_through_it() -> None:
     assert ask(Route("wan1"), (), system) == (("192.0.2.53", "198.51.100.53"), [])
 
 
-@pytest.mark.promise("DNS-06")
-@pytest.mark.parametrize("strict", [False, True])
+PAST, AWAY = "the system's ({}) would be asked past it", "the system's ({}) cannot be reached with --strict"
+
+
+@pytest.mark.promise("DNS-06", "LAN-06")
 @pytest.mark.parametrize(
-    "system",
-    [(), ("127.0.0.53",), ("192.168.1.1",), ("fe80::1%wan2",), ("fe80::1%wan1", "fe80::1%3"), ("fe80::1",)],
+    ("system", "why", "strictly"),
+    [
+        ((), None, None),
+        (("127.0.0.53",), PAST.format("127.0.0.53"), PAST.format("127.0.0.53")),
+        (("203.0.113.2",), PAST.format("203.0.113.2"), PAST.format("203.0.113.2")),
+        (("192.168.1.1",), PAST.format("192.168.1.1"), AWAY.format("192.168.1.1")),
+        (("fe80::1%wan2",), PAST.format("fe80::1%wan2"), AWAY.format("fe80::1%wan2")),
+        (("fe80::1%wan1", "fe80::1%3"), PAST.format("fe80::1%3"), AWAY.format("fe80::1%3")),
+        (("fe80::1",), PAST.format("fe80::1"), AWAY.format("fe80::1")),
+        (
+            ("192.168.1.1", "127.0.0.1"),
+            PAST.format("192.168.1.1, 127.0.0.1"),
+            f"{PAST.format('127.0.0.1')}, and {AWAY.format('192.168.1.1')}",
+        ),
+    ],
 )
-def test_a_route_does_not_ask_past_its_adapter_unasked(strict: bool, system: tuple[str, ...]) -> None:
+def test_a_route_does_not_ask_past_its_adapter_unasked(
+    system: tuple[str, ...], why: str | None, strictly: str | None
+) -> None:
     machine = words.machine(*ADAPTERS, main=MAIN, resolvers=addresses(*system))
-    found = lookups(machine, Route("wan1", strict=strict), ())
-    assert (found.servers, found.refused) == ((), True)
-    why, what = found.notes
-    assert f"({', '.join(system) or 'none configured'})" in why
-    assert "--dns ADDRESS" in what
-    assert "--dns system" in what
+    for strict, says in ((False, why), (True, strictly)):
+        found = lookups(machine, LiveRoute(Route("wan1", strict=strict), 0), ())
+        assert (found.servers, found.refused) == ((), True)
+        first, what = found.notes
+        known = f"; {says}" if says else ", nor any configured on this machine"
+        assert first == f"no name server is known for wan1{known}"
+        assert "--dns ADDRESS" in what
+        assert "--dns system" in what
 
 
 @pytest.mark.promise("DNS-06")

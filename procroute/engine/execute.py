@@ -1,0 +1,55 @@
+"""Become a command, as env(1) and timeout(1) do; and what may help where that cannot be."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Mapping, Sequence
+from typing import Final, NoReturn
+
+_SHELL: Final = "/bin/sh"
+_WORDS: Final = (
+    ". : alias bg bind builtin cd declare dirs disown eval exec exit export fg hash history jobs let local"
+    " popd pushd read readonly return set shift shopt source times trap type ulimit umask unalias unset wait"
+)
+_BUILTINS: Final = frozenset(_WORDS.split())
+"""Words of sh and bash that are no programs."""
+
+
+def execute(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
+    """Execute a command of PATH, or by sh a text without a #! line, as execvp(3) does. Raises OSError."""
+    try:
+        os.execvpe(command[0], list(command), environment)
+    except OSError as e:
+        script = _found(command[0], environment) if e.errno == errno.ENOEXEC else None
+        if script is None or not _is_text(script):
+            raise
+        os.execve(_SHELL, ["sh", script, *command[1:]], environment)
+
+
+def hint_for_missing(command: str) -> str:
+    """What was probably meant by a command that is not there."""
+    if any(c.isspace() for c in command):
+        return "several words in one: leave out the quotes, or sh -c"
+    if command in _BUILTINS:
+        return f"{command} is a word of the shell: sh -c '{command} …'"
+    if "/" not in command and os.environ.get("SUDO_USER"):
+        return "PATH is sudo's here (secure_path of sudoers(5)): give the whole path"
+    return ""
+
+
+def _found(word: str, environment: Mapping[str, str]) -> str | None:
+    """The file that a word names, as execvp(3) looks for it."""
+    if "/" in word:
+        return word
+    places = (os.path.join(folder, word) for folder in os.get_exec_path(environment))
+    return next((place for place in places if os.path.isfile(place) and os.access(place, os.X_OK)), None)
+
+
+def _is_text(file: str) -> bool:
+    """Whether sh may have a go at it: a program for another machine has zeros in its head."""
+    try:
+        with open(file, "rb") as opened:
+            return b"\0" not in opened.read(256)
+    except OSError:
+        return False
