@@ -63,7 +63,9 @@ def cgroups(lab: Lab) -> list[str]:
 def ours(lab: Lab) -> dict[str, str]:
     """What is ours in the machine, by kind; nothing of it is there while no route is."""
     found = {
-        "rules": lab.sh("{ ip -N -4 rule; ip -N -6 rule; } | grep -E '(^4[456][0-9]{2}:|goto 4400 ).*proto 112' || true"),
+        "rules": lab.sh(
+            "{ ip -N -4 rule; ip -N -6 rule; } | grep -E '(^4[456][0-9]{2}:|goto 4400 ).*proto 112' || true"
+        ),
         "entries": lab.sh(
             "{ ip -4 route show table all proto 112; ip -6 route show table all proto 112; }"
             " | grep -E 'table (7[34][0-9]{2}|7[0-9]{5}|procroute-)' || true"
