@@ -6,6 +6,7 @@ Only the command waits. Others run as ever, and signals end it.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -49,10 +50,13 @@ def hanging(lab: Lab) -> Iterator[tuple[Process, Process]]:
     assert scanner.stdout
     assert scanner.stdout.readline() == "ready\n"
     waiting = lab.popen([*run_by("wan1"), "/run/command"], env=ENVIRONMENT, stderr=pipe)
+    assert select.select([scanner.stdout], [], [], 20)[0], "the command is not executed"
     assert scanner.stdout.readline() == "asked\n"
-    yield waiting, scanner
-    scanner.communicate("go\n", 10)
-    lab.sh("rm /run/command")
+    try:
+        yield waiting, scanner
+    finally:
+        scanner.communicate("go\n", 10)
+        lab.sh("rm /run/command")
 
 
 @pytest.mark.promise("CLI-13", "CLI-14", "CLI-01")
