@@ -28,16 +28,20 @@ help:  ## this list
 
 setup:  ## what `procroute` needs: system packages that are missing, and .venv; then: sudo .venv/bin/procroute
 	@tools/setup run
+	@if [ "$$(id -u)" = 0 ]; then echo 'ready: .venv/bin/procroute'; else echo 'ready: sudo .venv/bin/procroute'; fi
 
 demo:  ## see it work, in private namespaces; the machine's network stays as it is
+	@tools/as-root
 	@tools/setup run
 	@tools/as-root $(PYTHON) -m procroute demo $(ARGS)
 
 test:  ## every test, on the real kernel in private namespaces (ARGS="-k dns" for some)
+	@tools/as-root
 	@tools/setup test
 	@tools/as-root $(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
 
 test-vm:  ## WireGuard, and BPF on Linux 6.1 and 6.12, in virtual machines (slow)
+	@tools/as-root
 	@tools/setup test
 	@for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS); done
 
@@ -74,6 +78,7 @@ format: .venv/ready  ## format, and mend what lint can mend
 	@$(PYTHON) -m ruff check --fix --quiet .
 
 bench:  ## start-up time and kernel instructions per operation, against tests/bench/baseline.json
+	@tools/as-root
 	@tools/setup bench
 	@tools/as-root $(PYTHON) -m tests.bench.startup $(ARGS)
 	@tools/as-root $(PYTHON) -m tests.bench.packets $(ARGS)

@@ -14,6 +14,8 @@ from pathlib import Path
 from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE, PREFERENCES, Identity
 
+_AWAY = "; or move the file away, and the defaults hold"
+
 
 def read(path: Path = Path(CONFIG_FILE)) -> Identity:
     """The identity to use: that of the file, or the defaults where there is none.
@@ -25,8 +27,11 @@ def read(path: Path = Path(CONFIG_FILE)) -> Identity:
     except FileNotFoundError:
         return Identity()
     except (OSError, UnicodeDecodeError) as e:
-        raise ProcrouteError("config-bad", f"{path} cannot be read: {e}") from e
-    return parse(text, str(path))
+        raise ProcrouteError("config-bad", f"{path} cannot be read: {e}", f"mend it{_AWAY}") from e
+    try:
+        return parse(text, str(path))
+    except ProcrouteError as e:
+        raise ProcrouteError(e.code, e.message, f"{e.hint or 'mend it'}{_AWAY}") from e
 
 
 def parse(text: str, file: str) -> Identity:
@@ -60,7 +65,7 @@ def _sound(identity: Identity, file: str) -> Identity:
     mask, bits = identity.mark_mask, identity.mark_mask.bit_count()
     problem = ""
     if not 0 < mask <= 0xFFFF_FFFF or mask // (mask & -mask) != (1 << bits) - 1 or not 2 <= bits <= 8:
-        problem = f"identity.mark_mask = {mask:#x} must be 2 to 8 bits side by side in 32"
+        problem = f"identity.mark_mask = {mask:#x} must be 2 to 8 ones in a row, as 0xff000000 is"
     elif not 1 <= identity.preference <= 32766 - PREFERENCES:
         problem = f"identity.preference must leave {PREFERENCES} numbers between 0 (local) and 32766 (main)"
     elif not 256 <= identity.table <= 600_000:

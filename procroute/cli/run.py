@@ -22,6 +22,9 @@ those of /etc/resolv.conf that are neither this machine nor on another
 adapter's LAN. Where none is left, look-ups fail; --dns system leaves them as
 they are.
 
+Where CMD leaves others running, run waits for them. Ctrl-C then returns the
+prompt; a procroute in the background cleans up after the last of them.
+
 exit status: that of CMD, 128+n when signal n ended it; 127 CMD not found,
 126 not executable, 125 procroute failed and CMD was not started, 2 wrong
 usage."""
@@ -56,7 +59,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         type=_servers,
         help="name servers to ask through it, at most 3 a family; system: leave look-ups alone",
     )
-    parser.add_argument("--strict", action="store_true", help="nothing but the adapter and loopback: no LAN")
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="nothing but the adapter and loopback: no LAN, its addresses are sought behind the adapter",
+    )
     parser.add_argument("--user", metavar="NAME", type=_word, help="run CMD as this user")
     parser.add_argument(
         "command",

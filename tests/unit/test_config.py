@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -116,3 +117,24 @@ def test_any_numbers_are_taken_or_refused_by_name(values: dict[str, int]) -> Non
         return
     assert FILE in error.message
     assert any(f"identity.{key}" in error.message for key in values)
+
+
+@pytest.mark.parametrize("text", ["[identity", "zzz = 1", "[identity]\nmark_mask = 5", "\udcff"])
+def test_who_is_stopped_by_the_file_is_told_the_way_out(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(ProcrouteError) as raised:
+        config.read(file)
+    assert raised.value.hint.endswith("or move the file away, and the defaults hold")
+
+
+def test_the_page_has_the_limits_that_are_enforced() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text()
+    limits = dict(re.findall(r"^\| (\w+) \| (.*) \|$", page, re.MULTILINE))
+    for key in ("preference", "table", "protocol"):
+        low, high = map(int, re.findall(r"\d+", limits[key])[:2])
+        for value in (low, high):
+            config.parse(f"[identity]\n{key} = {value}", "f")
+        for value in (low - 1, high + 1):
+            with pytest.raises(ProcrouteError):
+                config.parse(f"[identity]\n{key} = {value}", "f")
