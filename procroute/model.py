@@ -47,10 +47,12 @@ class Address(Struct, frozen=True):
     """An address of an adapter. usable: the kernel would choose it as a source for the world.
 
     Not so link-local ones, and those still under or failed by duplicate address detection (RFC 4862, 5.4).
+    deprecated: it would rather choose one of another adapter (RFC 6724, 5, rule 3; IPv6 has it).
     """
 
     interface: IPInterface
     usable: bool = True
+    deprecated: bool = False
 
 
 class Adapter(Struct, frozen=True):
@@ -70,6 +72,11 @@ class Adapter(Struct, frozen=True):
         return tuple(
             a.interface.ip for a in self.addresses if a.usable and a.interface.version == family.value
         )
+
+    def fallback_source(self, family: Family) -> IPAddress | None:
+        """The source that has to be named, since the kernel would rather choose another adapter's."""
+        usable = [a for a in self.addresses if a.usable and a.interface.version == family.value]
+        return usable[0].interface.ip if usable and all(a.deprecated for a in usable) else None
 
 
 class Route(Struct, frozen=True):
@@ -135,7 +142,8 @@ class Entry(Struct, frozen=True):
     """One line of a routing table (rtnetlink(7), RTM_NEWROUTE). kind: unicast, unreachable, throw …
 
     scope and protocol: numbers of rtnetlink(7). source: the preferred one. metrics: RTAX numbers and values.
-    only_from: the sources that a default is for (ip-route(8), `from PREFIX`; IPv6 has it).
+    only_from: the sources that a default is for (ip-route(8), `from PREFIX`; IPv6 has it). preference: of a
+    router among those with one metric, -1, 0 or 1 (RFC 4191; IPv6 has it).
     """
 
     table: int
@@ -148,6 +156,7 @@ class Entry(Struct, frozen=True):
     metrics: tuple[tuple[str, int], ...] = ()
     protocol: int = 0
     only_from: IPNetwork | None = None
+    preference: int = 0
 
     @property
     def family(self) -> Family:

@@ -29,12 +29,14 @@ class NoWay(Struct, frozen=True):
     gateway_missing: bool = False
 
 
-def default_in_main(
+def defaults_in_main(
     main: Iterable[Entry], adapter: Adapter, family: Family
-) -> tuple[Entry, IPAddress | None] | None:
-    """The best default that main has by this adapter, and its gateway; hops of a multipath default count.
+) -> list[tuple[Entry, IPAddress | None]]:
+    """The defaults that main has by this adapter, and their gateways, the best first.
 
-    One for some sources only, where the adapter has such an address and there is none for all.
+    By metric, then by the router's preference, then as the kernel lists them (net/ipv6/route.c,
+    rt6_score_route). Hops of a multipath default count; so does one for some sources only, where the adapter
+    has such an address and there is none for all. A default without a gateway does for none other.
     """
     found = [
         (entry, hop.gateway)
@@ -42,9 +44,30 @@ def default_in_main(
         if entry.destination == family.everything and entry.kind == "unicast"
         if entry.only_from is None or any(ip in entry.only_from for ip in adapter.usable(family))
         for hop in entry.hops
-        if hop.ifindex == adapter.ifindex and (hop.gateway is None or hop.gateway.version == family.value)
+        if hop.ifindex == adapter.ifindex
     ]
-    return min(found, key=lambda f: (f[0].only_from is not None, f[0].metric), default=None)
+    found.sort(key=lambda f: (f[0].only_from is not None, *_rank(f[0])))
+    return [f for f in found[:1] if f[1] is None] or [f for f in found if f[1] is not None]
+
+
+def _rank(entry: Entry) -> tuple[int, int]:
+    return entry.metric, -entry.preference
+
+
+def default_in_main(
+    main: Iterable[Entry], adapter: Adapter, family: Family
+) -> tuple[Entry, IPAddress | None] | None:
+    """The best default that main has by this adapter, and its gateway."""
+    return next(iter(defaults_in_main(main, adapter, family)), None)
+
+
+def _answering_default(
+    machine: Machine, adapter: Adapter, family: Family
+) -> tuple[Entry, IPAddress | None] | None:
+    """The best default that main has by this adapter whose gateway is not silent; else the best."""
+    found = defaults_in_main(machine.main, adapter, family)
+    answering = (f for f in found if (adapter.ifindex, f[1]) not in machine.failed_gateways)
+    return next(answering, found[0] if found else None)
 
 
 def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> WayOut | NoWay:
@@ -61,8 +84,8 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
     given = live.route.gateway(family) if live else None
     if given is not None:
         return WayOut(given)
-    found = default_in_main(machine.main, adapter, family)
-    if found is not None and (found[1] is not None or adapter.tunnel):
+    found = _answering_default(machine, adapter, family)
+    if found is not None:
         return WayOut(found[1], found[0])
     remembered = _still_on_link(live.last_known(family), adapter) if live else None
     if remembered is not None or adapter.tunnel:
@@ -92,6 +115,7 @@ def default_entry(machine: Machine, adapter: Adapter, family: Family, live: Live
     hop = Hop(adapter.ifindex, way.gateway, onlink=way.gateway is not None)
     scope = SCOPE_LINK if family is Family.IPV4 and way.gateway is None else 0
     source = _source(way.model, adapter.usable(family)) if way.model else None
+    source = source or adapter.fallback_source(family)
     metrics = way.model.metrics if way.model else ()
     return Entry(0, family.everything, (hop,), scope=scope, source=source, metrics=metrics)
 
@@ -111,8 +135,8 @@ def gateways_of(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tupl
         adapter = machine.adapter(live.route.adapter)
         if adapter is None:
             continue
-        in_main = (default_in_main(machine.main, adapter, f) for f in Family)
-        candidates = (live.route.gateway4, live.route.gateway6, *live.known, *(d[1] for d in in_main if d))
+        in_main = (gateway for f in Family for _, gateway in defaults_in_main(machine.main, adapter, f))
+        candidates = (live.route.gateway4, live.route.gateway6, *live.known, *in_main)
         found |= {(adapter.ifindex, gateway) for gateway in candidates if gateway is not None}
     return frozenset(found)
 
@@ -124,9 +148,56 @@ def silent_gateways(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[
 
 
 def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
-    """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs."""
+    """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs.
+
+    Nor an IPv6 gateway of IPv4's: what is remembered is told by its family.
+    """
     adapter = machine.adapter(route.adapter)
     if adapter is None:
         return ()
-    found = (default_in_main(machine.main, adapter, f) for f in Family)
-    return tuple(f[1] for f in found if f is not None and f[1] is not None and not f[1].is_link_local)
+    found = ((f, _answering_default(machine, adapter, f)) for f in Family)
+    gateways = ((family, default[1]) for family, default in found if default is not None)
+    return tuple(g for f, g in gateways if g is not None and g.version == f.value and not g.is_link_local)
+
+
+def awaited_gateways(machine: Machine, live: LiveRoute) -> frozenset[tuple[int, IPAddress]]:
+    """(ifindex, gateway) of those for whose answer a route waits: it has none in a family that answers."""
+    adapter = machine.adapter(live.route.adapter)
+    found: set[tuple[int, IPAddress]] = set()
+    for family in Family if adapter is not None else ():
+        assert adapter is not None
+        way = way_out(machine, adapter, family, live)
+        if isinstance(way, NoWay) or (adapter.ifindex, way.gateway) not in machine.failed_gateways:
+            continue
+        siblings = defaults_in_main(machine.main, adapter, family) if way.model else ()
+        found |= {(adapter.ifindex, g) for g in (way.gateway, *(g for _, g in siblings)) if g is not None}
+    return frozenset(found & machine.failed_gateways)
+
+
+def gateways_to_ask(
+    machine: Machine, awaited: Iterable[tuple[int, IPAddress]]
+) -> frozenset[tuple[int, IPAddress]]:
+    """Those of the awaited gateways that can be asked again without harm to bystanders.
+
+    IPv6 passes by a router that is known to be dead, but not one that is being asked (rt6_check_neigh): where
+    main has another that bystanders use in its stead it is left alone until it speaks itself.
+    """
+    return frozenset(n for n in awaited if n in machine.stirring_gateways or not _is_replaced(machine, n))
+
+
+def _is_replaced(machine: Machine, dead: tuple[int, IPAddress]) -> bool:
+    """Whether an IPv6 default of main leads elsewhere only because a gateway is known to be dead."""
+    carrying = {a.ifindex for a in machine.adapters if a.up and a.carrier}
+    defaults = [
+        (_rank(entry), (hop.ifindex, hop.gateway))
+        for entry in machine.main
+        if entry.destination == Family.IPV6.everything and entry.kind == "unicast"
+        for hop in entry.hops
+    ]
+    by_it = [rank for rank, neighbour in defaults if neighbour == dead]
+    others = [
+        rank
+        for rank, neighbour in defaults
+        if neighbour[0] in carrying and neighbour not in machine.failed_gateways
+    ]
+    return any(rank >= min(by_it) for rank in others) if by_it and others else False

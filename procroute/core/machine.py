@@ -14,7 +14,8 @@ class Machine(Struct, frozen=True):
     """What is there without us.
 
     main: the entries of table main. rules: other people's ip rules. failed_gateways: those that failed to
-    answer and have not since; probing_gateways: others that are being asked for (INCOMPLETE, rtnetlink(7)).
+    answer and have not since; stirring_gateways: those of them that have spoken themselves meanwhile (STALE,
+    rtnetlink(7)); probing_gateways: others that are being asked for (INCOMPLETE).
     rp_filter: adapter -> the value in force. checks_reverse_path: a firewall compares the way back itself
     (nft `fib`, xt_rpfilter). resolvers: the system's name servers. ipv6: the kernel has it. names_tables:
     this is the machine's own network namespace, whose tables may have names in /etc.
@@ -24,6 +25,7 @@ class Machine(Struct, frozen=True):
     main: tuple[Entry, ...] = ()
     rules: tuple[Rule, ...] = ()
     failed_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
+    stirring_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
     probing_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
     rp_filter: Mapping[str, int] = {}
     checks_reverse_path: bool = False

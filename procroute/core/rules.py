@@ -51,7 +51,9 @@ def _family(
     def rule(offset: int, action: str, target: int = 0, **match: object) -> Rule:
         return Rule(family, first + offset, action, target, protocol=protocol, **match)  # type: ignore[arg-type]
 
-    before = min((r.preference for r in machine.rules if stands_before(identity, r, family)), default=0)
+    # Before what stands at 0, beside `local`, nothing can be put.
+    others = (r.preference for r in machine.rules if stands_before(identity, r, family))
+    before = min(filter(None, others), default=0)
     if before:
         yield Rule(family, before - 1, "goto", first, 0, mask, True, protocol=protocol)
     tree = list(_tree(identity, sorted(r.number for r in routes), family))

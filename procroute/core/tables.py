@@ -43,13 +43,22 @@ def route_entries(
     entries: list[Entry] = []
     if adapter is not None:
         if live.route.strict:
-            entries += own_subnets(machine.main, adapter)
+            entries += (_with_source(e, adapter) for e in own_subnets(machine.main, adapter))
         entries += _defaults(identity, machine, adapter, live, table, present)
     if not live.route.strict:
-        entries += lan_entries(machine.main, machine.adapters, live.route.adapter)
+        kept = lan_entries(machine.main, machine.adapters, live.route.adapter)
+        entries += (_with_source(e, adapter) for e in kept)
         entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)
         entries += _name_servers(machine, live, table)
     return [ours(identity, e, table) for e in entries]
+
+
+def _with_source(entry: Entry, adapter: Adapter | None) -> Entry:
+    """An entry of main that leads by the route's adapter, with the source that has to be named there."""
+    by_it = adapter is not None and bool(entry.hops) and all(h.ifindex == adapter.ifindex for h in entry.hops)
+    if adapter is None or not by_it or entry.source is not None or entry.destination.is_link_local:
+        return entry
+    return replace(entry, source=adapter.fallback_source(entry.family))
 
 
 def _name_servers(machine: Machine, live: LiveRoute, table: int) -> Iterable[Entry]:

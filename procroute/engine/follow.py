@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from procroute.core.gateways import awaited_gateways, gateways_to_ask
 from procroute.core.machine import Observed
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.reconcile import alive, reconcile, steps
@@ -100,10 +101,9 @@ class Follower:
         return None if steps(self._kernel.identity, observed, alive(observed)) else observed
 
     def _ask_gateway(self, observed: Observed) -> None:
-        """Have a gateway that does not answer asked again, and come back to look."""
-        kernel = self._kernel
+        """Have the gateways that the route waits for asked again, and come back to look."""
         live = next((t for t in observed.ours.targets if t.number == self.route), None)
-        adapter = observed.machine.adapter(live.route.adapter) if live else None
-        if adapter is not None and any(n[0] == adapter.ifindex for n in observed.machine.failed_gateways):
-            kernel.ask_again(adapter, observed)
+        awaited = awaited_gateways(observed.machine, live) if live else None
+        if awaited:
+            self._kernel.ask_again(gateways_to_ask(observed.machine, awaited))
             self._ask = self._clock() + _ASK

@@ -12,7 +12,7 @@ from procroute.model import Adapter, Address
 # linux/if.h
 _UP, _LOOPBACK, _POINT_TO_POINT, _NO_ARP, _LOWER_UP = 0x1, 0x8, 0x10, 0x80, 0x1_0000
 # linux/if_addr.h
-_TENTATIVE, _OPTIMISTIC, _FAILED = 0x40, 0x04, 0x08
+_TENTATIVE, _OPTIMISTIC, _FAILED, _DEPRECATED = 0x40, 0x04, 0x08, 0x20
 _GLOBAL, _SITE = 0, 200
 # linux/if.h, IF_OPER_*: not present, down, lower layer down, dormant
 _NO_CARRIER = {1, 2, 3, 5}
@@ -78,4 +78,6 @@ def _address(message: Message) -> Address:
     flags = message.get_attr("IFA_FLAGS") or message["flags"]
     pending = flags & _TENTATIVE and not flags & _OPTIMISTIC
     usable = message["scope"] in (_GLOBAL, _SITE) and not pending and not flags & _FAILED
-    return Address(ip_interface(f"{local}/{message['prefixlen']}"), usable)
+    interface = ip_interface(f"{local}/{message['prefixlen']}")
+    deprecated = interface.version == 6 and bool(flags & _DEPRECATED)  # IPv4 does not care
+    return Address(interface, usable, deprecated)

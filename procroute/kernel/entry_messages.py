@@ -23,7 +23,10 @@ _ATTRIBUTE = struct.Struct("=HH")
 _NEXT_HOP = struct.Struct("=HBBi")
 _NUMBER = struct.Struct("=I")
 _DST, _SRC, _OIF, _GATEWAY, _PRIORITY, _PREFSRC, _METRICS, _MULTIPATH, _TABLE = 1, 2, 4, 5, 6, 7, 8, 9, 15
-_VIA, _OBJECT = 18, 30
+_VIA, _ROUTER_PREFERENCE, _ENCAPSULATION, _OBJECT = 18, 20, 21, 30
+# linux/icmpv6.h, ICMPV6_ROUTER_PREF_*
+_PREFERENCES = {1: 1, 3: -1}
+_BY_PREFERENCE = {1: 1, -1: 3}
 _KIND_MASK = 0x3FFF  # NLA_TYPE_MASK
 _ONLINK, _CLONED = 0x4, 0x200
 _BY_NUMBER = {
@@ -54,9 +57,9 @@ def request(family: Family, table: int = 0, protocol: int = 0) -> bytes:
 
 def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda _: ()) -> Entry | None:
     """The entry in a message; None for what is no entry of its own: clones, and what TOS or source select,
-    but for defaults.
+    but for defaults. Nor is there one for what is encapsulated on its way: without that it would go astray.
 
-    object_hops: what a next hop object leads to.
+    object_hops: what a next hop object leads to; nothing where it cannot be said.
     """
     af, length, source_length, tos, table, protocol, scope, number, flags = _HEADER.unpack_from(body)
     if flags & _CLONED or tos or (source_length and length):
@@ -65,9 +68,13 @@ def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda 
     found = dict(attributes(body, _HEADER.size))
     kind = _BY_NUMBER.get(number, "other")
     source = found.get(_PREFSRC)
+    if _is_encapsulated(found):
+        return None
     hops = tuple(_hops(found, flags)) if kind == "unicast" else ()
     if kind == "unicast" and not hops and _OBJECT in found:
         hops = object_hops(_number(found, _OBJECT))
+        if not hops:
+            return None
     return Entry(
         table=_number(found, _TABLE) or table,
         destination=_network(family, found.get(_DST), length),
@@ -79,6 +86,7 @@ def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda 
         metrics=tuple(_metrics(found.get(_METRICS, b""))),
         protocol=protocol,
         only_from=_network(family, found.get(_SRC), source_length) if source_length else None,
+        preference=_PREFERENCES.get(found.get(_ROUTER_PREFERENCE, b"\0")[0], 0),
     )
 
 
@@ -103,6 +111,8 @@ def encoded(entry: Entry) -> bytes:
         parts.append(_attribute(_DST, destination.network_address.packed))
     if entry.metric:
         parts.append(_attribute(_PRIORITY, _NUMBER.pack(entry.metric)))
+    if entry.preference:
+        parts.append(_attribute(_ROUTER_PREFERENCE, bytes([_BY_PREFERENCE[entry.preference]])))
     if entry.source:
         parts.append(_attribute(_PREFSRC, entry.source.packed))
     if entry.metrics:
@@ -147,15 +157,24 @@ def address(packed: bytes) -> IPAddress:
 
 
 def _hops(found: dict[int, bytes], flags: int) -> Iterator[Hop]:
+    for hop_flags, weight, ifindex, of_hop in _many(found):
+        yield Hop(ifindex, _gateway(of_hop), bool(hop_flags & _ONLINK), weight + 1)
+    if ifindex := _number(found, _OIF):
+        yield Hop(ifindex, _gateway(found), bool(flags & _ONLINK))
+
+
+def _many(found: dict[int, bytes]) -> Iterator[tuple[int, int, int, dict[int, bytes]]]:
+    """Flags, weight - 1, ifindex and attributes of each hop of a multipath entry."""
     many = found.get(_MULTIPATH, b"")
     at = 0
     while at + _NEXT_HOP.size <= len(many):
-        length, hop_flags, weight, ifindex = _NEXT_HOP.unpack_from(many, at)
-        of_hop = dict(attributes(many[at : at + length], _NEXT_HOP.size))
-        yield Hop(ifindex, _gateway(of_hop), bool(hop_flags & _ONLINK), weight + 1)
+        length, flags, weight, ifindex = _NEXT_HOP.unpack_from(many, at)
+        yield flags, weight, ifindex, dict(attributes(many[at : at + length], _NEXT_HOP.size))
         at += max(_NEXT_HOP.size, (length + 3) & ~3)
-    if ifindex := _number(found, _OIF):
-        yield Hop(ifindex, _gateway(found), bool(flags & _ONLINK))
+
+
+def _is_encapsulated(found: dict[int, bytes]) -> bool:
+    return _ENCAPSULATION in found or any(_ENCAPSULATION in of_hop for *_, of_hop in _many(found))
 
 
 def _gateway(found: dict[int, bytes]) -> IPAddress | None:

@@ -13,12 +13,13 @@ what goes by an adapter goes with it. Used by tests, of procroute and of what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from enum import Enum
 
 from msgspec.structs import replace
 
 from procroute.core import plan
+from procroute.core.answers import Neighbour
 from procroute.core.door import Door
 from procroute.core.machine import Machine, Observed, Ours, Restore
 from procroute.errors import ProcrouteError
@@ -100,9 +101,9 @@ class Fake:
         """What stands in these tables, whoever put it there."""
         return (e for e in self.entries if e.table in numbers)
 
-    def ask_again(self, adapter: Adapter, observed: Observed) -> None:
-        """Note that the gateways of an adapter that do not answer were asked for."""
-        self.asked += sorted(n for n in observed.machine.failed_gateways if n[0] == adapter.ifindex)
+    def ask_again(self, gateways: Collection[Neighbour]) -> None:
+        """Note that these gateways were asked for."""
+        self.asked += sorted(gateways, key=lambda n: (n[0], n[1].version, n[1]))
 
     def apply(self, steps: Iterable[plan.Step]) -> None:
         """Do steps in order. Raises ProcrouteError where Linux would refuse one; those behind it are left."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Protocol
 
 from procroute.core.answers import Neighbour
 from procroute.core.machine import Machine, Observed
 from procroute.core.plan import Step
 from procroute.identity import Identity
-from procroute.model import Adapter, Entry
+from procroute.model import Entry
 
 
 class Kernel(Protocol):
@@ -29,8 +29,8 @@ class Kernel(Protocol):
         """What stands in these tables, whoever put it there."""
         ...
 
-    def ask_again(self, adapter: Adapter, observed: Observed) -> None:
-        """Have the gateways of an adapter that do not answer resolved once more."""
+    def ask_again(self, gateways: Collection[Neighbour]) -> None:
+        """Have these gateways resolved once more."""
         ...
 
     def apply(self, steps: Sequence[Step]) -> None:

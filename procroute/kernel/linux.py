@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -33,7 +33,7 @@ from procroute.kernel import (
 )
 from procroute.kernel.refusal import refused
 from procroute.kernel.rtnetlink import Rtnetlink
-from procroute.model import Adapter, Entry, Family, LiveRoute, Rule
+from procroute.model import Entry, Family, LiveRoute, Rule
 
 MAIN = 254
 _LOOKS = 10
@@ -126,7 +126,13 @@ class Linux:
         self.heard_failing = set(unanswering(self.heard_failing | written, answers))
         failed = gateways & self.heard_failing
         probing = {neighbour for neighbour, a in answers.items() if a is Answer.AWAITED} - failed
-        return replace(machine, failed_gateways=failed, probing_gateways=frozenset(probing))
+        stirring = {n for n in failed if answers.get(n) is Answer.OLD}
+        return replace(
+            machine,
+            failed_gateways=failed,
+            stirring_gateways=frozenset(stirring),
+            probing_gateways=frozenset(probing),
+        )
 
     def _is_ours(self, rule: Rule) -> bool:
         return self.identity.owns_rule(
@@ -146,11 +152,10 @@ class Linux:
         """The cgroup of a route's target, as last observed or added."""
         return self._paths[number]
 
-    def ask_again(self, adapter: Adapter, observed: Observed) -> None:
-        """Have the gateways of an adapter that do not answer resolved once more."""
-        for neighbour in observed.machine.failed_gateways:
-            if neighbour[0] == adapter.ifindex:
-                neighbours.ask_again(self.netlink, neighbour, self._states.get(neighbour, 0))
+    def ask_again(self, gateways: Collection[Neighbour]) -> None:
+        """Have these gateways resolved once more."""
+        for neighbour in gateways:
+            neighbours.ask_again(self.netlink, neighbour, self._states.get(neighbour, 0))
 
     def apply(self, steps: Sequence[plan.Step]) -> None:
         """Do steps in order; see core/plan.py for what each is. Raises ProcrouteError when the kernel refuses

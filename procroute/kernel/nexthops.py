@@ -18,7 +18,7 @@ _NEXT_HOP = struct.Struct("=BBBBI")
 # id, weight - 1, its upper byte (Linux 6.12), reserved (struct nexthop_grp)
 _MEMBER = struct.Struct("=IBBH")
 _NUMBER = struct.Struct("=I")
-_ID, _GROUP, _OIF, _GATEWAY = 1, 2, 5, 6
+_ID, _GROUP, _OIF, _GATEWAY, _ENCAPSULATION = 1, 2, 5, 6, 7
 _ONLINK = 0x4
 
 
@@ -31,17 +31,16 @@ class NextHops:
         self._groups: dict[int, list[tuple[int, int]]] = {}
 
     def hops(self, number: int) -> tuple[Hop, ...]:
-        """The hops of an object or group; none for one that leads nowhere. Raises OSError."""
+        """The hops of an object or group; none for one that leads nowhere or encapsulates. Raises OSError."""
         if self._single is None:
             self._single = {}
             self._read(self._single)
         members = self._groups.get(number, [(number, 1)])
         single = self._single
-        return tuple(
-            Hop(hop.ifindex, hop.gateway, hop.onlink, weight)
-            for member, weight in members
-            if (hop := single.get(member)) is not None
-        )
+        if any(member not in single for member, _ in members):
+            return ()
+        hops = ((single[member], weight) for member, weight in members)
+        return tuple(Hop(hop.ifindex, hop.gateway, hop.onlink, weight) for hop, weight in hops)
 
     def _read(self, single: dict[int, Hop]) -> None:
         for message in self._netlink.dump(_GET, _NEXT_HOP.pack(0, 0, 0, 0, 0)):
@@ -52,6 +51,6 @@ class NextHops:
             if _GROUP in found:
                 members = _MEMBER.iter_unpack(found[_GROUP])
                 self._groups[number] = [(m, (high << 8) + low + 1) for m, low, high, _ in members]
-            elif _OIF in found:
+            elif _OIF in found and _ENCAPSULATION not in found:
                 gateway = address(found[_GATEWAY]) if _GATEWAY in found else None
                 single[number] = Hop(_NUMBER.unpack(found[_OIF])[0], gateway, bool(flags & _ONLINK))

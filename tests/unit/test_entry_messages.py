@@ -43,6 +43,7 @@ def _entries(draw: st.DrawFn) -> Entry:
         metric=draw(st.integers(0, 2**32 - 1)),
         metrics=draw(st.just(()) | st.tuples(st.just(("mtu", 1400)), st.just(("advmss", 1300)))),
         protocol=draw(st.integers(0, 255)),
+        preference=draw(st.sampled_from([-1, 0, 1])) if family is Family.IPV6 else 0,
     )
 
 
@@ -87,3 +88,35 @@ def test_what_selects_more_than_a_destination_is_no_entry(at: int) -> None:
     body = bytearray(encoded(Entry(7301, ip_network("10.0.0.0/8"), kind="throw")))
     body[{1: 2, 2: 3, 3: 9}[at]] = 2
     assert decoded(bytes(body)) is None
+
+
+_ENCAPSULATED = struct.pack("=HHHxx", 6, 21, 1)  # RTA_ENCAP_TYPE, LWTUNNEL_ENCAP_MPLS
+
+
+@pytest.mark.promise("LAN-01")
+def test_what_is_encapsulated_is_no_entry() -> None:
+    """Be it on its only hop or on one of several."""
+    body = encoded(Entry(254, ip_network("10.0.0.0/8"), (Hop(3),)))
+    assert decoded(body) is not None
+    assert decoded(body + _ENCAPSULATED) is None
+    hop = struct.pack("=HBBi", 16, 0, 0, 3) + _ENCAPSULATED
+    several = struct.pack("=HH", 4 + 8 + len(hop), 9) + struct.pack("=HBBi", 8, 0, 0, 4) + hop
+    assert (
+        decoded(
+            encoded(Entry(254, ip_network("10.0.0.0/8"), kind="unreachable"))[:7]
+            + b"\x01"
+            + bytes(4)
+            + several
+        )
+        is None
+    )
+
+
+def test_what_leads_to_an_object_that_cannot_be_told_is_no_entry() -> None:
+    by_object = struct.pack("=HHI", 8, 30, 7)
+    body = bytearray(encoded(Entry(254, ip_network("10.0.0.0/8"), kind="unreachable")) + by_object)
+    body[7] = 1  # unicast
+    assert decoded(bytes(body)) is None
+    entry = decoded(bytes(body), lambda number: (Hop(number),))
+    assert entry is not None
+    assert entry.hops == (Hop(7),)

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from procroute.core.desired import remembered
-from procroute.core.gateways import WayOut, default_entry, gateways_of, known_gateways, way_out
+from procroute.core.gateways import (
+    WayOut,
+    awaited_gateways,
+    default_entry,
+    gateways_of,
+    gateways_to_ask,
+    known_gateways,
+    way_out,
+)
 from procroute.core.machine import Machine
 from procroute.model import Adapter, Family, IPAddress, LiveRoute, Route
 from tests.plans import words
@@ -172,3 +181,122 @@ def test_each_family_is_remembered_on_its_own() -> None:
     live = LiveRoute(Route("wan1"), 1, (), (ip_address("198.51.100.9"), ip_address("2001:db8:1::9")))
     here = machine("0.0.0.0/0 via 198.51.100.1 dev wan1")
     assert remembered(here, live).known == (ip_address("198.51.100.1"), ip_address("2001:db8:1::9"))
+
+
+def neighbours(*found: str) -> frozenset[tuple[int, IPAddress]]:
+    """`fe80::1 dev wan1` as what it is to the kernel."""
+    return frozenset(words.neighbour(one, {"wan1": 2, "wan2": 3}) for one in found)
+
+
+def gateway6(*main: str, failed: tuple[str, ...] = ()) -> str:
+    """The IPv6 gateway that an adapter's default has; none without a default."""
+    here = machine(*main, failed_gateways=neighbours(*failed))
+    entry = default_entry(here, WAN1, Family.IPV6, None)
+    return str(entry.hops[0].gateway) if entry else ""
+
+
+TWO = ("::/0 via fe80::a dev wan1 metric 10", "::/0 via fe80::b dev wan1 metric 20")
+
+
+@pytest.mark.promise("DOWN-05")
+def test_a_gateway_that_answers_stands_in_for_a_better_one_that_does_not() -> None:
+    assert gateway6(*TWO) == "fe80::a"
+    assert gateway6(*TWO, failed=("fe80::a dev wan1",)) == "fe80::b"
+    assert gateway6(*TWO, failed=("fe80::a dev wan2",)) == "fe80::a"
+    assert gateway6(*TWO, failed=("fe80::a dev wan1", "fe80::b dev wan1")) == ""
+    assert gateway(machine(*TWO, "0.0.0.0/0 dev wan1 metric 9", "0.0.0.0/0 via 198.51.100.1 dev wan1")) == (
+        ip_address("198.51.100.1")
+    )
+
+
+def test_of_routers_with_one_metric_the_preferred_is_taken() -> None:
+    """RFC 4191; and the first that main lists of those that are preferred alike."""
+    here = machine(*(f"::/0 via fe80::{n} dev wan1 metric 10" for n in "abcd"))
+    defaults = [e for e in here.main if e.destination.prefixlen == 0]
+    for preferences, expected in (((0, 0, 0, 0), "a"), ((-1, 0, 1, 1), "c"), ((-1, -1, -1, 0), "d")):
+        ranked = tuple(replace(e, preference=p) for e, p in zip(defaults, preferences, strict=True))
+        entry = default_entry(replace(here, main=ranked), WAN1, Family.IPV6, None)
+        assert entry is not None
+        assert str(entry.hops[0].gateway) == f"fe80::{expected}"
+
+
+def test_what_main_says_without_a_gateway_is_held_and_stands_in_for_none() -> None:
+    alone = machine("0.0.0.0/0 dev wan1 metric 9")
+    assert gateway(alone) is None
+    assert gateway(alone, known=("198.51.100.1",)) is None
+    silent = neighbours("198.51.100.1 dev wan1")
+    beside = machine(
+        "0.0.0.0/0 via 198.51.100.1 dev wan1", "0.0.0.0/0 dev wan1 metric 9", failed_gateways=silent
+    )
+    assert default_entry(beside, WAN1, Family.IPV4, None) is None
+
+
+def test_an_ipv6_gateway_of_ipv4_is_no_gateway_of_ipv6() -> None:
+    here = machine("0.0.0.0/0 via 2001:db8:1::1 dev wan1")
+    assert gateway(here) == ip_address("2001:db8:1::1")
+    assert default_entry(here, WAN1, Family.IPV6, None) is None
+    assert known_gateways(here, BY_WAN1) == ()
+    assert gateways_of(here, [LiveRoute(BY_WAN1, 1)]) == neighbours("2001:db8:1::1 dev wan1")
+
+
+@pytest.mark.promise("PATH-08")
+def test_a_source_is_named_where_every_address_is_deprecated() -> None:
+    old, new = (words.adapter("wan1", 2, f"2001:db8:{n}::2/64").addresses[0] for n in (1, 7))
+    deprecated = replace(old, deprecated=True)
+    for addresses, source in (((deprecated,), old.interface.ip), ((deprecated, new), None), ((new,), None)):
+        adapter = replace(WAN1, addresses=addresses)
+        here = machine("::/0 via fe80::1 dev wan1", adapters=(adapter, WAN2))
+        entry = default_entry(here, adapter, Family.IPV6, None)
+        assert entry is not None
+        assert entry.source == source
+
+
+def asked(*main: str, failed: tuple[str, ...], route: Route = BY_WAN1, **settings: Any) -> list[list[str]]:
+    """Whose answers a route by wan1 waits for, and who of them is asked."""
+    here = machine(*main, failed_gateways=neighbours(*failed), **settings)
+    awaited = awaited_gateways(here, LiveRoute(route, 1))
+    return [sorted(str(g) for _, g in found) for found in (awaited, gateways_to_ask(here, awaited))]
+
+
+BOTH_DEAD = ("fe80::a dev wan1", "fe80::b dev wan1")
+
+
+@pytest.mark.promise("DOWN-06")
+def test_gateways_are_asked_while_none_of_the_adapter_answers() -> None:
+    assert asked(*TWO, failed=("fe80::a dev wan1",)) == [[], []]
+    assert asked(*TWO, failed=("fe80::b dev wan1",)) == [[], []]
+    assert asked(*TWO, failed=BOTH_DEAD) == [["fe80::a", "fe80::b"]] * 2
+    assert (
+        asked("0.0.0.0/0 via 198.51.100.1 dev wan1", failed=("198.51.100.1 dev wan1",))
+        == [["198.51.100.1"]] * 2
+    )
+    down = words.adapter("wan1", 2, "2001:db8:1::2/64", up=False)
+    assert asked(*TWO, failed=BOTH_DEAD, adapters=(down, WAN2)) == [[], []]
+
+
+@pytest.mark.promise("BY-03")
+@pytest.mark.parametrize(
+    ("other", "harmless"),
+    [
+        ("::/0 via fe80::7 dev wan2 metric 30", False),
+        ("::/0 via fe80::7 dev wan2 metric 10", False),
+        ("::/0 via fe80::7 dev wan2 metric 5", True),
+        ("0.0.0.0/0 via 203.0.113.1 dev wan2", True),
+        ("2001:db8::/32 via fe80::7 dev wan2 metric 30", True),
+    ],
+)
+def test_a_gateway_that_bystanders_have_another_for_is_not_asked(other: str, harmless: bool) -> None:
+    """In IPv6, and until it has spoken itself."""
+    dead = "fe80::a dev wan1"
+    assert asked(TWO[0], other, failed=(dead,)) == [["fe80::a"], ["fe80::a"] if harmless else []]
+    spoken = neighbours(dead)
+    assert asked(TWO[0], other, failed=(dead,), stirring_gateways=spoken) == [["fe80::a"]] * 2
+    out_of_order = replace(WAN2, carrier=False)
+    assert asked(TWO[0], other, failed=(dead,), adapters=(WAN1, out_of_order)) == [["fe80::a"]] * 2
+
+
+@pytest.mark.promise("BY-03")
+def test_a_given_gateway_is_not_asked_where_main_has_another_for_it() -> None:
+    given = Route("wan1", gateway6=IPv6Address("fe80::a"))
+    assert asked(*TWO, failed=("fe80::a dev wan1",), route=given) == [["fe80::a"], []]
+    assert asked(TWO[1], failed=("fe80::a dev wan1",), route=given) == [["fe80::a"]] * 2
