@@ -33,7 +33,7 @@ def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute
         rules=frozenset(desired_rules(identity, machine, routes)),
         entries=frozenset(entries),
         targets=frozenset(remembered(machine, r) for r in routes),
-        doors={r.number: door(machine, r) for r in routes},
+        doors={r.number: door(machine, r, observed.ours.doors.get(r.number)) for r in routes},
         restore=_restore(identity, machine, routes),
         valid_mark=frozenset(a.name for a in strict_check),
         table_names=names if machine.names_tables else {},
@@ -52,8 +52,11 @@ def remembered(machine: Machine, live: LiveRoute) -> LiveRoute:
     return replace(live, known=known, silent=tuple(sorted(silent, key=lambda g: (g.version, int(g)))))
 
 
-def door(machine: Machine, live: LiveRoute) -> Door:
-    """What the guard of a route lets through and what it may not be sent from, and where its look-ups go."""
+def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
+    """What the guard of a route lets through and what it may not be sent from, and where its look-ups go.
+
+    before: the present one. Its resolvers stay: a process that has read about them once may go on asking.
+    """
     adapter = machine.adapter(live.route.adapter)
     own = frozenset() if adapter is None else frozenset({adapter.ifindex})
     lan: dict[IPNetwork, dict[int, None]] = {}
@@ -68,15 +71,23 @@ def door(machine: Machine, live: LiveRoute) -> Door:
         lan=frozenset((prefix, i) for prefix, by in lan.items() for i in [*by][:LAN_ADAPTERS]),
         dns_servers=live.servers,
         no_lookups=live.no_lookups,
-        resolvers=machine.resolvers[:RESOLVERS],
+        resolvers=_resolvers(machine, before.resolvers if before else ()),
         addresses=_addresses(machine, adapter),
     )
+
+
+def _resolvers(machine: Machine, before: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
+    """The system's and earlier ones, in the order in which they came; the oldest of those make room."""
+    now = machine.resolvers[:RESOLVERS]
+    gone = [r for r in before if r not in now]
+    forgotten = gone[: max(0, len(gone) + len(now) - RESOLVERS)]
+    return tuple(dict.fromkeys(r for r in (*before, *now) if r not in forgotten))
 
 
 def _addresses(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
     """The machine's addresses, usable or not, each with one adapter that has it: the route's own, if it does.
 
-    Not loopback's, where addresses lie that are the machine's rather than an adapter's.
+    Those of loopback are the machine's rather than an adapter's, and count as the route's.
     """
     found = {
         address.interface.ip: adapter.ifindex
@@ -85,7 +96,9 @@ def _addresses(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddre
         if not address.interface.ip.is_link_local
     }
     if own is not None:
-        found.update((ip, own.ifindex) for ip in _sources(machine, own) & found.keys())
+        of_loopback = (a.interface.ip for d in machine.adapters if d.loopback for a in d.addresses)
+        anywhere = {ip for ip in of_loopback if not ip.is_loopback}
+        found.update((ip, own.ifindex) for ip in anywhere | (_sources(machine, own) & found.keys()))
     return frozenset(found.items())
 
 

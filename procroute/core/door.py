@@ -25,12 +25,14 @@ LAN_ADAPTERS: Final = 4
 
 class Marking(Struct, frozen=True):
     """mark: the route's number in its place; mask: all bits of ours; bound: the one among them that says
-    "tied to an address on purpose". strict: nothing but the route's adapters and loopback."""
+    "tied to an address on purpose". strict: nothing but the route's adapters and loopback. namespace: the
+    cookie of the network namespace whose sockets follow the route; 0: it is not known, and all do."""
 
     mark: int
     mask: int
     bound: int
     strict: bool
+    namespace: int = 0
 
 
 class Door(Struct, frozen=True):
@@ -39,8 +41,8 @@ class Door(Struct, frozen=True):
     is an exception. dns_servers: at most 3 a family, none link-local. no_lookups: there is no server, and
     look-ups are refused; without servers, and without this, they are left alone, and resolvers is emptied.
     resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex of the adapter it
-    belongs to (the lowest, where several are given): from one that is not the route's nothing leaves by the
-    route's adapters but replies.
+    belongs to (the lowest, where several are given): by the route's adapters nothing leaves but from one of
+    theirs, and replies.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """

@@ -210,5 +210,5 @@ class Linux:
 
     def _open(self, number: int, door: Door) -> None:
         identity, strict = self.identity, self._lives[number].route.strict
-        marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict)
+        marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict, netns.cookie())
         programs.attach(str(self._paths[number]), marking, door)

@@ -78,7 +78,8 @@ class Target:
 
     def door(self, **changes: Any) -> Door:
         """A door to wan1, and what else is given."""
-        return Door(**({"adapters": frozenset({self.wan1})} | changes))
+        usual: dict[str, Any] = {"adapters": frozenset({self.wan1}), "addresses": self.addresses()}
+        return Door(**(usual | changes))
 
     def attach(self, marking: Marking = MARKING, **changes: Any) -> None:
         """Attach all programs."""

@@ -106,6 +106,31 @@ def test_without_the_guard_it_all_leaves() -> None:
             assert not held
 
 
+@promise("LEAK-06", "DOWN-03")
+@pytest.mark.parametrize("how", ["removed", "wan2 down", "new"])
+@pytest.mark.parametrize("strict", [(), ("--strict",)], ids=["lan", "strict"])
+@both_families
+def test_an_address_that_comes_or_goes_is_not_carried(family: int, strict: tuple[str, ...], how: str) -> None:
+    """Sent at once, before the engine can have heard of it."""
+    with machine() as lab, routed(lab, *strict) as command:
+        old = own_address(lab.wan2, family)
+        address = {4: "203.0.113.50", 6: "2001:db8:2::50"}[family] if how == "new" else old
+        prefix, nodad = {4: ("24", ""), 6: ("64", " nodad")}[family]
+        if how == "new":
+            lab.ip(f"-{family} address add {address}/{prefix} dev wan2{nodad}")
+        command.ask("serve", transport="udp", address=address, port=PORT)
+        if how == "removed":
+            lab.ip(f"-{family} address del {address}/{prefix} dev wan2")
+        elif how == "wan2 down":
+            lab.ip("link set wan2 down")
+        lab.clear()
+        for _ in range(5):
+            assert command.ask("send_from", name=f"udp {address} {PORT}", to=SERVER[family]).error
+        lab.settle()
+        assert not [p for uplink in lab.uplinks.values() for p in uplink.packets(source=address)]
+        assert not astray(lab, command, "tcp", family, lab.wan1)
+
+
 # --- replies to a neighbour on the route's own adapter that calls the machine by wan2's address
 
 

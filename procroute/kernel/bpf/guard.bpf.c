@@ -10,13 +10,15 @@
 #define UDP_MEMORY_NS (180ull * 1000 * 1000 * 1000)
 #define EXTENSIONS 3
 #define EXTENSION_HEADERS (1ull << PROTO_HOPOPTS | 1ull << PROTO_ROUTING | 1ull << PROTO_DSTOPTS)
-#define FILTER 32
+#define OWN4 4
+#define OWN6 8
 
-/* adapter: ifindexes of the route; loopback where unused. filter: a bit for each of the addresses that are not
- * the route's, so that most packets are done without looking there. */
+/* adapter: ifindexes of the route; loopback where unused. own4, own6: addresses of these adapters, so that most
+ * packets are done without a look-up; unused: no address, which may leave, too (DHCP, DAD). */
 struct door {
 	u32 adapter[ADAPTERS];
-	u32 filter[FILTER];
+	u32 own4[OWN4];
+	struct addr own6[OWN6];
 };
 
 SEC(".data.door") struct door door = { .adapter = { LOOPBACK, LOOPBACK, LOOPBACK, LOOPBACK } };
@@ -124,16 +126,8 @@ INLINE int of_route(u32 ifindex)
 	       ifindex == door.adapter[2] || ifindex == door.adapter[3];
 }
 
-/* Whether an address may be that of another adapter: surely not where 0. sum: the xor of its words. */
-INLINE int in_filter(u32 sum)
-{
-	u32 bit = sum * 0x9e3779b1;
-
-	return door.filter[bit >> 27] >> (bit >> 22 & 31) & 1;
-}
-
-/* The same of a packet's source or destination. What cannot be seen at once may be. */
-INLINE int may_be_anothers(struct __sk_buff *skb, int destination)
+/* Whether a packet's source, or its destination, is surely an address of the route, or a multicast one. */
+INLINE int is_own(struct __sk_buff *skb, int destination)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
 
@@ -141,15 +135,27 @@ INLINE int may_be_anothers(struct __sk_buff *skb, int destination)
 		const struct header4 *h = data;
 
 		if ((const void *)(h + 1) > end)
-			return 1;
-		return in_filter(MAPPED ^ (destination ? h->to : h->from));
+			return 0;
+		u32 a = destination ? h->to : h->from;
+
+		return a == door.own4[0] || a == door.own4[1] || a == door.own4[2] || a == door.own4[3] ||
+		       (destination && (be32(a) >> 28) == 0xe);
 	}
 	const struct header6 *h = data;
-	const struct addr *a = destination ? &h->to : &h->from;
 
 	if ((const void *)(h + 1) > end)
-		return 1;
-	return in_filter(a->word[0] ^ a->word[1] ^ a->word[2] ^ a->word[3]);
+		return 0;
+	const struct addr *a = destination ? &h->to : &h->from;
+
+#pragma unroll
+	for (int i = 0; i < OWN6; i++) {
+		const struct addr *own = &door.own6[i];
+
+		if (!((a->word[3] ^ own->word[3]) | (a->word[2] ^ own->word[2]) | (a->word[1] ^ own->word[1]) |
+		      (a->word[0] ^ own->word[0])))
+			return 1;
+	}
+	return destination && (be32(a->word[0]) >> 24) == 0xff;
 }
 
 /* An IP packet as the guard sees it. `at` is where the transport header begins, 0 where it has none that
@@ -302,6 +308,16 @@ INLINE int is_reply(struct __sk_buff *skb, const struct packet *p)
 	return p->protocol == PROTO_TCP || ktime_get_ns() - *seen < UDP_MEMORY_NS;
 }
 
+/* Whether a packet is of a socket in another network namespace (mark.bpf.c), where these ifindexes and addresses
+ * mean nothing. */
+INLINE int is_foreign(struct bpf_sock *sk)
+{
+	if (!sk)
+		return 0;
+	sk = sk_fullsock(sk);
+	return sk && born_elsewhere(sk);
+}
+
 INLINE int drop(u32 ifindex)
 {
 	u64 *count = map_lookup(&drops, &ifindex);
@@ -316,7 +332,7 @@ INLINE int drop(u32 ifindex)
 	return 0;
 }
 
-/* What leaves by another adapter, or perhaps from another's address. Apart, so that the programs themselves, run
+/* What leaves by another adapter, or perhaps from an address that is not the route's. Apart, so that the programs themselves, run
  * for every packet, save no registers. */
 APART int may_leave(struct __sk_buff *skb)
 {
@@ -325,12 +341,15 @@ APART int may_leave(struct __sk_buff *skb)
 
 	if (read_packet(skb, &p, 1))
 		return drop(ifindex);
+	if (is_foreign(skb->sk))
+		return 1;
 	if (of_route(ifindex)) {
 		const u32 *found = owner_of(&p.from);
 
-		if (!found || of_route(*found))
+		if ((found && of_route(*found)) || of_link(&p.from))
 			return 1;
-		owner = *found;
+		if (found)
+			owner = *found;
 	} else if (cfg.strict || p.steered) {
 		return drop(ifindex);
 	} else if (of_link(&p.to) || of_lan(&p.to, ifindex)) {
@@ -384,7 +403,7 @@ int pr_egress(struct __sk_buff *skb)
 {
 	if (skb->ifindex == LOOPBACK)
 		return 1;
-	if (!of_route(skb->ifindex) || may_be_anothers(skb, 0))
+	if (!of_route(skb->ifindex) || !is_own(skb, 0))
 		return may_leave(skb) != 0;
 	return 1;
 }
@@ -392,7 +411,7 @@ int pr_egress(struct __sk_buff *skb)
 SEC("cgroup_skb/ingress")
 int pr_ingress(struct __sk_buff *skb)
 {
-	if (skb->ifindex != LOOPBACK && (!of_route(skb->ifindex) || may_be_anothers(skb, 1)))
+	if (skb->ifindex != LOOPBACK && (!of_route(skb->ifindex) || !is_own(skb, 1)))
 		comes_elsewhere(skb);
 	return 1;
 }
@@ -429,7 +448,7 @@ int pr_attempt4(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct addr from, to;
 
-	if (!sk || ctx->protocol != PROTO_TCP || !(sk->bound_dev_if | sk->src_ip4))
+	if (!sk || ctx->protocol != PROTO_TCP || !(sk->bound_dev_if | sk->src_ip4) || born_elsewhere(sk))
 		return 1;
 	map4(&from, sk->src_ip4);
 	map4(&to, ctx->user_ip4);
@@ -442,7 +461,7 @@ int pr_attempt6(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct addr from, to;
 
-	if (!sk || ctx->protocol != PROTO_TCP)
+	if (!sk || ctx->protocol != PROTO_TCP || born_elsewhere(sk))
 		return 1;
 	from.word[0] = sk->src_ip6[0];
 	from.word[1] = sk->src_ip6[1];

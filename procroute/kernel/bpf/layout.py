@@ -7,16 +7,14 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from functools import reduce
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
-from operator import xor
 from typing import Final
 
 from procroute.core.door import ADAPTERS, LAN_ADAPTERS, SERVERS, Marking
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork
 
-MAGIC: Final = 0x7072_0002
+MAGIC: Final = 0x7072_0003
 # LOOPBACK_IFINDEX (include/net/net_namespace.h): the same in every network namespace.
 LOOPBACK: Final = 1
 _MAPPED_LENGTH: Final = 96
@@ -24,10 +22,10 @@ _IS_SERVER: Final = 0x8000_0000
 _NO_RESOLVER: Final = 0xFFFF
 FIRST: Final = struct.pack("=I", 0)
 
-_CFG: Final = struct.Struct("=6I")
+_CFG: Final = struct.Struct("=6IQ")
 _SLOTS: Final = struct.Struct("=4I")
-_WORDS: Final = struct.Struct("=4I")
-_FILTER: Final = 32
+_OWN4: Final = 4
+_OWN6: Final = 8
 _SERVERS: Final = struct.Struct(f"=2I{16 * (SERVERS + 1)}s{16 * (SERVERS + 1)}s")
 _NUMBER: Final = struct.Struct("=I")
 _COUNT: Final = struct.Struct("=Q")
@@ -35,15 +33,16 @@ _COUNT: Final = struct.Struct("=Q")
 
 def pack_cfg(marking: Marking, retval: bool) -> bytes:
     """struct cfg. retval: the kernel lets these programs choose the error (bpf_set_retval, 6.1 on)."""
-    return _CFG.pack(MAGIC, marking.mark, marking.mask, marking.bound, marking.strict, retval)
+    m = marking
+    return _CFG.pack(MAGIC, m.mark, m.mask, m.bound, m.strict, retval, m.namespace)
 
 
 def unpack_cfg(data: bytes) -> Marking | None:
     """The marking in a .rodata map; None when it is not one of ours, or of another version."""
     if len(data) != _CFG.size:
         return None
-    magic, mark, mask, bound, strict, _retval = _CFG.unpack(data)
-    return Marking(mark, mask, bound, bool(strict)) if magic == MAGIC else None
+    magic, mark, mask, bound, strict, _retval, namespace = _CFG.unpack(data)
+    return Marking(mark, mask, bound, bool(strict), namespace) if magic == MAGIC else None
 
 
 def pack_door(
@@ -55,18 +54,10 @@ def pack_door(
     slots = [slot if slot in wanted else LOOPBACK for slot in slots]
     for adapter in sorted(wanted - {LOOPBACK} - set(slots)):
         slots[slots.index(LOOPBACK)] = adapter
-    return _SLOTS.pack(*slots) + _pack_filter(
-        address for address, adapter in addresses if adapter not in wanted
-    )
-
-
-def _pack_filter(others: Iterable[IPAddress]) -> bytes:
-    words = [0] * _FILTER
-    for address in others:
-        total = reduce(xor, _WORDS.unpack(pack_address(address)))
-        bit = total * 0x9E37_79B1 & 0xFFFF_FFFF
-        words[bit >> 27] |= 1 << (bit >> 22 & 31)
-    return struct.pack(f"={_FILTER}I", *words)
+    own = sorted((a for a, adapter in addresses if adapter in wanted), key=int)
+    own4 = b"".join(a.packed for a in own if isinstance(a, IPv4Address))[: 4 * _OWN4]
+    own6 = b"".join(a.packed for a in own if isinstance(a, IPv6Address))[: 16 * _OWN6]
+    return _SLOTS.pack(*slots) + own4.ljust(4 * _OWN4, b"\0") + own6.ljust(16 * _OWN6, b"\0")
 
 
 def unpack_adapters(data: bytes) -> frozenset[int]:

@@ -11,7 +11,7 @@ int pr_create(struct bpf_sock *sk)
 		return refuse(ERR_PROTONOSUPPORT);
 	/* The programs of the nearest cgroup run first: a mark of ours that is there wins. */
 	if (!(sk->mark & cfg.mask))
-		sk->mark |= cfg.mark;
+		sk->mark |= cfg.namespace && get_netns_cookie(sk) != cfg.namespace ? cfg.bound : cfg.mark;
 	return 1;
 }
 

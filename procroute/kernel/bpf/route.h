@@ -5,7 +5,7 @@
 
 #include "uapi.h"
 
-#define MAGIC 0x70720002
+#define MAGIC 0x70720003
 
 /* Fixed when the programs are loaded; the verifier folds it into the code. */
 struct cfg {
@@ -15,6 +15,7 @@ struct cfg {
 	u32 bound;  /* one of them: tied to an address on purpose */
 	u32 strict; /* nothing but the adapters and loopback */
 	u32 retval; /* the kernel has bpf_set_retval() in these hooks (6.1 on) */
+	u64 namespace; /* the cookie of the route's network namespace; 0: not known (before 5.14) */
 };
 
 SEC(".rodata") const volatile struct cfg cfg = { .magic = MAGIC };
@@ -54,6 +55,13 @@ INLINE int refuse(int error)
 	if (cfg.retval)
 		set_retval(-error);
 	return 0;
+}
+
+/* Sockets that CMD makes in a network namespace of its own follow no route: there the numbers of adapters, marks
+ * and addresses mean something else. They carry the bound bit and no number. */
+INLINE int born_elsewhere(const struct bpf_sock *sk)
+{
+	return (sk->mark & cfg.mask) == cfg.bound;
 }
 
 SEC("license") char _license[] = "GPL";

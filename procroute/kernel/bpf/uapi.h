@@ -161,4 +161,5 @@ static long (*skb_load_bytes)(const void *skb, u32 offset, void *to, u32 len) = 
 static u64 (*get_socket_cookie)(void *ctx) = (void *)46;
 static long (*set_sockopt)(void *ctx, int level, int name, void *value, int len) = (void *)49;
 static struct bpf_sock *(*sk_fullsock)(struct bpf_sock *sk) = (void *)95;
+static u64 (*get_netns_cookie)(void *ctx) = (void *)122;
 static long (*set_retval)(int value) = (void *)187;
