@@ -93,6 +93,16 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
     return NoWay(f"no {family.title} gateway", gateway_missing=True)
 
 
+def leads_out(machine: Machine, adapter: Adapter, family: Family, routes: Iterable[LiveRoute]) -> bool:
+    """Whether an adapter is a way to the world, were it all well: some only hold addresses of services.
+
+    One that is down or has no carrier counts, since main has lost what it said of it.
+    """
+    by_it = [live for live in routes if machine.adapter(live.route.adapter) == adapter]
+    ways = (way_out(machine, adapter, family, live) for live in (None, *by_it))
+    return not all(isinstance(way, NoWay) and way.gateway_missing for way in ways)
+
+
 def _still_on_link(gateway: IPAddress | None, adapter: Adapter) -> IPAddress | None:
     """A remembered gateway, if it still fits: main loses its defaults when an adapter goes down."""
     if gateway is None:

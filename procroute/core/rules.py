@@ -6,7 +6,7 @@ Offsets from the first preference (4400):
     1    not bound: goto the tree
     2    strict routes and those with given gateways, bound to an address of their adapter: their own table
     3    bound: the LAN
-    4    bound to an address: that adapter's table
+    4    bound to an address of an adapter that leads out: that adapter's table
     5    the tree: `goto` on the bits of the route's number down to its table
     297  multicast follows main (bystanders do not come here)
     299  whatever is ours and found no table: unreachable
@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from ipaddress import ip_network
 
+from procroute.core.gateways import leads_out
 from procroute.core.machine import Machine
 from procroute.core.tables import FOLLOWS_MAIN, families
 from procroute.identity import Identity
@@ -68,6 +69,8 @@ def _family(
                 yield rule(_OWN, "table", table, mark=mark, mask=mask, source=_host(address))
     yield rule(_LAN, "table", identity.table, mark=bound, mask=bound)
     for adapter in machine.outward():
+        if not leads_out(machine, adapter, family, routes):
+            continue
         for address in adapter.usable(family):
             table = identity.adapter_table_of(adapter.ifindex)
             yield rule(_BOUND, "table", table, mark=bound, mask=bound, source=_host(address))

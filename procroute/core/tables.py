@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.gateways import default_entry
+from procroute.core.gateways import default_entry, leads_out
 from procroute.core.lan import lan_entries, own_subnets
 from procroute.core.lookups import elsewhere
 from procroute.core.machine import Machine
@@ -83,18 +83,20 @@ def adapter_entries(
 ) -> list[Entry]:
     """By which way a socket answers that is bound to an address of this adapter.
 
-    Main's; where it has none, by the gateway that was given for a route or is remembered.
+    Main's; where it has none, by the gateway that was given for a route or is remembered. Nothing for an
+    adapter that is no way out: there the route's own is.
     """
-    table = identity.adapter_table_of(adapter.ifindex)
+    routes = tuple(routes)
     by_it = [live for live in routes if machine.adapter(live.route.adapter) == adapter]
     entries = []
     for family in families(machine):
-        if not adapter.usable(family):
+        if not adapter.usable(family) or not leads_out(machine, adapter, family, routes):
             continue
+        table = identity.adapter_table_of(adapter.ifindex)
         ways = (default_entry(machine, adapter, family, live) for live in (None, *by_it))
         default = next((way for way in ways if way is not None), None)
         entries.append(default or Entry(table, family.everything, kind="unreachable"))
-    return [ours(identity, e, table) for e in entries]
+    return [ours(identity, e, identity.adapter_table_of(adapter.ifindex)) for e in entries]
 
 
 def _defaults(

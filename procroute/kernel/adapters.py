@@ -10,7 +10,7 @@ from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Address
 
 # linux/if.h
-_UP, _LOOPBACK, _POINT_TO_POINT, _NO_ARP, _LOWER_UP = 0x1, 0x8, 0x10, 0x80, 0x1_0000
+_UP, _BROADCAST, _LOOPBACK, _POINT_TO_POINT, _NO_ARP, _LOWER_UP = 0x1, 0x2, 0x8, 0x10, 0x80, 0x1_0000
 # linux/if_addr.h
 _TENTATIVE, _OPTIMISTIC, _FAILED, _DEPRECATED = 0x40, 0x04, 0x08, 0x20
 _GLOBAL, _SITE = 0, 200
@@ -66,7 +66,8 @@ def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:
         ifindex=message["index"],
         up=bool(flags & _UP),
         carrier=bool(flags & _LOWER_UP) and state not in _NO_CARRIER,
-        tunnel=bool(flags & (_POINT_TO_POINT | _NO_ARP)),
+        # What has no neighbours and yet a broadcast address is a dummy, or an Ethernet whose peers are fixed.
+        tunnel=bool(flags & _POINT_TO_POINT or (flags & _NO_ARP and not flags & _BROADCAST)),
         loopback=bool(flags & _LOOPBACK),
         addresses=addresses,
         altnames=tuple(properties.get_attrs("IFLA_ALT_IFNAME")) if properties else (),

@@ -16,6 +16,7 @@ from procroute.core.gateways import (
     gateways_of,
     gateways_to_ask,
     known_gateways,
+    leads_out,
     way_out,
 )
 from procroute.core.machine import Machine
@@ -300,3 +301,23 @@ def test_a_given_gateway_is_not_asked_where_main_has_another_for_it() -> None:
     given = Route("wan1", gateway6=IPv6Address("fe80::a"))
     assert asked(*TWO, failed=("fe80::a dev wan1",), route=given) == [["fe80::a"], []]
     assert asked(TWO[1], failed=("fe80::a dev wan1",), route=given) == [["fe80::a"]] * 2
+
+
+@pytest.mark.promise("IN-01", "IN-02")
+def test_an_adapter_leads_out_by_main_or_by_a_route() -> None:
+    by_wan2 = Route("wan2")
+
+    def leads(adapter: Adapter, *main: str, route: Route = by_wan2, known: tuple[str, ...] = ()) -> bool:
+        here = machine(*main, adapters=(adapter, WAN2))
+        lives = [LiveRoute(route, 1, (), tuple(map(ip_address, known)))]
+        return leads_out(here, adapter, Family.IPV4, lives)
+
+    assert not leads(WAN1)
+    assert not leads(WAN1, "0.0.0.0/0 via 203.0.113.1 dev wan2", "::/0 via fe80::1 dev wan1")
+    assert leads(WAN1, "0.0.0.0/0 via 198.51.100.1 dev wan1")
+    assert leads(WAN1, route=Route("wan1", gateway4=IPv4Address("198.51.100.9")))
+    assert leads(WAN1, route=BY_WAN1, known=("198.51.100.1",))
+    assert not leads(WAN1, known=("198.51.100.1",))
+    assert leads(TUN0)
+    assert leads(replace(WAN1, up=False))
+    assert leads(replace(WAN1, carrier=False))
