@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from procroute.engine.alive import listed
 from procroute.engine.linger import end, linger
 from procroute.engine.lock import lock, patient, release_directory
 from procroute.engine.reconcile import reconcile, steps
@@ -51,12 +52,13 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         unnamed = cgroups.unnamed(linux.mount)
         abandoned = cgroups.abandoned(linux.mount, linux.namespace)
         paths = [t.path for t in targets] + unnamed
-        living = [pid for pid, _ in _living(paths)]
+        by_path = {path: [pid for pid, _ in _living([path])] for path in paths}
+        living = [pid for pids in by_path.values() for pid in pids]
         if living and not force:
-            number, listed = len(living), ", ".join(describe(pid) for pid in living)
+            names = {t.path: t.live.route.name for t in targets}
             raise ProcrouteError(
                 "processes-alive",
-                f"{number} routed {'process is' if number == 1 else 'processes are'} alive: {listed}",
+                listed((names.get(path, "no route that is known"), pids) for path, pids in by_path.items()),
                 "end them, or use --force: their new connections then leave as the machine's own do",
             )
         _release_all(linux.mount, paths)

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 from msgspec import Struct
 
+from procroute.engine.execute import execute, hint_for_missing
 from procroute.engine.user import User
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, mounts
@@ -113,7 +114,7 @@ def _become(start: Start, report: int) -> None:
             signal.signal(signal.SIGINT, signal.SIG_DFL)  # an exec that hangs can be interrupted
         signal.pthread_sigmask(signal.SIG_UNBLOCK, start.blocked)
         stage = "exec"
-        os.execvpe(start.command[0], list(start.command), environment)
+        execute(start.command, environment)
     except ProcrouteError as e:
         os.write(report, f"{stage} {e.message}".encode(errors="replace"))
     except OSError as e:
@@ -139,7 +140,7 @@ def _failure_at(start: Start, stage: str, detail: str) -> ProcrouteError:
                 f"{command}: its interpreter is missing",
                 "see its first line, or file(1)",
             )
-        return ProcrouteError("command-not-found", f"{command}: command not found")
+        return ProcrouteError("command-not-found", f"{command}: command not found", hint_for_missing(command))
     if stage == "exec":
         return ProcrouteError("command-not-executable", f"{command}: {what}")
     if stage == "lookups":

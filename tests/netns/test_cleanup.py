@@ -137,10 +137,11 @@ def test_living_processes_are_listed_and_left_alone(lab: Lab, engine: str) -> No
             done = procroute(lab, "cleanup")
             assert (done.returncode, done.stdout) == (3, "")
             assert changes(before, snapshot(lab)) == {}
-            first, hint = done.stderr.splitlines()
-            assert first.startswith("procroute: 2 routed processes are alive: python")
-            listed = re.findall(r"\(pid (\d+)\)", first)
-            assert sorted(map(int, listed)) == sorted(command.ask("hello").pid for command in commands)
+            first, *routes, hint = done.stderr.splitlines()
+            assert first == "procroute: 2 routed processes are alive"
+            listed = [re.fullmatch(r"  (wan\d): python\S* \(pid (\d+)\)", line) for line in routes]
+            pids = {f"wan{n}": command.ask("hello").pid for n, command in enumerate(commands, 1)}
+            assert {found[1]: int(found[2]) for found in listed if found} == pids
             assert "--force" in hint
             assert commands[0].ask("tcp", to=SERVER[4]).router == "wan1"
             if engine == "killed":

@@ -54,9 +54,9 @@ def lab() -> Iterator[Lab]:
 
 
 USAGE = {
-    "no verb": ((), "the following arguments are required: VERB"),
+    "no verb": ((), "no verb was given"),
     "unknown verb": (("walk",), "unknown verb walk"),
-    "no adapter": (("run", "--", "true"), "the following arguments are required: --via"),
+    "no adapter": (("run", "--", "true"), "no adapter was given"),
     "no command": (("run", "--via", "wan1", "--"), "no command was given"),
     "unknown option": (("cleanup", "--hard"), "unknown option --hard"),
     "gateway4": (
@@ -75,6 +75,9 @@ USAGE = {
         ("run", "--via", "wan1", "--dns", "9.9.9.9,nonsense", "--", "true"),
         "argument --dns: '9.9.9.9,nonsense'",
     ),
+    "no name": (("run", "--via", "", "--", "true"), "argument --via: is empty"),
+    "no user": (("run", "--via", "wan1", "--user", "", "--", "true"), "argument --user: is empty"),
+    "twice": (("run", "--via", "wan1", "--via", "wan2", "--", "true"), "--via was given twice"),
     "empty dns": (("run", "--via", "wan1", "--dns", "", "--", "true"), "argument --dns: ''"),
 }
 
@@ -89,9 +92,13 @@ def test_a_command_line_that_makes_no_sense(lab: Lab, name: str) -> None:
 
 HERE = "wan1, wan2; without a way out now: lan0"
 ADAPTERS = {
-    "a slip": Wrong("there is no adapter wan9", "did you mean wan", ("--via", "wan9")),
+    "a slip": Wrong("there is no adapter wan9", "did you mean wan1 or wan2? ", ("--via", "wan9")),
     "the candidates": Wrong("there is no adapter x", f"adapters here: {HERE}", ("--via", "x")),
-    "no name": Wrong("there is no adapter ", f"adapters here: {HERE}", ("--via", "")),
+    "as ip(8) lists it": Wrong("there is no adapter wan1@if2", "did you mean wan1? ", ("--via", "wan1@if2")),
+    "in capitals": Wrong("there is no adapter WAN1", "did you mean wan1? ", ("--via", "WAN1")),
+    "two of them": Wrong(
+        "there is no adapter wan1,wan2", "one adapter a route; failover", ("--via", "wan1,wan2")
+    ),
     "its address": Wrong(
         "198.51.100.2 is an address", "did you mean --via wan1? ", ("--via", "198.51.100.2")
     ),
