@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from ipaddress import ip_network
 
 from msgspec.structs import replace
@@ -61,7 +61,25 @@ def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: str) ->
         connected = len(devices) == 1 and is_connected(entry, devices[0]) and not _tunnel(devices[0])
         if by_own or connected or is_private(entry.destination):
             kept.append(entry)
-    return kept
+    return list(_joined(kept))
+
+
+def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:
+    """IPv6 entries by gateways for one destination as one, of those that the routers prefer.
+
+    Main keeps what several router advertisements say apart; in our tables the kernel would join it
+    (net/ipv6/ip6_fib.c, rt6_qualify_for_ecmp).
+    """
+    together: dict[object, Entry] = {}
+    for entry in entries:
+        joins = entry.destination.version == 6 and any(h.gateway is not None for h in entry.hops)
+        key = (entry.destination, entry.metric) if joins else (entry,)
+        found = together.get(key)
+        if found is None or entry.preference > found.preference:
+            together[key] = entry
+        elif joins and entry.preference == found.preference:
+            together[key] = replace(found, hops=tuple(dict.fromkeys((*found.hops, *entry.hops))))
+    return iter(together.values())
 
 
 def _without_dead_hops(entry: Entry, adapters: Mapping[int, Adapter]) -> Entry | None:

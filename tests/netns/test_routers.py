@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from functools import partial
 
 import pytest
 
@@ -83,8 +84,16 @@ sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_HOPS, 255)
 sock.bind((sys.argv[1], 0, 0, index))
 bits = {"low": 0x18, "medium": 0, "high": 0x08}[sys.argv[2]]
 message = struct.pack("!BBHBBHII", 134, 0, 0, 64, bits, 1800, 0, 0)
+if len(sys.argv) > 3:  # a route information option (RFC 4191, 2.3) for a /48
+    message += struct.pack("!BBBBI", 24, 2, 48, bits, 1800)
+    message += socket.inet_pton(socket.AF_INET6, sys.argv[3])[:8]
 sock.sendto(message, ("ff02::1", 0, 0, index))
 """
+
+
+def heard(lab: Lab, destination: str, router: str) -> bool:
+    """Whether main has taken in what that router said."""
+    return f"via {router} " in lab.ip(f"-6 route show {destination}")
 
 
 @promise("PATH-01")
@@ -95,10 +104,29 @@ def test_the_router_that_is_preferred_is_taken(first: str, second: str) -> None:
         lab.wan1.sh("sysctl -qw net.ipv6.conf.all.forwarding=1; ip addr add fe80::aa/64 dev up0 nodad")
         for router, preference in (("fe80::aa", first), ("fe80::1", second)):
             lab.wan1.run([sys.executable, "-c", _ADVERTISE, router, preference], check=True)
-            until(lambda router=router: f"via {router} " in lab.ip("-6 route show default"), what=router)  # type: ignore[misc]
+            until(partial(heard, lab, "default", router), what=router)
         with routed(lab) as command:
             assert "via fe80::1 " in lab.ip("-6 route show table 7301 default")
             assert answered_by(command, 6) == "wan1"
+
+
+@promise("LAN-01")
+@pytest.mark.parametrize("second", ["medium", "high"])
+def test_a_prefix_of_the_lan_that_two_routers_announce(second: str) -> None:
+    """Main keeps their entries apart, our tables cannot."""
+    with Lab(main="both") as lab:
+        lan = lab.uplinks["lan0"]
+        lab.sysctl("net/ipv6/conf/lan0/accept_ra", "2")
+        lab.sysctl("net/ipv6/conf/lan0/accept_ra_rt_info_max_plen", "64")
+        lan.sh("sysctl -qw net.ipv6.conf.all.forwarding=1; ip addr add fe80::aa/64 dev up0 nodad")
+        for router, preference in (("fe80::aa", "medium"), ("fe80::1", second)):
+            words = [sys.executable, "-c", _ADVERTISE, router, preference, "fd07:7:7::"]
+            lan.run(words, check=True)
+            until(partial(heard, lab, "fd07:7:7::/48", router), what=router)
+        with routed(lab):
+            copied = lab.ip("-6 route show table 7301 fd07:7:7::/48")
+            assert "via fe80::1 " in copied
+            assert ("via fe80::aa " in copied) == (second == "medium")
 
 
 def wrong(lab: Lab, command: Command, family: int) -> list[str]:

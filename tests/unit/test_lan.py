@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from procroute.core.lan import is_private, lan_entries, own_subnets
 from procroute.core.machine import Machine
-from procroute.model import Entry
+from procroute.model import Entry, Hop
 from tests.plans import words
 from tests.unit import strategies
 
@@ -128,3 +131,15 @@ def test_dead_hops_are_left_out() -> None:
     machine = words.machine(WAN1, down, main=[line, gone])
     found = [e for e in lan_entries(machine.main, machine.adapters, "wan1") if e.destination.prefixlen == 16]
     assert found == [words.entry("10.1.0.0/16 via 198.51.100.9 dev wan1", names)]
+
+
+@pytest.mark.promise("LAN-01")
+def test_what_routers_say_of_one_prefix_is_one_entry() -> None:
+    """In IPv6, by those that are preferred; as the kernel would have it in our tables."""
+    gateways = [Hop(4, ip_address(f"fe80::{n}")) for n in "abc"]
+    entries = [Entry(254, ip_network("fd07::/48"), (hop,), metric=1024) for hop in gateways]
+    assert lan_entries(entries, (), "wan1") == [replace(entries[0], hops=tuple(gateways))]
+    ranked = [replace(e, preference=p) for e, p in zip(entries, (0, 1, 1), strict=True)]
+    assert lan_entries(ranked, (), "wan1") == [replace(ranked[1], hops=tuple(gateways[1:]))]
+    apart = [replace(entries[0], metric=7), entries[1], replace(entries[2], hops=(Hop(4),))]
+    assert lan_entries(apart, (), "wan1") == apart
