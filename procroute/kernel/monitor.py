@@ -1,4 +1,7 @@
-"""News from the kernel: links, addresses, entries, rules, neighbours, rp_filter (rtnetlink(7)), nft rules."""
+"""News from the kernel: links, addresses, entries, rules, neighbours, rp_filter (rtnetlink(7)), nft rules.
+
+And from the files that name the system's resolvers.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,10 @@ from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
 
 from procroute.core.answers import Neighbour
+from procroute.kernel import resolvers
 from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE
 from procroute.kernel.netlink import messages
+from procroute.kernel.watch import Watch
 
 # linux/rtnetlink.h: RTNLGRP_*
 _LINK, _NEIGHBOUR, _ADDRESS4, _ENTRY4, _RULE4, _ADDRESS6, _ENTRY6, _RULE6 = 1, 3, 5, 7, 8, 9, 11, 19
@@ -29,7 +34,7 @@ _ROUTINE = STALE | DELAY | PROBE
 
 
 class Monitor:
-    """Sockets that become readable when something may have changed.
+    """Descriptors that become readable when something may have changed.
 
     failed: neighbours that were said to have failed. Who uses one sets it to INCOMPLETE again at once, so a
     look alone would hardly ever see it.
@@ -42,30 +47,36 @@ class Monitor:
         # A kernel without nf_tables has no ruleset to hear of.
         with contextlib.suppress(OSError):
             self._ruleset = _listen(_NETLINK_NETFILTER, (_NF_TABLES_GROUP,))
+        self._files: Watch | None = None
+        # Where this user has all the watches that it may have we go without.
+        with contextlib.suppress(OSError):
+            self._files = Watch(resolvers.FILES)
 
     def filenos(self) -> list[int]:
         """For poll(2)."""
-        return [s.fileno() for s in (self._routing, self._ruleset) if s is not None]
+        return [s.fileno() for s in (self._routing, self._ruleset, self._files) if s is not None]
 
     def drain(self) -> bool:
         """Read what has come; whether any of it is a reason to look. Lost news (ENOBUFS) are one.
 
         Raises OSError for what else the kernel has to say of a socket.
         """
-        # Both are read to the end: what is left would wake us again.
+        # All are read to the end: what is left would wake us again.
         routing = []
         for kind, body in _read(self._routing):
             routing.append(_matters(kind, body))
             if kind == _NEW_NEIGHBOUR and (failed := _failed(body)) is not None:
                 self.failed.add(failed)
         ruleset = [kind in _RULESET for kind, _ in _read(self._ruleset)] if self._ruleset else []
-        return any(routing) or any(ruleset)
+        files = self._files is not None and self._files.drain()
+        return any(routing) or any(ruleset) or files
 
     def close(self) -> None:
         """Stop listening."""
         self._routing.close()
-        if self._ruleset is not None:
-            self._ruleset.close()
+        for other in (self._ruleset, self._files):
+            if other is not None:
+                other.close()
 
 
 def _listen(protocol: int, groups: Iterable[int]) -> socket.socket:

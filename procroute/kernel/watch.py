@@ -1,0 +1,101 @@
+"""News of files (inotify(7)): written, replaced, removed, or there for the first time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from ctypes import c_char_p, c_int, c_uint32
+from pathlib import Path
+from typing import Final
+
+from procroute.kernel.libc import call
+
+# linux/inotify.h
+_MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
+_OVERFLOW = 0x4000
+_IN_A_DIRECTORY: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
+_TO_A_FILE: Final = _MODIFY | _CLOSE_WRITE
+_EVENT: Final = struct.Struct("=iIII")
+_LINKS: Final = 40  # path_resolution(7)
+
+
+class Watch:
+    """A descriptor that becomes readable when one of some files may say something else.
+
+    Every directory and symbolic link on the way to a file is watched as well, so it need not be there yet.
+    Raises OSError when the kernel gives none: EMFILE at fs.inotify.max_user_instances.
+    """
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._files = files
+        self._inotify = call("inotify_init1", c_int(os.O_NONBLOCK | os.O_CLOEXEC))
+        # Watch -> the names that matter in that directory; the empty one is for what is watched itself.
+        self._names: dict[int, set[str]] = {}
+        self._follow()
+
+    def fileno(self) -> int:
+        """For poll(2)."""
+        return self._inotify
+
+    def drain(self) -> bool:
+        """Read what has come; whether any of it is about these files. Lost news are."""
+        # All is read: what is left would wake us again.
+        news = [lost or name in self._names.get(watch, ()) for watch, name, lost in self._read()]
+        if any(news):
+            self._follow()
+        return any(news)
+
+    def close(self) -> None:
+        """Stop watching."""
+        os.close(self._inotify)
+
+    def _read(self) -> Iterator[tuple[int, str, bool]]:
+        """The watch and the name of each event that has come, and whether it stands for lost ones."""
+        while True:
+            try:
+                data = os.read(self._inotify, 1 << 16)
+            except BlockingIOError:
+                return
+            while data:
+                watch, mask, _, length = _EVENT.unpack_from(data)
+                name = data[_EVENT.size : _EVENT.size + length].rstrip(b"\0")
+                yield watch, os.fsdecode(name), bool(mask & _OVERFLOW)
+                data = data[_EVENT.size + length :]
+
+    def _follow(self) -> None:
+        """Watch what is on the way to each file now, and no longer what only was."""
+        before, self._names = self._names, {}
+        for file in self._files:
+            with contextlib.suppress(OSError):  # the way ends here for now
+                self._walk(file)
+        for watch in before.keys() - self._names.keys():
+            with contextlib.suppress(OSError):  # it went with its file
+                call("inotify_rm_watch", c_int(self._inotify), c_int(watch))
+
+    def _walk(self, file: Path) -> None:
+        """Each directory is watched before the next is looked for, so that none can come unseen between."""
+        place, ahead, links = Path("/"), [*reversed(file.parts[1:])], 0
+        while ahead:
+            name = ahead.pop()
+            if name == "..":
+                place = place.parent
+                continue
+            self._add(place, _IN_A_DIRECTORY, name)
+            try:
+                target = Path(os.readlink(place / name))
+            except OSError:
+                place /= name
+                continue
+            links += 1
+            if links > _LINKS:
+                return
+            if target.is_absolute():
+                place = Path("/")
+            ahead += reversed(target.parts[target.is_absolute() :])
+        self._add(place, _TO_A_FILE, "")
+
+    def _add(self, path: Path, mask: int, name: str) -> None:
+        watch = call("inotify_add_watch", c_int(self._inotify), c_char_p(os.fsencode(path)), c_uint32(mask))
+        self._names.setdefault(watch, {""}).add(name)
