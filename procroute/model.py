@@ -56,7 +56,10 @@ class Address(Struct, frozen=True):
 
 
 class Adapter(Struct, frozen=True):
-    """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard)."""
+    """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard).
+
+    kind: what ip-link(8) calls its type (veth, bridge, wireguard …), else what its hardware is.
+    """
 
     name: str
     ifindex: int
@@ -66,6 +69,7 @@ class Adapter(Struct, frozen=True):
     loopback: bool = False
     addresses: tuple[Address, ...] = ()
     altnames: tuple[str, ...] = ()
+    kind: str = ""
 
     def usable(self, family: Family) -> tuple[IPAddress, ...]:
         """Its addresses of a family that can be a source."""

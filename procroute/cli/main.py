@@ -12,7 +12,7 @@ from procroute import __version__
 from procroute.cli import output
 from procroute.errors import Exit, ProcrouteError
 
-_VERBS = ("run", "cleanup", "demo")
+_VERBS = ("run", "adapters", "cleanup", "demo")
 
 
 class Parser(argparse.ArgumentParser):

@@ -52,7 +52,7 @@ def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[Liv
         entries = kernel.entries_of(*choose.tables_of_others(machine))
         raise choose.with_gateways_seen(e, adapter, entries) from None
     overlap.check(identity, machine)
-    asked = lookups.lookups(machine, meant, resolvers.of_adapter(adapter.ifindex))
+    asked = lookups.lookups(machine, meant, resolvers.of_adapter(adapter.ifindex).addresses)
     if live is None:
         live = LiveRoute(route, _free_number(identity, observed))
     live = replace(live, servers=asked.servers, no_lookups=asked.refused)

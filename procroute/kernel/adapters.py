@@ -16,6 +16,8 @@ _TENTATIVE, _OPTIMISTIC, _FAILED, _DEPRECATED = 0x40, 0x04, 0x08, 0x20
 _GLOBAL, _SITE = 0, 200
 # linux/if.h, IF_OPER_*: not present, down, lower layer down, dormant
 _NO_CARRIER = {1, 2, 3, 5}
+# linux/if_arp.h, ARPHRD_*
+_HARDWARE = {1: "ethernet", 32: "infiniband", 512: "ppp", 519: "rawip", 772: "loopback", 65534: "none"}
 # linux/rtnetlink.h
 _GET_LINK, _GET_ADDRESS = 18, 22
 _SKIP_STATISTICS = 1 << 3
@@ -35,9 +37,15 @@ class _Link(nlmsg):  # type: ignore[misc]
     nla_map = (
         (3, "IFLA_IFNAME", "asciiz"),
         (16, "IFLA_OPERSTATE", "uint8"),
+        (18, "IFLA_LINKINFO", "info"),
         (29, "IFLA_EXT_MASK", "uint32"),
         (52, "IFLA_PROP_LIST", "names"),
     )
+
+    class info(nla):  # type: ignore[misc]  # noqa: N801 - found by this name
+        """What made the link."""
+
+        nla_map = ((1, "IFLA_INFO_KIND", "asciiz"),)
 
     class names(nla):  # type: ignore[misc]  # noqa: N801 - found by this name
         """Other names of the link."""
@@ -61,6 +69,7 @@ def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:
     flags = message["flags"]
     properties = message.get_attr("IFLA_PROP_LIST")
     state = message.get_attr("IFLA_OPERSTATE")
+    info = message.get_attr("IFLA_LINKINFO")
     return Adapter(
         name=message.get_attr("IFLA_IFNAME"),
         ifindex=message["index"],
@@ -71,6 +80,7 @@ def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:
         loopback=bool(flags & _LOOPBACK),
         addresses=addresses,
         altnames=tuple(properties.get_attrs("IFLA_ALT_IFNAME")) if properties else (),
+        kind=info.get_attr("IFLA_INFO_KIND") if info else _HARDWARE.get(message["ifi_type"], ""),
     )
 
 

@@ -107,6 +107,18 @@ class Linux:
         used = frozenset(t.live.number for t in targets if t.in_use)
         return Observed(machine, ours, used)
 
+    def adapters_and_main(self) -> Machine:
+        """A machine with no more than its adapters, table main and name servers: what takes no privilege.
+
+        Raises OSError.
+        """
+        return Machine(
+            adapters=adapters.read(self.netlink),
+            main=tuple(self._entries(table=MAIN)),
+            resolvers=resolvers.of_system(),
+            ipv6=Family.IPV6 in self.families,
+        )
+
     def _machine(self, every_rule: list[Rule], targets: list[cgroups.Target]) -> Machine:
         found = adapters.read(self.netlink)
         machine = Machine(

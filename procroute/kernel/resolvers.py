@@ -17,6 +17,7 @@ import contextlib
 from ipaddress import ip_address
 from pathlib import Path
 
+from procroute.core.overview import Servers
 from procroute.model import IPAddress, LiveRoute
 
 RESOLV_CONF = Path("/etc/resolv.conf")
@@ -27,7 +28,10 @@ _UPLINKS = Path("/run/systemd/resolve/resolv.conf")
 FILES = (RESOLV_CONF, _UPLINKS)
 """Those that name the system's servers."""
 # Where networkd and resolved keep what DHCP, router advertisements or NetworkManager said of one link.
-_PER_LINK = (("/run/systemd/netif/links", "DNS="), ("/run/systemd/resolve/netif", "SERVERS="))
+_PER_LINK = (
+    ("/run/systemd/netif/links", "DNS=", "systemd-networkd"),
+    ("/run/systemd/resolve/netif", "SERVERS=", "systemd-resolved"),
+)
 
 
 def of_system() -> tuple[IPAddress, ...]:
@@ -40,15 +44,15 @@ def of_system() -> tuple[IPAddress, ...]:
     return tuple(found)
 
 
-def of_adapter(ifindex: int) -> tuple[IPAddress, ...]:
+def of_adapter(ifindex: int) -> Servers:
     """The name servers known for one adapter; none when nobody keeps them."""
-    for folder, key in _PER_LINK:
+    for folder, key, keeper in _PER_LINK:
         for line in _lines(Path(folder) / str(ifindex)):
             if line.startswith(key):
                 found = _addresses(line.removeprefix(key).split())
                 if found:
-                    return tuple(found)
-    return ()
+                    return Servers(tuple(found), keeper)
+    return Servers()
 
 
 def private(live: LiveRoute) -> str | None:

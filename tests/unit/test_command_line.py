@@ -61,7 +61,7 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
     return call
 
 
-VERBS = "verbs: run, cleanup, demo; see procroute --help"
+VERBS = "verbs: run, adapters, cleanup, demo; see procroute --help"
 RUN_HELP = "see procroute run --help"
 BY = ("run", "--via", "wan1")
 

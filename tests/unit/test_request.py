@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from procroute.core.overview import Servers
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
 from procroute.errors import ProcrouteError
@@ -28,7 +29,7 @@ MACHINE = words.machine(
 @pytest.fixture(autouse=True)
 def _own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapters have no name servers of their own, whatever this machine's files say."""
-    monkeypatch.setattr(resolvers, "of_adapter", lambda ifindex: ())
+    monkeypatch.setattr(resolvers, "of_adapter", lambda ifindex: Servers())
 
 
 def ask(kernel: Fake, adapter: str, **options: Any) -> tuple[LiveRoute, list[str]]:

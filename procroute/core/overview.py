@@ -1,0 +1,99 @@
+"""What `procroute adapters` tells of each adapter: its ways out, where each was learnt, and who uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from msgspec import Struct
+
+from procroute.core.gateways import NoWay, way_out
+from procroute.core.machine import Machine
+from procroute.core.tables import families
+from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
+
+# linux/rtnetlink.h (RTPROT_*), and /usr/share/iproute2/rt_protos for daemons.
+_PROTOCOLS: Mapping[int, str] = {
+    2: "kernel",
+    3: "boot",
+    4: "static",
+    9: "router advertisement",
+    16: "DHCP",
+    42: "babel",
+    186: "BGP",
+    188: "OSPF",
+    189: "RIP",
+}
+
+
+class Servers(Struct, frozen=True):
+    """Name servers, and who keeps them."""
+
+    addresses: tuple[IPAddress, ...] = ()
+    learnt: str = ""
+
+
+class Way(Struct, frozen=True):
+    """How a family leaves by an adapter. gateway: its address, or none needed. learnt: where it is from.
+
+    missing: why it cannot leave, in words that follow `wan1 has`; then there is neither.
+    """
+
+    gateway: IPAddress | None = None
+    learnt: str = ""
+    answers: bool = True
+    missing: str = ""
+
+
+class AdapterView(Struct, frozen=True):
+    """One adapter as people look at it. state: up, no carrier, down. routes: names of those that use it."""
+
+    adapter: Adapter
+    state: str
+    ways: Mapping[Family, Way]
+    servers: Servers
+    routes: tuple[str, ...] = ()
+
+
+def adapters(
+    machine: Machine, routes: Collection[LiveRoute], servers: Mapping[int, Servers]
+) -> list[AdapterView]:
+    """Every adapter but loopback, those with a way out first. servers: those kept for each, by ifindex."""
+    views = [_view(machine, adapter, routes, servers) for adapter in machine.outward()]
+    return sorted(views, key=lambda v: (all(w.missing for w in v.ways.values()), v.adapter.ifindex))
+
+
+def _view(
+    machine: Machine, adapter: Adapter, routes: Collection[LiveRoute], servers: Mapping[int, Servers]
+) -> AdapterView:
+    by_it = sorted((r for r in routes if machine.adapter(r.route.adapter) == adapter), key=lambda r: r.number)
+    return AdapterView(
+        adapter=adapter,
+        state="down" if not adapter.up else "up" if adapter.carrier else "no carrier",
+        ways={family: _way(machine, adapter, family, by_it) for family in families(machine)},
+        servers=servers.get(adapter.ifindex, Servers()),
+        routes=tuple(live.route.name for live in by_it),
+    )
+
+
+def _way(machine: Machine, adapter: Adapter, family: Family, by_it: Collection[LiveRoute]) -> Way:
+    """Main's, or else what a route was given or remembers."""
+    for live in (None, *by_it):
+        way = way_out(machine, adapter, family, live)
+        if isinstance(way, NoWay):
+            continue
+        answers = (adapter.ifindex, way.gateway) not in machine.failed_gateways
+        if way.model is not None:
+            learnt = _of_entry(way.model)
+        elif live is not None and way.gateway is not None:
+            learnt = "given" if way.gateway == live.route.gateway(family) else "remembered"
+        else:
+            learnt = "point-to-point"
+        return Way(way.gateway, learnt, answers)
+    missing = way_out(machine, adapter, family, None)
+    assert isinstance(missing, NoWay)
+    return Way(missing=missing.reason)
+
+
+def _of_entry(entry: Entry) -> str:
+    told_by = _PROTOCOLS.get(entry.protocol, f"protocol {entry.protocol}")
+    return f"main, {told_by}"
