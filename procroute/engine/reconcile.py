@@ -18,7 +18,7 @@ _TRIES = 4
 
 
 def alive(observed: Observed) -> Collection[LiveRoute]:
-    """The routes that have processes; what killed engines left behind is not among them."""
+    """The routes in use; what killed engines left behind is not among them."""
     return observed.alive()
 
 
