@@ -15,6 +15,8 @@ from procroute.core.overview import AdapterView, Way
 from procroute.model import Family
 
 VERSION = 1
+_PIPE = 200
+"""So many columns that nothing wraps."""
 
 
 def as_json(views: Sequence[AdapterView]) -> str:
@@ -44,8 +46,8 @@ def _plain_way(way: Way) -> dict[str, Any]:
     return {"usable": True, "gateway": gateway, "learnt": way.learnt, "answers": way.answers}
 
 
-def as_table(views: Sequence[AdapterView]) -> str:
-    """For people; colour never carries a meaning alone."""
+def as_table(views: Sequence[AdapterView], columns: int) -> str:
+    """For people; colour never carries a meaning alone. columns: of the terminal that shall show it, or 0."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in (
         "adapter",
@@ -72,7 +74,8 @@ def as_table(views: Sequence[AdapterView]) -> str:
             ),
             "\n".join(view.routes),
         )
-    return tables.printed(table)
+    text = tables.drawn(table, columns=columns, piped=_PIPE)
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
 
 
 def _addresses(view: AdapterView, family: Family) -> Text:

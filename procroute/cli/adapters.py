@@ -27,5 +27,7 @@ def main(options: argparse.Namespace) -> int:
     from procroute.engine.look import adapter_views
 
     views = adapter_views(config.read())
-    output.answer(adapter_table.as_json(views) if options.json else adapter_table.as_table(views))
+    output.answer(
+        adapter_table.as_json(views) if options.json else adapter_table.as_table(views, output.columns())
+    )
     return Exit.OK

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import subprocess
 import sys
@@ -11,9 +10,9 @@ from dataclasses import asdict, dataclass
 from typing import Final
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
+from procroute.cli import tables
 from procroute.errors import ProcrouteError
 from procroute.lab import WAN1, WAN2, Lab, Wire
 from procroute.lab.names import WHO
@@ -92,23 +91,18 @@ class Shown:
         columns: of the terminal that shall show it, in colour, never by colour alone; 0: there is none.
         """
         failed = sum(not step.kept for step in self.steps)
-        console = Console(
-            file=io.StringIO(),
-            force_terminal=columns > 0,
-            width=columns or _PIPE,
-        )
-        with console.capture() as captured:
-            console.print(_table(self.steps) if console.width >= _NARROW else _list(self.steps))
-            if self.changed:
-                console.print(f"[red]✘[/red] The machine is not as it was: {', '.join(self.changed)}.")
-            elif failed:
-                console.print(f"[red]✘[/red] {failed} of {len(self.steps)} did not come out as promised.")
-            else:
-                console.print(
-                    "[green]✔[/green] Each command left by the adapter it was given, over IPv4, IPv6 and "
-                    "for its names, and the machine is as it was before."
-                )
-        return captured.get().rstrip("\n")
+        if self.changed:
+            sentence = f"[red]✘[/red] The machine is not as it was: {', '.join(self.changed)}."
+        elif failed:
+            sentence = f"[red]✘[/red] {failed} of {len(self.steps)} did not come out as promised."
+        else:
+            sentence = (
+                "[green]✔[/green] Each command left by the adapter it was given, over IPv4, IPv6 and "
+                "for its names, and the machine is as it was before."
+            )
+        wide = (columns or _PIPE) >= _NARROW
+        shown = _table(self.steps) if wide else _list(self.steps)
+        return tables.drawn(shown, sentence, columns=columns, piped=_PIPE).rstrip("\n")
 
 
 def _table(steps: Sequence[Step]) -> Table:

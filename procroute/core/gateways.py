@@ -93,12 +93,17 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
     return NoWay(f"no {family.title} gateway", gateway_missing=True)
 
 
+def routes_by(machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]) -> list[LiveRoute]:
+    """Those of the routes that leave by an adapter."""
+    return [live for live in routes if machine.adapter(live.route.adapter) == adapter]
+
+
 def leads_out(machine: Machine, adapter: Adapter, family: Family, routes: Iterable[LiveRoute]) -> bool:
     """Whether an adapter is a way to the world, were it all well: some only hold addresses of services.
 
     One that is down or has no carrier counts, since main has lost what it said of it.
     """
-    by_it = [live for live in routes if machine.adapter(live.route.adapter) == adapter]
+    by_it = routes_by(machine, adapter, routes)
     ways = (way_out(machine, adapter, family, live) for live in (None, *by_it))
     return not all(isinstance(way, NoWay) and way.gateway_missing for way in ways)
 
@@ -173,9 +178,10 @@ def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
 def awaited_gateways(machine: Machine, live: LiveRoute) -> frozenset[tuple[int, IPAddress]]:
     """(ifindex, gateway) of those for whose answer a route waits: it has none in a family that answers."""
     adapter = machine.adapter(live.route.adapter)
+    if adapter is None:
+        return frozenset()
     found: set[tuple[int, IPAddress]] = set()
-    for family in Family if adapter is not None else ():
-        assert adapter is not None
+    for family in Family:
         way = way_out(machine, adapter, family, live)
         if isinstance(way, NoWay) or (adapter.ifindex, way.gateway) not in machine.failed_gateways:
             continue

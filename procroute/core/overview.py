@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 
 from msgspec import Struct
 
-from procroute.core.gateways import NoWay, way_out
+from procroute.core.gateways import NoWay, routes_by, way_out
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
@@ -65,7 +65,7 @@ def adapters(
 def _view(
     machine: Machine, adapter: Adapter, routes: Collection[LiveRoute], servers: Mapping[int, Servers]
 ) -> AdapterView:
-    by_it = sorted((r for r in routes if machine.adapter(r.route.adapter) == adapter), key=lambda r: r.number)
+    by_it = sorted(routes_by(machine, adapter, routes), key=lambda live: live.number)
     return AdapterView(
         adapter=adapter,
         state="down" if not adapter.up else "up" if adapter.carrier else "no carrier",

@@ -7,7 +7,7 @@ from ipaddress import IPv4Network, ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.gateways import default_entry, leads_out
+from procroute.core.gateways import default_entry, leads_out, routes_by
 from procroute.core.lan import lan_entries, own_subnets
 from procroute.core.lookups import elsewhere
 from procroute.core.machine import Machine
@@ -87,7 +87,7 @@ def adapter_entries(
     adapter that is no way out: there the route's own is.
     """
     routes = tuple(routes)
-    by_it = [live for live in routes if machine.adapter(live.route.adapter) == adapter]
+    by_it = routes_by(machine, adapter, routes)
     entries = []
     for family in families(machine):
         if not adapter.usable(family) or not leads_out(machine, adapter, family, routes):

@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from procroute.kernel.libc import call
+
 _NON_BLOCKING, _CLOSE_ON_EXEC = os.O_NONBLOCK, os.O_CLOEXEC
 _INFO_SIZE = 128
 SI_USER = 0
@@ -34,10 +36,7 @@ class Signals:
         bits = 8 * ctypes.sizeof(ctypes.c_ulong)
         for number in self.numbers:
             mask[(number - 1) // bits] |= 1 << (number - 1) % bits
-        libc = ctypes.CDLL(None, use_errno=True)
-        self._descriptor = int(libc.signalfd(-1, mask, _NON_BLOCKING | _CLOSE_ON_EXEC))
-        if self._descriptor < 0:
-            raise OSError(ctypes.get_errno(), "signalfd")
+        self._descriptor = call("signalfd", -1, mask, _NON_BLOCKING | _CLOSE_ON_EXEC)
 
     def fileno(self) -> int:
         """For poll(2)."""
