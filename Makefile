@@ -38,12 +38,14 @@ demo:  ## see it work, in private namespaces; the machine's network stays as it 
 test:  ## every test, on the real kernel in private namespaces (ARGS="-k dns" for some)
 	@tools/as-root
 	@tools/setup test
+	@tools/as-root tests/lab/roots bookworm trixie
 	@tools/as-root $(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
 
-test-vm:  ## WireGuard, and BPF on Linux 6.1 and 6.12, in virtual machines (slow)
+test-vm:  ## WireGuard, VRFs, dummies and all of tests/netns on Linux 6.1 and 6.12, in virtual machines (slow)
 	@tools/as-root
 	@tools/setup test
-	@for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS); done
+	@failed=; for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS) || failed+=" $$suite"; done; \
+	$(PYTHON) -m tests.vm.matrix $(SUITES) && [ -z "$$failed" ]
 
 check: .venv/ready  ## format, lint, types, imports, BPF objects, promises: all, also after one that fails
 	@failed=; for name in $(CHECKS); do $(MAKE) -o .venv/ready check-$$name || failed+=" $$name"; done; \
@@ -81,6 +83,7 @@ bench:  ## start-up time and kernel instructions per operation, against tests/be
 	@tools/as-root
 	@tools/setup bench
 	@tools/as-root $(PYTHON) -m tests.bench.startup $(ARGS)
+	@tools/as-root $(PYTHON) -m tests.bench.run_by_daemon $(ARGS)
 	@tools/as-root $(PYTHON) -m tests.bench.packets $(ARGS)
 
 promises: .venv/ready  ## each promise of docs/promises.md and the tests that hold it

@@ -7,7 +7,9 @@ The command line turns the error into two lines on stderr and an exit status fro
 
 from __future__ import annotations
 
-from typing import Final
+TYPE_CHECKING = False  # as type checkers take it; typing itself takes longer than a quick run has
+if TYPE_CHECKING:
+    from typing import Final
 
 
 class Exit:

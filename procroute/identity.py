@@ -1,6 +1,6 @@
 """Every number and name that is ours, and why it is this one.
 
-All of it can be changed in the `[identity]` table of /etc/procroute/config.toml.
+The first four can be changed in the `[identity]` table of /etc/procroute/config.toml.
 
 mark mask    0xff000000. Others: Tailscale 0x00ff0000, mwan3 0x3f00, pbr 0x00ff0000, wg-quick 0xca6c and
              NetBird 0x1bd00 (whole marks, none of our bits), Kubernetes 0xc000. Calico takes 0xffff0000,
@@ -14,6 +14,7 @@ tables       7301-7427 are routes, 7300 is the LAN, 700000 + ifindex an adapter'
              7120, FRR 10000 and up, wg-quick 51820 and up, Mullvad 1836018789. ZeroTier and OpenVPN write to
              main; networkd's VRFs have the numbers that their owners chose.
 protocol     112 tags our ip rules and table entries; unassigned in iproute2's rt_protos.
+zones        7301-7427 of conntrack are routes without BPF, as their tables are by default.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from typing import Final
 
 from msgspec import Struct
 
+from procroute import places
 from procroute.errors import ProcrouteError
 
 NFT_TABLE: Final = "procroute"
 SLICE: Final = "procroute.slice"
-RUN_DIRECTORY: Final = "/run/procroute"
+RUN_DIRECTORY: Final = places.RUN_DIRECTORY
 CONFIG_FILE: Final = "/etc/procroute/config.toml"
 TABLE_NAMES_FILE: Final = "/etc/iproute2/rt_tables.d/procroute.conf"
 XATTR: Final = "trusted.procroute"
+NO_BPF: Final = "PROCROUTE_NO_BPF"
+"""A variable of the environment: 1 for doing as on a kernel without cgroup BPF."""
+ZONES: Final = 7300
+"""Plus a route's number: its zone of conntrack."""
 
 # Offsets from the first preference; see core/rules.py for what stands where.
 PREFERENCES: Final = 300
@@ -51,6 +57,14 @@ class Identity(Struct, frozen=True):
     def bound(self) -> int:
         """The bit that says: this socket is tied to an address on purpose."""
         return self.mark_mask & -self.mark_mask
+
+    @property
+    def released(self) -> int:
+        """The mark of a socket that was made on a route and follows none any more: the bound bit alone.
+
+        Its guard lets it go by that, and our ip rules take it for a bystander's.
+        """
+        return self.bound
 
     @property
     def number_mask(self) -> int:

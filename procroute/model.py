@@ -58,7 +58,8 @@ class Address(Struct, frozen=True):
 class Adapter(Struct, frozen=True):
     """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard).
 
-    kind: what ip-link(8) calls its type (veth, bridge, wireguard …), else what its hardware is.
+    kind: what ip-link(8) calls its type (veth, bridge, wireguard …), else what its hardware is. master: the
+    ifindex of the adapter that it is a part of, 0: of none; member_of: that one's type (bridge, bond, vrf …).
     """
 
     name: str
@@ -70,6 +71,13 @@ class Adapter(Struct, frozen=True):
     addresses: tuple[Address, ...] = ()
     altnames: tuple[str, ...] = ()
     kind: str = ""
+    master: int = 0
+    member_of: str = ""
+
+    @property
+    def state(self) -> str:
+        """For people: up, no carrier or down."""
+        return "down" if not self.up else "up" if self.carrier else "no carrier"
 
     def usable(self, family: Family) -> tuple[IPAddress, ...]:
         """Its addresses of a family that can be a source."""
@@ -112,13 +120,25 @@ class Route(Struct, frozen=True):
         return self.gateway4 if family is Family.IPV4 else self.gateway6
 
 
+class Marks(Enum):
+    """What carries a route's mark. BOTH: nft marks packets that have lost the mark of their socket.
+
+    PACKETS: nft marks them all, where the kernel has no cgroup BPF; it comes later, so less is promised.
+    """
+
+    SOCKETS = "sockets"
+    BOTH = "both"
+    PACKETS = "packets"
+
+
 class LiveRoute(Struct, frozen=True):
     """A route that is in the kernel, with its number.
 
     servers: the name servers that look-ups are sent to. no_lookups: none is known, and look-ups are refused;
     without servers, and without this, they are left to the system. known: the gateways that main last had for
-    the adapter. silent: those of its gateways that failed to answer and have
-    not since; written down, so that an engine which has not heard it agrees with one that has.
+    the adapter, or that NetworkManager had at the start. silent: those of its gateways that failed to answer
+    and have not since; written down, so that an engine which has not heard it agrees with one that has.
+    ifindex: of the adapter that it leaves by, 0: of none yet. While that lives its name may change.
     """
 
     route: Route
@@ -127,6 +147,8 @@ class LiveRoute(Struct, frozen=True):
     known: tuple[IPAddress, ...] = ()
     silent: tuple[IPAddress, ...] = ()
     no_lookups: bool = False
+    ifindex: int = 0
+    marks: Marks = Marks.SOCKETS
 
     def last_known(self, family: Family) -> IPAddress | None:
         """The gateway that main last had for this route's adapter."""
@@ -171,7 +193,8 @@ class Entry(Struct, frozen=True):
 class Rule(Struct, frozen=True):
     """One ip rule (ip-rule(8)). action: table, goto, unreachable; target: the table or the preference.
 
-    selective: it matches on something that this type does not carry (ports, user, adapter …).
+    selective: it matches on something that this type does not carry (ports, user, adapter …). suppress:
+    entries of the table whose prefix is no longer than this do not count, -1: all do.
     """
 
     family: Family
@@ -185,3 +208,12 @@ class Rule(Struct, frozen=True):
     destination: IPNetwork | None = None
     selective: bool = False
     protocol: int = 0
+    suppress: int = -1
+
+
+class Allowed(Struct, frozen=True):
+    """What one user may do. adapters: those that he may use, None: all. gateway, dns: he may give some."""
+
+    adapters: tuple[str, ...] | None = None
+    gateway: bool = True
+    dns: bool = True

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rich import box
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from procroute.cli import tables
 from procroute.core.overview import AdapterView, Way
 from procroute.model import Family
+from procroute.terminal import printable
 
 VERSION = 1
 _PIPE = 200
@@ -33,21 +35,26 @@ def _plain(view: AdapterView) -> dict[str, Any]:
         "type": adapter.kind,
         "state": view.state,
         "addresses": [{"address": str(a.interface), "usable": a.usable} for a in adapter.addresses],
-        "ways": {family.title.lower(): _plain_way(way) for family, way in view.ways.items()},
+        "ways": {family.title.lower(): tables.plain_way(way) for family, way in view.ways.items()},
         "dns": {"servers": [str(s) for s in view.servers.addresses], "learnt": view.servers.learnt},
         "routes": list(view.routes),
     }
 
 
-def _plain_way(way: Way) -> dict[str, Any]:
-    if way.missing:
-        return {"usable": False, "missing": way.missing}
-    gateway = None if way.gateway is None else str(way.gateway)
-    return {"usable": True, "gateway": gateway, "learnt": way.learnt, "answers": way.answers}
-
-
 def as_table(views: Sequence[AdapterView], columns: int) -> str:
-    """For people; colour never carries a meaning alone. columns: of the terminal that shall show it, or 0."""
+    """For people; colour never carries a meaning alone. columns: of the terminal that shall show it, or 0.
+
+    Where a table would be too wide for the terminal, it is a list.
+    """
+    shown: RenderableType = _table(views)
+    if columns and not tables.fits(shown, columns):
+        shown = _list(views)
+    text = tables.drawn(shown, columns=columns, piped=_PIPE)
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+
+
+def _table(views: Sequence[AdapterView]) -> Table:
+    """A row for each."""
     table = Table(box=box.SIMPLE_HEAD)
     for heading in (
         "adapter",
@@ -63,19 +70,54 @@ def as_table(views: Sequence[AdapterView], columns: int) -> str:
     for view in views:
         families = list(view.ways)
         table.add_row(
-            "\n".join([view.adapter.name, *view.adapter.altnames]),
+            "\n".join(map(printable, [view.adapter.name, *view.adapter.altnames])),
             view.adapter.kind,
-            Text(view.state, "green" if view.state == "up" else "red"),
+            _state(view),
             Text("\n").join(_addresses(view, family) for family in families),
             Text("\n").join(_gateway(view.ways[family], view, family) for family in families),
             Text("\n").join(Text(view.ways[f].learnt, "dim") for f in families),
             "\n".join(
                 [*map(str, view.servers.addresses), *([view.servers.learnt] if view.servers.learnt else [])]
             ),
-            "\n".join(view.routes),
+            "\n".join(map(printable, view.routes)),
         )
-    text = tables.drawn(table, columns=columns, piped=_PIPE)
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    return table
+
+
+def _list(views: Sequence[AdapterView]) -> Table:
+    """A few lines for each; what there is nothing to say of is left out."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(overflow="fold")
+    grid.add_column(overflow="fold")
+    for view in views:
+        kind = f"{view.adapter.kind}, " if view.adapter.kind else ""
+        grid.add_row(Text(printable(view.adapter.name), "bold"), Text.assemble(kind, _state(view)))
+        for name, lines in _facts(view):
+            if lines:
+                grid.add_row(f"  {name}", Text("\n").join(lines))
+        grid.add_row()
+    return grid
+
+
+def _facts(view: AdapterView) -> Iterator[tuple[str, list[Text]]]:
+    ways = view.ways.items()
+    yield "also called", [Text(printable(name)) for name in view.adapter.altnames]
+    yield "address", [_addresses(view, family) for family, _ in ways if view.adapter.usable(family)]
+    yield (
+        "gateway",
+        [
+            Text.assemble(_gateway(way, view, family), (f" ({way.learnt})" if way.learnt else "", "dim"))
+            for family, way in ways
+            if view.adapter.usable(family)
+        ],
+    )
+    learnt = [Text(f"({view.servers.learnt})", "dim")] if view.servers.learnt else []
+    yield "name servers", [*(Text(str(server)) for server in view.servers.addresses), *learnt]
+    yield "routes", [Text(printable(name)) for name in view.routes]
+
+
+def _state(view: AdapterView) -> Text:
+    return Text(view.state, "green" if view.state == "up" else "red")
 
 
 def _addresses(view: AdapterView, family: Family) -> Text:

@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     from procroute import config
     from procroute.engine.cleanup import cleanup
 
-    done = cleanup(config.read(), output.tell, force=options.force)
+    done = cleanup(config.read().identity, output.tell, force=options.force)
     if done.strays:
         output.tell(
             "left, since nothing says under which numbers procroute could have made it: "

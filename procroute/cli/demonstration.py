@@ -11,6 +11,7 @@ from typing import Final
 
 from rich import box
 from rich.table import Table
+from rich.text import Text
 
 from procroute.cli import tables
 from procroute.errors import ProcrouteError
@@ -92,17 +93,18 @@ class Shown:
         """
         failed = sum(not step.kept for step in self.steps)
         if self.changed:
-            sentence = f"[red]✘[/red] The machine is not as it was: {', '.join(self.changed)}."
+            sentence = f"The machine is not as it was: {', '.join(self.changed)}."
         elif failed:
-            sentence = f"[red]✘[/red] {failed} of {len(self.steps)} did not come out as promised."
+            sentence = f"{failed} of {len(self.steps)} did not come out as promised."
         else:
             sentence = (
-                "[green]✔[/green] Each command left by the adapter it was given, over IPv4, IPv6 and "
+                "Each command left by the adapter it was given, over IPv4, IPv6 and "
                 "for its names, and the machine is as it was before."
             )
         wide = (columns or _PIPE) >= _NARROW
         shown = _table(self.steps) if wide else _list(self.steps)
-        return tables.drawn(shown, sentence, columns=columns, piped=_PIPE).rstrip("\n")
+        said = Text.assemble(_sign(self.kept), f" {sentence}")
+        return tables.drawn(shown, said, columns=columns, piped=_PIPE).rstrip("\n")
 
 
 def _table(steps: Sequence[Step]) -> Table:
@@ -119,24 +121,29 @@ def _table(steps: Sequence[Step]) -> Table:
     return table
 
 
-def _list(steps: Sequence[Step]) -> str:
+def _list(steps: Sequence[Step]) -> Text:
     """The same, below each other."""
-    lines = [_TITLE]
+    lines = [Text(_TITLE)]
     for step in steps:
-        lines += ["", f"{_start(step)}: kept {_kept(step)}, {step.elsewhere} elsewhere"]
+        kept = Text.assemble(f"{_start(step)}: kept ", _kept(step), f", {step.elsewhere} elsewhere")
+        lines += [Text(), kept]
         lines += [
-            f"  {heading} {_cell(out, step.expected, ' ')}"
+            Text.assemble(f"  {heading} ", _cell(out, step.expected, " "))
             for heading, out in zip(_HEADINGS, step.outs, strict=True)
         ]
-    return "\n".join([*lines, "", _CAPTION])
+    return Text("\n").join([*lines, Text(), Text(_CAPTION)])
 
 
 def _start(step: Step) -> str:
     return f"--via {step.via}" if step.via else "without"
 
 
-def _kept(step: Step) -> str:
-    return "[green]✔ yes[/green]" if step.kept else "[red]✘ no[/red]"
+def _kept(step: Step) -> Text:
+    return _sign(step.kept, " yes" if step.kept else " no")
+
+
+def _sign(good: bool, words: str = "") -> Text:
+    return Text(f"✔{words}", "green") if good else Text(f"✘{words}", "red")
 
 
 def show(tell: Callable[[str], None], interrupted: Callable[[Callable[[], None]], None]) -> Shown:
@@ -196,8 +203,7 @@ def _names(lab: Lab, answered: CameOut) -> CameOut:
     return CameOut(answered.router, queries[-1].client, "") if queries else answered
 
 
-def _cell(out: CameOut, expected: str, between: str) -> str:
+def _cell(out: CameOut, expected: str, between: str) -> Text:
     if out.error or not out.router:
-        return f"[red]✘ {out.error or 'no answer'}[/red]"
-    mark, colour = ("✔", "green") if out.router == expected else ("✘", "red")
-    return f"[{colour}]{mark} {out.router}[/{colour}]{between}{out.source}"
+        return _sign(False, f" {out.error or 'no answer'}")
+    return Text.assemble(_sign(out.router == expected, f" {out.router}"), between, out.source)

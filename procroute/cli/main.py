@@ -12,7 +12,20 @@ from procroute import __version__
 from procroute.cli import output
 from procroute.errors import Exit, ProcrouteError
 
-_VERBS = ("run", "adapters", "cleanup", "demo")
+_VERBS = (
+    "run",
+    "assign",
+    "release",
+    "ps",
+    "watch",
+    "status",
+    "explain",
+    "adapters",
+    "unit",
+    "cleanup",
+    "daemon",
+    "demo",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,14 +60,20 @@ class Parser(argparse.ArgumentParser):
         return option in self._option_string_actions
 
     def _check_options(self, words: Sequence[str]) -> None:
-        """An unknown option before the command is told before what may be missing because of it.
+        """An unknown option is told before what may be missing because of it.
 
         So is a second value for one option: argparse would silently take the last.
         """
         rest, valued = iter(words), set()
+        # What begins with a word of its own (a verb, CMD) is not for this parser from there on.
+        hands_on = any(a.nargs in {argparse.REMAINDER, argparse.PARSER} for a in self._actions)
         for word in rest:
-            if word in {"--", "-"} or not word.startswith("-"):
+            if word == "--":
                 return
+            if word == "-" or not word.startswith("-"):
+                if hands_on:
+                    return
+                continue
             name, equals, _ = word.partition("=")
             option = self._option_string_actions.get(name)
             if option is None:
@@ -87,9 +106,13 @@ class Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status (errors.Exit)."""
+    words = sys.argv[1:] if arguments is None else arguments
     try:
-        options = _parser(sys.argv[1:] if arguments is None else arguments).parse_args(arguments)
-        status = options.main(options)
+        if words[:1] == ["daemon"]:
+            status = import_module("procroute.cli.daemon").main(words[1:])
+        else:
+            options = _parser(words).parse_args(words)
+            status = options.main(options)
     except ProcrouteError as e:
         output.error(e)
         return e.status

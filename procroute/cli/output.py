@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import sys
-from typing import TextIO
 
 from procroute.errors import ProcrouteError
+
+TYPE_CHECKING = False  # a quick run that has something to say comes through here
+if TYPE_CHECKING:
+    from typing import TextIO
 
 _INSTEAD = {"…": "...", "✔": "+", "✘": "x", "─": "-"}
 _EXACT = {"strict", "surrogateescape"}
@@ -18,6 +20,15 @@ def tell(line: str) -> None:
     _write(line, "33")
 
 
+def tell_whose() -> None:
+    """Under sudo, whose a command is, since that is seldom meant."""
+    import os
+
+    user = os.environ.get("SUDO_USER", "root")
+    if user != "root":
+        tell(f"the command runs as root; --user {user} runs it as {user}")
+
+
 def error(problem: ProcrouteError) -> None:
     """What is wrong, and a hint."""
     _write(problem.message + (f"\n  hint: {problem.hint}" if problem.hint else ""), "31")
@@ -26,6 +37,22 @@ def error(problem: ProcrouteError) -> None:
 def answer(text: str) -> None:
     """What a verb was called for."""
     sys.stdout.write(_fit(text, sys.stdout) + "\n")
+
+
+def line(text: str, colour: str = "") -> None:
+    """One of many lines that a verb was called for, at once. colour: of a terminal, if it shows any."""
+    shown = _fit(text, sys.stdout)
+    if colour and _colourful(sys.stdout):
+        shown = f"\x1b[{colour}m{shown}\x1b[0m"
+    try:
+        sys.stdout.write(shown + "\n")
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What could not be written is kept, and would fail again at exit.
+        import os
+
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise
 
 
 def columns() -> int:
@@ -42,10 +69,12 @@ def _write(text: str, colour: str) -> None:
     """To stderr, where there is one: nobody can be told that nobody can be told."""
     if sys.stderr is None:
         return
-    name = f"\x1b[{colour}mprocroute:\x1b[0m" if _colourful() else "procroute:"
-    with contextlib.suppress(OSError):
+    name = f"\x1b[{colour}mprocroute:\x1b[0m" if _colourful(sys.stderr) else "procroute:"
+    try:
         sys.stderr.write(_fit(f"{name} {text}\n", sys.stderr))
         sys.stderr.flush()
+    except OSError:
+        pass
 
 
 def _fit(text: str, stream: TextIO) -> str:
@@ -60,7 +89,7 @@ def _fit(text: str, stream: TextIO) -> str:
     return text
 
 
-def _colourful() -> bool:
+def _colourful(stream: TextIO) -> bool:
     import os
 
-    return sys.stderr.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from procroute.cli import output
+from procroute.cli import output, route_options
 from procroute.errors import ProcrouteError
 
 if TYPE_CHECKING:
     from procroute.engine.request import Request
-    from procroute.model import IPAddress
 
 _USAGE = "procroute run --via ADAPTER [OPTION…] -- CMD"
 # Lines that argparse does not break: they fit a terminal of 80 columns.
@@ -44,27 +42,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "--via", metavar="ADAPTER", type=_word, help="the adapter to leave by, by its name (needed)"
+        "--via",
+        metavar="ADAPTER",
+        type=route_options.word,
+        help="the adapter to leave by, by its name (needed)",
     )
-    for family, kind in ((4, _gateway4), (6, _gateway6)):
-        parser.add_argument(
-            f"--gateway{family}",
-            metavar="A",
-            type=kind,
-            help=f"its IPv{family} gateway; without it, that of its default route in table main",
-        )
-    parser.add_argument(
-        "--dns",
-        metavar="A,…",
-        type=_servers,
-        help="name servers to ask through it, at most 3 a family; system: leave look-ups alone",
-    )
-    parser.add_argument(
-        "--strict",
-        action="store_true",
-        help="nothing but the adapter and loopback: no LAN, its addresses are sought behind the adapter",
-    )
-    parser.add_argument("--user", metavar="NAME", type=_word, help="run CMD as this user")
+    route_options.add(parser)
+    parser.add_argument("--user", metavar="NAME", type=route_options.word, help="run CMD as this user")
     parser.add_argument(
         "command",
         metavar="CMD",
@@ -77,17 +61,40 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def main(options: argparse.Namespace) -> int:
     """Run the command; returns its status."""
     command = command_of(options)
+    if options.user is None and os.geteuid() == 0:
+        output.tell_whose()
+    # What leaves a strict route is ended by an engine that stays with its command; the daemon does not stay.
+    if options.user is None and not (options.strict and os.geteuid() == 0):
+        _ask_daemon(options, command)
     if os.geteuid() != 0:
         raise ProcrouteError(
             "not-root", "run must be started by root", "sudo procroute run … --user $USER -- CMD"
         )
-    if os.environ.get("SUDO_USER") not in (None, "root") and options.user is None:
-        user = os.environ["SUDO_USER"]
-        output.tell(f"the command runs as root; --user {user} runs it as {user}")
     from procroute import config
     from procroute.engine.run import run
 
     return run(_request(options, command), config.read(), output.tell)
+
+
+def _ask_daemon(options: argparse.Namespace, command: list[str]) -> None:
+    """Become the command, on a route of the daemon's; returns where there is no daemon and root goes without.
+
+    Raises what keeps the command from its route.
+    """
+    from procroute.cli import by_daemon
+    from procroute.client.connection import Connection, place
+
+    if not os.path.exists(place()):
+        return
+    try:
+        connection = Connection()
+    except ProcrouteError as e:
+        if e.code != "daemon-missing" or os.geteuid() != 0:
+            raise
+        output.tell(f"{e.message}; this command gets an engine of its own")
+        return
+    route = {"via": options.via, **route_options.written(options)}
+    by_daemon.run(connection, route, command)
 
 
 def command_of(options: argparse.Namespace) -> list[str]:
@@ -108,51 +115,6 @@ def _request(options: argparse.Namespace, command: list[str]) -> Request:
     return Request(
         command=command,
         adapter=options.via,
-        strict=options.strict,
-        gateway4=options.gateway4,
-        gateway6=options.gateway6,
-        dns=options.dns,
         user=options.user,
+        **route_options.given(options),
     )
-
-
-def _word(text: str) -> str:
-    if not text:
-        raise argparse.ArgumentTypeError("is empty")
-    return text
-
-
-def _gateway4(text: str) -> IPv4Address:
-    try:
-        return IPv4Address(text)
-    except AddressValueError as e:
-        raise argparse.ArgumentTypeError(f"{text} is not an IPv4 address") from e
-
-
-def _gateway6(text: str) -> IPv6Address:
-    try:
-        return IPv6Address(text)
-    except AddressValueError as e:
-        raise argparse.ArgumentTypeError(f"{text} is not an IPv6 address") from e
-
-
-def _servers(text: str) -> tuple[IPAddress, ...]:
-    if text == "system":
-        return ()
-    try:
-        servers = tuple(dict.fromkeys(_plain(ip_address(word.strip())) for word in text.split(",")))
-    except ValueError as e:
-        raise argparse.ArgumentTypeError(f"{text!r}: addresses with commas between, or system") from e
-    for server in servers:
-        if server.is_unspecified or server.is_multicast:
-            raise argparse.ArgumentTypeError(f"{server} cannot be a name server")
-        if server.is_link_local:
-            raise argparse.ArgumentTypeError(
-                f"{server} is link-local: look-ups cannot be sent to such a server"
-            )
-    return servers
-
-
-def _plain(address: IPAddress) -> IPAddress:
-    """IPv4 where it is only written as IPv6."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

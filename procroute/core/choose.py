@@ -17,6 +17,13 @@ from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
 _LISTED: Final = 8
 """So many adapters without a way out are named: container hosts have hundreds."""
 _BROADCAST: Final = IPv4Address("255.255.255.255")
+# Types (ip-link(8)) of adapters whose packets the kernel wraps in further ones of its own.
+_TUNNELS: Final = frozenset(
+    {
+        *("wireguard", "amneziawg", "ovpn", "ipip", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl"),
+        *("vti", "vti6", "xfrm", "vxlan", "geneve", "erspan", "ip6erspan", "bareudp", "gtp", "l2tp"),
+    }
+)
 _MAINS: Final = frozenset({0, 253, 254, 255})  # none, default, main, local
 
 
@@ -25,11 +32,10 @@ def find(machine: Machine, name: str) -> Adapter:
 
     Raises ProcrouteError adapter-unknown with what was probably meant and the candidates, or adapter-unfit.
     """
-    adapter = machine.adapter(name)
-    if adapter is None:
-        raise _unknown(machine, name)
+    adapter = known(machine, name)
     if adapter.loopback:
         raise ProcrouteError("adapter-unfit", f"{name} is the loopback: nothing leaves there")
+    _check_whole(machine, adapter, name)
     if not adapter.up:
         raise ProcrouteError("adapter-down", f"adapter {name} is down", f"ip link set {name} up")
     if not adapter.carrier:
@@ -37,6 +43,65 @@ def find(machine: Machine, name: str) -> Adapter:
             "adapter-down", f"adapter {name} has no carrier", "is the cable or modem connected?"
         )
     return adapter
+
+
+def check_without_bpf(adapter: Adapter) -> None:
+    """Raises ProcrouteError adapter-unfit for a tunnel that the kernel makes itself.
+
+    What it wraps still is of the command's socket: nft would mark that again, and send it into the tunnel.
+    """
+    if adapter.kind in _TUNNELS:
+        raise ProcrouteError(
+            "adapter-unfit",
+            f"{adapter.name} is a tunnel of the kernel's ({adapter.kind}): without cgroup BPF nothing can be"
+            " routed through it",
+            "a kernel with CONFIG_CGROUP_BPF, without PROCROUTE_NO_BPF=1",
+        )
+
+
+def known(machine: Machine, name: str) -> Adapter:
+    """The adapter of a name or alternative name, fit or not. Raises ProcrouteError adapter-unknown."""
+    adapter = machine.adapter(name)
+    if adapter is None:
+        raise _unknown(machine, name)
+    return adapter
+
+
+def _check_whole(machine: Machine, adapter: Adapter, name: str) -> None:
+    """Raises ProcrouteError adapter-unfit for a part of another adapter, a member of a VRF and a VRF.
+
+    What arrives by a port goes to its bridge or bond; what arrives in a VRF only to sockets that are tied to
+    it (kernel documentation, networking/vrf.rst).
+    """
+    vrf = adapter if adapter.kind == "vrf" else None
+    master = next((a for a in machine.adapters if a.ifindex == adapter.master), None)
+    if master is not None and master.kind == "vrf":
+        vrf = master
+    if vrf is not None:
+        what = "is a VRF" if vrf is adapter else f"belongs to the VRF {vrf.name}"
+        raise ProcrouteError(
+            "adapter-unfit",
+            f"{name} {what}: its answers go only to sockets that are tied to that",
+            f"ip vrf exec {vrf.name} CMD",
+        )
+    if master is not None:
+        raise ProcrouteError(
+            "adapter-unfit",
+            f"{name} is a part of {master.name}{f' ({adapter.member_of})' if adapter.member_of else ''}",
+            f"--via {master.name}, or the adapter that has the address",
+        )
+
+
+def check_same(machine: Machine, live: LiveRoute, adapter: Adapter) -> None:
+    """Raises ProcrouteError adapter-unfit where a route of this name leaves by another adapter."""
+    present = machine.adapter_of(live)
+    if present is not None and present.ifindex != adapter.ifindex:
+        raise ProcrouteError(
+            "adapter-unfit",
+            f"the route {live.route.name} is in use by the adapter that was {adapter.name} before: it is"
+            f" {present.name} now",
+            "end what uses that route first",
+        )
 
 
 def check_ways(machine: Machine, live: LiveRoute) -> list[str]:

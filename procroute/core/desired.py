@@ -10,11 +10,14 @@ from msgspec.structs import replace
 from procroute.core.door import LAN_ADAPTERS, RESOLVERS, Door
 from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
-from procroute.core.machine import Machine, Observed, Ours, Restore
+from procroute.core.machine import Machine, Observed, Ours
+from procroute.core.nft_text import fingerprint
+from procroute.core.packet_marks import ruleset
+from procroute.core.reverse_path import rp_filter_drops
 from procroute.core.rules import desired_rules
 from procroute.core.tables import adapter_entries, adapters_with_addresses, lan_table, route_entries
 from procroute.identity import Identity
-from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute
+from procroute.model import Adapter, IPAddress, IPNetwork, LiveRoute, Marks
 
 
 def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute]) -> Ours:
@@ -27,29 +30,39 @@ def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute
         entries += adapter_entries(identity, machine, adapter, sorted(routes, key=lambda r: r.number))
     for live in routes:
         entries += route_entries(identity, machine, live, observed.ours.entries)
-    strict_check = [a for a in _adapters_of(machine, routes) if _rp_filter_drops(machine, a)]
+    strict_check = [a for a in _adapters_of(machine, routes) if rp_filter_drops(machine, a)]
+    doors = {r.number: door(machine, r, observed.ours.doors.get(r.number)) for r in routes}
+    by_packets = {r.number for r in routes if r.marks is Marks.PACKETS}
+    table = ruleset(identity, machine, routes, doors, entries)
     names = {identity.route_table(r.number): f"procroute-{r.route.name}" for r in routes}
     return Ours(
         rules=frozenset(desired_rules(identity, machine, routes)),
         entries=frozenset(entries),
         targets=frozenset(remembered(machine, r) for r in routes),
-        doors={r.number: door(machine, r, observed.ours.doors.get(r.number)) for r in routes},
-        restore=_restore(identity, machine, routes),
+        doors={number: door for number, door in doors.items() if number not in by_packets},
+        ruleset=table,
+        fingerprint=fingerprint(table),
         valid_mark=frozenset(a.name for a in strict_check),
         table_names=names if machine.names_tables else {},
     )
 
 
 def remembered(machine: Machine, live: LiveRoute) -> LiveRoute:
-    """A live route with what is now known of its gateways.
+    """A live route with what is now known of its adapter and gateways.
 
     Main's, where a family that it has none for keeps the old one; and which of them do not answer.
     """
-    now = known_gateways(machine, live.route)
+    now = known_gateways(machine, live)
     kept = (g for g in live.known if all(g.version != n.version for n in now))
     known = tuple(sorted((*now, *kept), key=lambda g: g.version))
     silent = {gateway for _, gateway in gateways_of(machine, [live]) & machine.failed_gateways}
-    return replace(live, known=known, silent=tuple(sorted(silent, key=lambda g: (g.version, int(g)))))
+    adapter = machine.adapter_of(live)
+    return replace(
+        live,
+        known=known,
+        silent=tuple(sorted(silent, key=lambda g: (g.version, int(g)))),
+        ifindex=adapter.ifindex if adapter is not None else live.ifindex,
+    )
 
 
 def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
@@ -57,11 +70,11 @@ def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
 
     before: the present one. Its resolvers stay: a process that has read about them once may go on asking.
     """
-    adapter = machine.adapter(live.route.adapter)
+    adapter = machine.adapter_of(live)
     own = frozenset() if adapter is None else frozenset({adapter.ifindex})
     lan: dict[IPNetwork, dict[int, None]] = {}
     if not live.route.strict:
-        kept = lan_entries(machine.main, machine.adapters, live.route.adapter)
+        kept = lan_entries(machine.main, machine.adapters, adapter)
         for entry in sorted(kept, key=lambda e: e.metric):
             lan.setdefault(entry.destination, {}).update((hop.ifindex, None) for hop in entry.hops)
     if adapter is not None:
@@ -110,25 +123,5 @@ def _sources(machine: Machine, own: Adapter) -> set[IPAddress]:
 
 
 def _adapters_of(machine: Machine, routes: Collection[LiveRoute]) -> list[Adapter]:
-    found = (machine.adapter(name) for name in sorted({r.route.adapter for r in routes}))
-    return [a for a in found if a is not None]
-
-
-def _rp_filter_drops(machine: Machine, adapter: Adapter) -> bool:
-    """Whether what arrives by an adapter fails the reverse path check of main (ip-sysctl, rp_filter)."""
-    value = machine.rp_filter.get(adapter.name, 0)
-    # The loose check wants a way back that is one: `unreachable default` is none.
-    has_default = any(e.destination == Family.IPV4.everything and e.kind == "unicast" for e in machine.main)
-    return value == 1 or (value == 2 and not has_default)
-
-
-def _restore(identity: Identity, machine: Machine, routes: Collection[LiveRoute]) -> Restore | None:
-    adapters = frozenset(
-        a.name
-        for a in _adapters_of(machine, routes)
-        if machine.checks_reverse_path or _rp_filter_drops(machine, a)
-    )
-    if not adapters:
-        return None
-    marks = (identity.mark(r.number) for r in routes)
-    return Restore(adapters, frozenset(m | b for m in marks for b in (0, identity.bound)))
+    found = {a.ifindex: a for r in routes if (a := machine.adapter_of(r)) is not None}
+    return sorted(found.values(), key=lambda a: a.name)

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
-from procroute.core.machine import Machine
-from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute, Route
+from procroute.core.machine import Learnt, Machine
+from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute
 
 SCOPE_LINK = 253
 
@@ -15,11 +15,13 @@ SCOPE_LINK = 253
 class WayOut(Struct, frozen=True):
     """How a family leaves by an adapter. gateway None: the adapter needs none.
 
-    model: main's own default for it, whose preferred source and metrics (MTU …) ours take over.
+    model: main's own default for it, whose preferred source and metrics (MTU …) ours take over. keeper: who
+    else told of the gateway.
     """
 
     gateway: IPAddress | None
     model: Entry | None = None
+    keeper: str = ""
 
 
 class NoWay(Struct, frozen=True):
@@ -54,13 +56,6 @@ def _rank(entry: Entry) -> tuple[int, int]:
     return entry.metric, -entry.preference
 
 
-def default_in_main(
-    main: Iterable[Entry], adapter: Adapter, family: Family
-) -> tuple[Entry, IPAddress | None] | None:
-    """The best default that main has by this adapter, and its gateway."""
-    return next(iter(defaults_in_main(main, adapter, family)), None)
-
-
 def _answering_default(
     machine: Machine, adapter: Adapter, family: Family
 ) -> tuple[Entry, IPAddress | None] | None:
@@ -71,7 +66,7 @@ def _answering_default(
 
 
 def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> WayOut | NoWay:
-    """How a family leaves by an adapter: by a given gateway, main's, the last known, or without one.
+    """How a family leaves by an adapter: by a given gateway, main's, a learnt or the last known one, or none.
 
     live: the route that asks; None for an adapter on its own.
     """
@@ -87,6 +82,9 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
     found = _answering_default(machine, adapter, family)
     if found is not None:
         return WayOut(found[1], found[0])
+    learnt = _answering_learnt(machine, adapter, family)
+    if learnt is not None:
+        return WayOut(learnt.gateway, keeper=learnt.keeper)
     remembered = _still_on_link(live.last_known(family), adapter) if live else None
     if remembered is not None or adapter.tunnel:
         return WayOut(remembered)
@@ -95,7 +93,7 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
 
 def routes_by(machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]) -> list[LiveRoute]:
     """Those of the routes that leave by an adapter."""
-    return [live for live in routes if machine.adapter(live.route.adapter) == adapter]
+    return [live for live in routes if machine.adapter_of(live) == adapter]
 
 
 def leads_out(machine: Machine, adapter: Adapter, family: Family, routes: Iterable[LiveRoute]) -> bool:
@@ -110,12 +108,36 @@ def leads_out(machine: Machine, adapter: Adapter, family: Family, routes: Iterab
 
 def _still_on_link(gateway: IPAddress | None, adapter: Adapter) -> IPAddress | None:
     """A remembered gateway, if it still fits: main loses its defaults when an adapter goes down."""
-    if gateway is None:
-        return None
-    on_link = any(
+    return gateway if gateway is not None and _on_link(gateway, adapter) else None
+
+
+def _on_link(gateway: IPAddress, adapter: Adapter) -> bool:
+    """Whether a gateway lies in a subnet of an adapter."""
+    return any(
         gateway in a.interface.network for a in adapter.addresses if a.interface.version == gateway.version
     )
-    return gateway if on_link else None
+
+
+def learnt_gateways(machine: Machine, adapter: Adapter, family: Family) -> list[Learnt]:
+    """Those kept for an adapter beside main that fit it.
+
+    That is in a subnet of its own, or beside the address that it was leased with: clients make such a router
+    reachable by an entry of its own (networkd-dhcp4.c, dhcp4_request_route_to_gateway).
+    """
+    own = {a.interface.ip for a in adapter.addresses}
+    return [
+        found
+        for found in machine.learnt.get(adapter.ifindex, ())
+        if found.gateway.version == family.value and found.gateway not in own
+        if found.leased in own or _on_link(found.gateway, adapter)
+    ]
+
+
+def _answering_learnt(machine: Machine, adapter: Adapter, family: Family) -> Learnt | None:
+    """The most trusted one that is not silent; else the most trusted."""
+    found = learnt_gateways(machine, adapter, family)
+    answering = (f for f in found if (adapter.ifindex, f.gateway) not in machine.failed_gateways)
+    return next(answering, found[0] if found else None)
 
 
 def default_entry(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute | None) -> Entry | None:
@@ -144,30 +166,31 @@ def _source(model: Entry, usable: Sequence[IPAddress]) -> IPAddress | None:
 
 
 def gateways_of(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:
-    """(ifindex, gateway) of all that these routes lead through or may again: given, main's, remembered."""
+    """(ifindex, gateway) of all gateways that these routes lead through or may: given, main's, learnt …"""
     found = set()
     for live in routes:
-        adapter = machine.adapter(live.route.adapter)
+        adapter = machine.adapter_of(live)
         if adapter is None:
             continue
         in_main = (gateway for f in Family for _, gateway in defaults_in_main(machine.main, adapter, f))
-        candidates = (live.route.gateway4, live.route.gateway6, *live.known, *in_main)
+        beside = (found.gateway for f in Family for found in learnt_gateways(machine, adapter, f))
+        candidates = (live.route.gateway4, live.route.gateway6, *live.known, *in_main, *beside)
         found |= {(adapter.ifindex, gateway) for gateway in candidates if gateway is not None}
     return frozenset(found)
 
 
 def silent_gateways(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:
     """(ifindex, gateway) of what is written on these routes as not answering."""
-    found = ((machine.adapter(live.route.adapter), live.silent) for live in routes)
+    found = ((machine.adapter_of(live), live.silent) for live in routes)
     return frozenset((adapter.ifindex, g) for adapter, silent in found if adapter for g in silent)
 
 
-def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
+def known_gateways(machine: Machine, live: LiveRoute) -> tuple[IPAddress, ...]:
     """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs.
 
     Nor an IPv6 gateway of IPv4's: what is remembered is told by its family.
     """
-    adapter = machine.adapter(route.adapter)
+    adapter = machine.adapter_of(live)
     if adapter is None:
         return ()
     found = ((f, _answering_default(machine, adapter, f)) for f in Family)
@@ -177,7 +200,7 @@ def known_gateways(machine: Machine, route: Route) -> tuple[IPAddress, ...]:
 
 def awaited_gateways(machine: Machine, live: LiveRoute) -> frozenset[tuple[int, IPAddress]]:
     """(ifindex, gateway) of those for whose answer a route waits: it has none in a family that answers."""
-    adapter = machine.adapter(live.route.adapter)
+    adapter = machine.adapter_of(live)
     if adapter is None:
         return frozenset()
     found: set[tuple[int, IPAddress]] = set()

@@ -43,7 +43,7 @@ def is_connected(entry: Entry, adapter: Adapter | None) -> bool:
     )
 
 
-def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: str) -> list[Entry]:
+def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: Adapter | None) -> list[Entry]:
     """The entries of main that a non-strict route by adapter `own` keeps.
 
     Private prefixes, subnets that an adapter is connected to, and whatever main sends by `own` itself. Never
@@ -57,7 +57,7 @@ def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: str) ->
         if entry is None or entry.destination.prefixlen == 0 or entry.kind not in _KINDS:
             continue
         devices = [by_index.get(h.ifindex) for h in entry.hops]
-        by_own = bool(entry.hops) and all(d is not None and d.name == own for d in devices)
+        by_own = bool(entry.hops) and all(d is not None and d == own for d in devices)
         connected = len(devices) == 1 and is_connected(entry, devices[0]) and not _tunnel(devices[0])
         if by_own or connected or is_private(entry.destination):
             kept.append(entry)

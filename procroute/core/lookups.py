@@ -41,10 +41,10 @@ def lookups(machine: Machine, live: LiveRoute, adapters_own: Iterable[IPAddress]
     own = tuple(s for s in adapters_own if not s.is_link_local)
     if own:
         return Lookups(_first(own))
-    behind = tuple(s for s in machine.resolvers if not s.is_link_local and not elsewhere(machine, route, s))
+    behind = tuple(s for s in machine.resolvers if not s.is_link_local and not elsewhere(machine, live, s))
     if behind:
         return Lookups(_first(behind))
-    away = [s for s in machine.resolvers if elsewhere(machine, route, s)]
+    away = [s for s in machine.resolvers if elsewhere(machine, live, s)]
     if away or not machine.resolvers:
         return Lookups(refused=True, notes=_refused(machine, route, away))
     asked = ", ".join(map(str, machine.resolvers))
@@ -66,8 +66,8 @@ def _given(machine: Machine, live: LiveRoute, servers: tuple[IPAddress, ...]) ->
             notes.append(f"name server {server} is of no use now: {useless[server]}")
         elif is_here(machine, server):
             notes.append(f"name server {server} is this machine, which looks up on its own route")
-        elif elsewhere(machine, live.route, server):
-            where = _lan_of(machine, live.route, server)
+        elif elsewhere(machine, live, server):
+            where = _lan_of(machine, live, server)
             notes.append(
                 f"name server {server} is {where}; asked through {live.route.adapter} it may not answer"
             )
@@ -76,7 +76,7 @@ def _given(machine: Machine, live: LiveRoute, servers: tuple[IPAddress, ...]) ->
 
 def _useless(machine: Machine, live: LiveRoute, server: IPAddress) -> str | None:
     """Why an adapter cannot reach a server, None where it can: on its own link without a gateway, too."""
-    family, adapter = Family.of(server), machine.adapter(live.route.adapter)
+    family, adapter = Family.of(server), machine.adapter_of(live)
     if family is Family.IPV6 and not machine.ipv6:
         return "this kernel has no IPv6"
     if is_here(machine, server) or adapter is None:
@@ -85,11 +85,9 @@ def _useless(machine: Machine, live: LiveRoute, server: IPAddress) -> str | None
     if isinstance(way, WayOut):
         return None
     strict = live.route.strict
-    kept = (
-        own_subnets(machine.main, adapter) if strict else lan_entries(machine.main, [adapter], adapter.name)
-    )
+    kept = own_subnets(machine.main, adapter) if strict else lan_entries(machine.main, [adapter], adapter)
     on_link = (e.family is family and server in e.destination and e.hops for e in kept)
-    if way.gateway_missing and any(on_link) and not elsewhere(machine, live.route, server):
+    if way.gateway_missing and any(on_link) and not elsewhere(machine, live, server):
         return None
     return f"{adapter.name} has {way.reason}"
 
@@ -129,36 +127,36 @@ def is_here(machine: Machine, server: IPAddress) -> bool:
     return server.is_loopback or any(server == ip for ip in own)
 
 
-def elsewhere(machine: Machine, route: Route, server: IPAddress) -> bool:
+def elsewhere(machine: Machine, live: LiveRoute, server: IPAddress) -> bool:
     """Whether a server is this machine itself, or lies on the LAN of another adapter.
 
     A link-local one is where its zone says, a name or an ifindex.
     """
     if is_here(machine, server):
         return True
-    adapter = machine.adapter(route.adapter)
+    adapter = machine.adapter_of(live)
     if isinstance(server, IPv6Address) and server.is_link_local:
         zones = (adapter.name, *adapter.altnames, str(adapter.ifindex)) if adapter else ()
         return server.scope_id not in zones
-    nearest = _nearest(machine, route, server)
+    nearest = _nearest(machine, live, server)
     if nearest is None or adapter is None:
         return False
     return all(h.ifindex != adapter.ifindex for h in nearest.hops)
 
 
-def _nearest(machine: Machine, route: Route, server: IPAddress) -> Entry | None:
+def _nearest(machine: Machine, live: LiveRoute, server: IPAddress) -> Entry | None:
     """The LAN entry that a server is reached by, None where it is on no LAN."""
     covering = [
         e
-        for e in lan_entries(machine.main, machine.adapters, route.adapter)
+        for e in lan_entries(machine.main, machine.adapters, machine.adapter_of(live))
         if e.destination.version == server.version and server in e.destination
     ]
     return max(covering, key=lambda e: e.destination.prefixlen, default=None)
 
 
-def _lan_of(machine: Machine, route: Route, server: IPAddress) -> str:
+def _lan_of(machine: Machine, live: LiveRoute, server: IPAddress) -> str:
     """Where a server lies that is on no LAN of the route's adapter, in words that follow `is`."""
-    nearest = _nearest(machine, route, server)
+    nearest = _nearest(machine, live, server)
     by = {h.ifindex for h in nearest.hops} if nearest else set()
     names = [a.name for a in machine.adapters if a.ifindex in by]
     return f"on the LAN of {' and '.join(names)}" if names else "unreachable by main"

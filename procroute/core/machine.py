@@ -7,7 +7,20 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from procroute.core.door import Door
+from procroute.core.ruleset import Ruleset
 from procroute.model import Adapter, Entry, IPAddress, LiveRoute, Rule
+
+
+class Learnt(Struct, frozen=True):
+    """A gateway of an adapter that somebody keeps beside table main.
+
+    keeper: who. leased: the address that came with it; where the adapter has that, the gateway need not lie
+    in one of its subnets.
+    """
+
+    gateway: IPAddress
+    keeper: str
+    leased: IPAddress | None = None
 
 
 class Machine(Struct, frozen=True):
@@ -17,7 +30,8 @@ class Machine(Struct, frozen=True):
     answer and have not since; stirring_gateways: those of them that have spoken themselves meanwhile (STALE,
     rtnetlink(7)); probing_gateways: others that are being asked for (INCOMPLETE).
     rp_filter: adapter -> the value in force. checks_reverse_path: a firewall compares the way back itself
-    (nft `fib`, xt_rpfilter). resolvers: the system's name servers. ipv6: the kernel has it. names_tables:
+    (nft `fib`, xt_rpfilter). learnt: ifindex -> gateways that are known for an adapter beside main, the
+    most trusted first. resolvers: the system's name servers. ipv6: the kernel has it. names_tables:
     this is the machine's own network namespace, whose tables may have names in /etc.
     """
 
@@ -29,6 +43,7 @@ class Machine(Struct, frozen=True):
     probing_gateways: frozenset[tuple[int, IPAddress]] = frozenset()
     rp_filter: Mapping[str, int] = {}
     checks_reverse_path: bool = False
+    learnt: Mapping[int, tuple[Learnt, ...]] = {}
     resolvers: tuple[IPAddress, ...] = ()
     ipv6: bool = True
     names_tables: bool = False
@@ -36,6 +51,14 @@ class Machine(Struct, frozen=True):
     def adapter(self, name: str) -> Adapter | None:
         """The adapter of that name or alternative name (ip-link(8), altname)."""
         return next((a for a in self.adapters if name == a.name or name in a.altnames), None)
+
+    def adapter_of(self, live: LiveRoute) -> Adapter | None:
+        """The adapter that a route leaves by: the same one while it lives, whatever it is called by now.
+
+        Then the one of the route's name: unplugged and plugged in again, it has another ifindex.
+        """
+        same = (a for a in self.adapters if a.ifindex == live.ifindex)
+        return next(same, None) or self.adapter(live.route.adapter)
 
     def outward(self) -> Iterator[Adapter]:
         """Every adapter but loopback."""
@@ -46,25 +69,19 @@ class Ours(Struct, frozen=True):
     """What is ours in the kernel, or should be.
 
     targets: the routes that have a cgroup. doors: route number -> what its guard lets through, where all of
-    its programs are attached. restore: the adapters on which the mark of a socket is copied to what arrives
-    for it, and the marks it is done for. valid_mark: adapters whose src_valid_mark we have set. table_names:
-    number -> name for ip(8).
+    its programs are attached. ruleset: what our nft table is to do, None: there is to be none. That cannot be
+    read back: fingerprint (core/nft_text.py) tells whether the one that is there does. valid_mark: adapters
+    whose src_valid_mark we have set. table_names: number -> name for ip(8).
     """
 
     rules: frozenset[Rule] = frozenset()
     entries: frozenset[Entry] = frozenset()
     targets: frozenset[LiveRoute] = frozenset()
     doors: Mapping[int, Door] = {}
-    restore: Restore | None = None
+    ruleset: Ruleset | None = None
+    fingerprint: str = ""
     valid_mark: frozenset[str] = frozenset()
     table_names: Mapping[int, str] = {}
-
-
-class Restore(Struct, frozen=True):
-    """The nft chain that gives arriving packets the mark of their socket."""
-
-    adapters: frozenset[str]
-    marks: frozenset[int]
 
 
 class Observed(Struct, frozen=True):

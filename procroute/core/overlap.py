@@ -88,4 +88,6 @@ def text(rule: Rule) -> str:
     words.append({"table": "lookup"}.get(rule.action, rule.action))
     if rule.target:
         words.append(str(rule.target))
+    if rule.suppress >= 0:
+        words.append(f"suppress_prefixlength {rule.suppress}")
     return " ".join(words) + f" ({rule.family.title})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
 
@@ -68,22 +68,29 @@ def _view(
     by_it = sorted(routes_by(machine, adapter, routes), key=lambda live: live.number)
     return AdapterView(
         adapter=adapter,
-        state="down" if not adapter.up else "up" if adapter.carrier else "no carrier",
-        ways={family: _way(machine, adapter, family, by_it) for family in families(machine)},
+        state=adapter.state,
+        ways=ways(machine, adapter, [None, *by_it]),
         servers=servers.get(adapter.ifindex, Servers()),
         routes=tuple(live.route.name for live in by_it),
     )
 
 
-def _way(machine: Machine, adapter: Adapter, family: Family, by_it: Collection[LiveRoute]) -> Way:
-    """Main's, or else what a route was given or remembers."""
-    for live in (None, *by_it):
+def ways(machine: Machine, adapter: Adapter, asking: Sequence[LiveRoute | None]) -> dict[Family, Way]:
+    """How each family leaves by an adapter, for the first of these that has a way; None: for no route."""
+    return {family: _way(machine, adapter, family, asking) for family in families(machine)}
+
+
+def _way(machine: Machine, adapter: Adapter, family: Family, asking: Sequence[LiveRoute | None]) -> Way:
+    """What a route was given, main's, a learnt one, or what a route remembers."""
+    for live in asking:
         way = way_out(machine, adapter, family, live)
         if isinstance(way, NoWay):
             continue
         answers = (adapter.ifindex, way.gateway) not in machine.failed_gateways
         if way.model is not None:
             learnt = _of_entry(way.model)
+        elif way.keeper:
+            learnt = way.keeper
         elif live is not None and way.gateway is not None:
             learnt = "given" if way.gateway == live.route.gateway(family) else "remembered"
         else:

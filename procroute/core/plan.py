@@ -8,7 +8,8 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procroute.core.door import Door
-from procroute.core.machine import Ours, Restore
+from procroute.core.machine import Ours
+from procroute.core.ruleset import Ruleset
 from procroute.model import Entry, Family, IPAddress, IPNetwork, LiveRoute, Rule
 
 _Way = tuple[int, IPNetwork, int, int, IPAddress | None]
@@ -63,10 +64,10 @@ class SetDoor(Struct, frozen=True):
     door: Door
 
 
-class SetRestore(Struct, frozen=True):
+class SetRuleset(Struct, frozen=True):
     """Replace our nft table, or remove it."""
 
-    restore: Restore | None
+    ruleset: Ruleset | None
 
 
 class SetValidMark(Struct, frozen=True):
@@ -91,7 +92,7 @@ Step = (
     | UpdateTarget
     | RemoveTarget
     | SetDoor
-    | SetRestore
+    | SetRuleset
     | SetValidMark
     | NameTables
 )
@@ -106,7 +107,7 @@ def plan(desired: Ours, observed: Ours) -> list[Step]:
     new_entries, old_entries = _entries(desired.entries, observed.entries)
     new_rules, old_rules = _rules(desired.rules, observed.rules)
     changed_names = dict(desired.table_names) != dict(observed.table_names)
-    restores = desired.restore is not None and desired.restore != observed.restore
+    other_table = desired.fingerprint != observed.fingerprint
     doors = (
         SetDoor(number, door)
         for number, door in sorted(desired.doors.items())
@@ -116,13 +117,13 @@ def plan(desired: Ours, observed: Ours) -> list[Step]:
         *_targets(wanted, there),
         *([NameTables(desired.table_names)] if changed_names else ()),
         *(SetValidMark(a, True) for a in sorted(desired.valid_mark - observed.valid_mark)),
-        *([SetRestore(desired.restore)] if restores else ()),
+        *([SetRuleset(desired.ruleset)] if other_table and desired.ruleset is not None else ()),
         *doors,
         *new_entries,
         *new_rules,
         *old_rules,
         *old_entries,
-        *([SetRestore(None)] if desired.restore is None and observed.restore is not None else ()),
+        *([SetRuleset(None)] if other_table and desired.ruleset is None else ()),
         *(RemoveTarget(live) for number, live in sorted(there.items()) if number not in wanted),
         *(SetValidMark(a, False) for a in sorted(observed.valid_mark - desired.valid_mark)),
     ]

@@ -2,18 +2,20 @@
 
 Offsets from the first preference (4400):
 
-    0    no mark of ours: goto the end; bystanders are out after one comparison
+    0    no number of a route: goto the end; bystanders are out after one comparison
     1    not bound: goto the tree
     2    strict routes and those with given gateways, bound to an address of their adapter: their own table
     3    bound: the LAN
     4    bound to an address of an adapter that leads out: that adapter's table
     5    the tree: `goto` on the bits of the route's number down to its table
     297  multicast follows main (bystanders do not come here)
-    299  whatever is ours and found no table: unreachable
+    299  whatever carries a route's number and found no table: unreachable
 
 Just before the first of other people's rules that stand before ours: what is ours goes over them. The kernel
 gives a rule without a preference the number before the first one behind `local`, so that a VPN that comes up
 later lands there (net/core/fib_rules.c, fib_default_rule_pref).
+
+The bound bit alone is that of a socket which was let go, and is a bystander's by now (kernel/bpf/route.h).
 
 The tree's gotos only save comparisons: each leaf compares the whole number, so a missing or stale goto
 costs time and never misroutes. `unreachable` is a rule, not an entry of the table: in IPv6 the kernel
@@ -47,7 +49,7 @@ def _family(
     identity: Identity, machine: Machine, routes: Collection[LiveRoute], family: Family
 ) -> Iterable[Rule]:
     first, protocol = identity.preference, identity.protocol
-    mask, bound = identity.mark_mask, identity.bound
+    mask, numbers, bound = identity.mark_mask, identity.number_mask, identity.bound
 
     def rule(offset: int, action: str, target: int = 0, **match: object) -> Rule:
         return Rule(family, first + offset, action, target, protocol=protocol, **match)  # type: ignore[arg-type]
@@ -56,12 +58,12 @@ def _family(
     others = (r.preference for r in machine.rules if stands_before(identity, r, family))
     before = min(filter(None, others), default=0)
     if before:
-        yield Rule(family, before - 1, "goto", first, 0, mask, True, protocol=protocol)
+        yield Rule(family, before - 1, "goto", first, 0, numbers, True, protocol=protocol)
     tree = list(_tree(identity, sorted(r.number for r in routes), family))
-    yield rule(0, "goto", identity.last_preference, mark=0, mask=mask)
+    yield rule(0, "goto", identity.last_preference, mark=0, mask=numbers)
     yield rule(_UNBOUND, "goto", min(r.preference for r in tree), mark=0, mask=bound)
     for live in routes:
-        adapter = machine.adapter(live.route.adapter)
+        adapter = machine.adapter_of(live)
         own = live.route.strict or live.route.gateway4 is not None or live.route.gateway6 is not None
         if own and adapter is not None:
             mark, table = identity.mark(live.number) | bound, identity.route_table(live.number)
@@ -78,7 +80,7 @@ def _family(
     if family is Family.IPV4:
         for destination in FOLLOWS_MAIN:
             yield rule(_MULTICAST, "table", MAIN, destination=destination)
-    yield Rule(family, identity.last_preference, "unreachable", 0, 0, mask, True, protocol=protocol)
+    yield Rule(family, identity.last_preference, "unreachable", 0, 0, numbers, True, protocol=protocol)
 
 
 def stands_before(identity: Identity, rule: Rule, family: Family) -> bool:

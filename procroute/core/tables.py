@@ -39,14 +39,14 @@ def route_entries(
     withdraws a default that works nor brings one back that does not.
     """
     table = identity.route_table(live.number)
-    adapter = machine.adapter(live.route.adapter)
+    adapter = machine.adapter_of(live)
     entries: list[Entry] = []
     if adapter is not None:
         if live.route.strict:
             entries += (_with_source(e, adapter) for e in own_subnets(machine.main, adapter))
         entries += _defaults(identity, machine, adapter, live, table, present)
     if not live.route.strict:
-        kept = lan_entries(machine.main, machine.adapters, live.route.adapter)
+        kept = lan_entries(machine.main, machine.adapters, adapter)
         entries += (_with_source(e, adapter) for e in kept)
         entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)
         entries += _name_servers(machine, live, table)
@@ -63,9 +63,9 @@ def _with_source(entry: Entry, adapter: Adapter | None) -> Entry:
 
 def _name_servers(machine: Machine, live: LiveRoute, table: int) -> Iterable[Entry]:
     """Entries for name servers that the LAN entries would lead to another adapter."""
-    adapter = machine.adapter(live.route.adapter)
+    adapter = machine.adapter_of(live)
     for server in live.servers:
-        if server.is_loopback or server.is_link_local or not elsewhere(machine, live.route, server):
+        if server.is_loopback or server.is_link_local or not elsewhere(machine, live, server):
             continue
         way = default_entry(machine, adapter, Family.of(server), live) if adapter else None
         there = ip_network(server)
@@ -74,7 +74,7 @@ def _name_servers(machine: Machine, live: LiveRoute, table: int) -> Iterable[Ent
 
 def lan_table(identity: Identity, machine: Machine) -> list[Entry]:
     """The LAN for sockets that are bound to an address, whichever it is."""
-    entries = lan_entries(machine.main, machine.adapters, own="")
+    entries = lan_entries(machine.main, machine.adapters, own=None)
     return [ours(identity, e, identity.table) for e in entries]
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from procroute.engine.words import describe, printable
+from procroute.engine.words import describe
+from procroute.terminal import printable
 
 _LISTED: Final = 10
 """So many of a route are named: there may be thousands."""

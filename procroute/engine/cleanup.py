@@ -10,7 +10,8 @@ from pathlib import Path
 from msgspec import Struct
 
 from procroute.engine.alive import listed
-from procroute.engine.linger import end, linger
+from procroute.engine.let_go import let_go
+from procroute.engine.linger import Carried, end, linger
 from procroute.engine.lock import lock, patient, release_directory
 from procroute.engine.reconcile import reconcile, steps
 from procroute.engine.words import Tell, describe
@@ -19,6 +20,7 @@ from procroute.identity import Identity
 from procroute.kernel import cgroups, sysctl
 from procroute.kernel.linux import Linux
 from procroute.kernel.strays import strays
+from procroute.model import Marks
 
 _PASSES = 50
 
@@ -49,13 +51,14 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         linux = stack.enter_context(Linux(identity))
         stack.enter_context(lock(patient(tell)))
         targets = cgroups.targets(linux.mount, linux.namespace)
-        unnamed = cgroups.unnamed(linux.mount)
-        abandoned = cgroups.abandoned(linux.mount, linux.namespace)
-        paths = [t.path for t in targets] + unnamed
+        leftovers = linux.placement.leftovers(linux.namespace)
+        unnamed = [path for path in leftovers if not cgroups.named(path)]
+        of_users = cgroups.users_targets(linux.mount, linux.namespace)
+        paths = [t.path for t in (*targets, *of_users)] + unnamed
         by_path = {path: [pid for pid, _ in _living([path])] for path in paths}
         living = [pid for pids in by_path.values() for pid in pids]
         if living and not force:
-            names = {t.path: t.live.route.name for t in targets}
+            names = {t.path: t.live.route.name for t in (*targets, *of_users)}
             raise ProcrouteError(
                 "processes-alive",
                 listed((names.get(path, "no route that is known"), pids) for path, pids in by_path.items()),
@@ -65,22 +68,25 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         others = {t.identity for t in targets} - {identity}
         # The configured one comes last: while there are routes by other numbers it leaves all to those.
         kernels = {**{other: stack.enter_context(Linux(other)) for other in others}, identity: linux}
-        anything = bool(unnamed or abandoned)
+        anything = bool(leftovers or of_users)
         for made_by, kernel in kernels.items():
-            _say_goodbye(made_by, [t.live.number for t in targets if t.identity == made_by], tell)
+            _say_goodbye(made_by, [t for t in (*targets, *of_users) if t.identity == made_by], tell)
             anything |= _remove(kernel)
-        for path in (*unnamed, *abandoned):
-            cgroups.remove_tree(path)
-        cgroups.remove_root(linux.mount)
+        for path in (*(t.path for t in of_users), *leftovers):
+            linux.placement.remove(path)
+        linux.placement.remove_root()
         sysctl.restore_all(linux.namespace)
         release_directory()
         left = tuple(strays(linux.netlink, linux.families, kernels))
-        return Cleaned(len(targets) + len(abandoned), anything, tuple(living), left)
+        return Cleaned(len(targets) + len(leftovers) - len(unnamed), anything, tuple(living), left)
 
 
-def _say_goodbye(identity: Identity, numbers: list[int], tell: Tell) -> None:
-    linger(identity, numbers, time.sleep, stalled=2.0)
-    end(identity, numbers, tell)
+def _say_goodbye(identity: Identity, targets: list[cgroups.Target], tell: Tell) -> None:
+    by_cgroup = [t.path for t in targets if t.live.marks is Marks.PACKETS]
+    made_in = frozenset(i for path in by_cgroup for i in cgroups.ids(path))
+    carried = Carried({t.live.number for t in targets}, made_in)
+    linger(identity, carried, time.sleep, stalled=2.0)
+    end(identity, carried, tell)
 
 
 def _remove(kernel: Linux) -> bool:
@@ -102,7 +108,7 @@ def _release_all(mount: Path, targets: list[Path]) -> None:
     for _ in range(_PASSES):
         for pid, folder in _living(targets):
             if pid:
-                _release(mount, pid, folder)
+                let_go(mount, pid, folder)
         living = list(_living(targets))
         if not living:
             return
@@ -112,14 +118,3 @@ def _release_all(mount: Path, targets: list[Path]) -> None:
         f"could not be moved out of their route: {left}",
         "nothing else was removed, so they stay on it; end them and try again",
     )
-
-
-def _release(mount: Path, pid: int, folder: Path) -> None:
-    """Back to where a process came from, or the nearest living parent of that. One that has ended is fine."""
-    origin = Path(cgroups.origin(folder).lstrip("/"))
-    for candidate in (origin, *origin.parents):
-        try:
-            cgroups.enter(mount / candidate, pid)
-        except (ProcrouteError, OSError):
-            continue
-        return

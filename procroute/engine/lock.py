@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import time
+from _thread import allocate_lock
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
 
 Pause = Callable[[float], None]
+# Who waits has a turn: of the threads of this process none comes again before all others have.
+_turn = allocate_lock()
 # A start or an end takes a small part of a second; who has to wait longer wants to know for what.
 _LONG = 2.0
 
@@ -32,6 +35,15 @@ def patient(tell: Tell, sleep: Pause = time.sleep) -> Pause:
         sleep(seconds)
 
     return pause
+
+
+class BusyError(Exception):
+    """Somebody else has the lock; the command's signals cannot wait for that."""
+
+
+def at_once(_: float) -> None:
+    """A pause for lock() that does not wait: raises BusyError."""
+    raise BusyError
 
 
 @contextmanager
@@ -58,7 +70,8 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
         except OSError as e:
             raise ProcrouteError("run-directory", f"{path} cannot be made: {e.strerror}") from e
         try:
-            _wait(descriptor, pause)
+            with _in_turn(pause):
+                _wait(descriptor, pause)
         except BaseException:
             os.close(descriptor)
             raise
@@ -69,6 +82,17 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _in_turn(pause: Pause) -> Iterator[None]:
+    """Be the one thread of this process that waits. A lock of the kernel's knows no turns (flock(2))."""
+    while not _turn.acquire(timeout=0.001):
+        pause(0.001)
+    try:
+        yield
+    finally:
+        _turn.release()
 
 
 def _wait(descriptor: int, pause: Pause) -> None:

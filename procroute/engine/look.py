@@ -3,11 +3,24 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeVar
 
+from procroute.core.limits import limits
 from procroute.core.overview import AdapterView, adapters
+from procroute.core.ruleset import Counter
+from procroute.core.status import Assignment, Counted, Status, status
+from procroute.core.traffic import Flow, Traffic
+from procroute.engine import kept
+from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import resolvers
+from procroute.kernel import cgroups, moves, netns, nft, processes, programs
+from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
+from procroute.model import Marks
+
+_LOOKS: Final = 10
+_T = TypeVar("_T")
 
 
 def adapter_views(identity: Identity) -> list[AdapterView]:
@@ -17,9 +30,97 @@ def adapter_views(identity: Identity) -> list[AdapterView]:
     """
     with Linux(identity) as linux:
         if os.geteuid() == 0:
-            observed = linux.observe()
+            observed = steadily(linux.observe)
             machine, routes = observed.machine, observed.alive()
         else:
             machine, routes = linux.adapters_and_main(), ()
-    servers = {a.ifindex: resolvers.of_adapter(a.ifindex) for a in machine.outward()}
+    machine, servers = kept.everything(machine)
     return adapters(machine, routes, servers)
+
+
+def routes_view(identity: Identity) -> Status:
+    """Each route, what runs on it and what it has carried; what cannot be promised here.
+
+    Raises ProcrouteError, not-root for all but root: cgroups and programs tell nobody else.
+    """
+    if os.geteuid() != 0:
+        raise ProcrouteError("not-root", "status must be asked for by root", "sudo procroute status")
+    with Linux(identity) as linux:
+        machine = steadily(linux.observe).machine
+        counted = steadily(lambda: _every_target(linux))
+        everybodys = cgroups.targets(linux.mount, linux.namespace)
+        others = sum(t.identity != identity for t in everybodys)
+        by_packets = any(c.live.marks is Marks.PACKETS for c in counted) or not support.available(linux.mount)
+    known = limits(
+        machine,
+        netns_cookie=bool(netns.cookie()),
+        by_packets=by_packets,
+        moves_told=not by_packets or moves.can_be_heard(),
+    )
+    return status(identity, machine, counted, known, others)
+
+
+def steadily(look: Callable[[], _T]) -> _T:
+    """What a look tells. Without the lock programs may go meanwhile, with their route: it is taken again.
+
+    Raises ProcrouteError bpf-refused where that does not help.
+    """
+    for _ in range(_LOOKS - 1):
+        try:
+            return look()
+        except ProcrouteError as e:
+            if e.code != "bpf-refused":
+                raise
+    return look()
+
+
+def _every_target(linux: Linux) -> list[Counted]:
+    """The system's, then those in users' trees. What nft counts is of a route: told with the system's."""
+    found = nft.counters()
+    everybodys = cgroups.targets(linux.mount, linux.namespace)
+    counted = [_counted(linux, t, found) for t in everybodys if t.identity == linux.identity]
+    return counted + [_counted(linux, t, {}) for t in linux.users_targets()]
+
+
+def _counted(linux: Linux, target: cgroups.Target, counters: Mapping[str, Counter]) -> Counted:
+    of: dict[str, list[int]] = {}
+    for pid, path in cgroups.processes(target.path):
+        of.setdefault(path.relative_to(target.path).parts[0] if path != target.path else "", []).append(pid)
+    assignments = [
+        Assignment(
+            name,
+            f"/{(target.path / name).relative_to(linux.mount)}",
+            tuple(processes.process(pid) for pid in sorted(pids)),
+        )
+        for name, pids in sorted(of.items())
+    ]
+    if target.live.marks is Marks.PACKETS:
+        return _by_packets(target, assignments, counters)
+    place = str(target.path)
+    try:
+        traffic, drops = programs.traffic(place), programs.drops(place)
+    except ProcrouteError:
+        if target.path.exists():
+            raise
+        # It has just gone.
+        return Counted(target.live, target.in_use, tuple(assignments))
+    lost = counters.get(f"lost_{target.live.number}")
+    return Counted(
+        target.live, target.in_use, tuple(assignments), traffic, drops, None if lost is None else lost.packets
+    )
+
+
+def _by_packets(
+    target: cgroups.Target, assignments: Sequence[Assignment], counters: Mapping[str, Counter]
+) -> Counted:
+    number = target.live.number
+    out, into = (counters.get(f"{way}_{number}", Counter()) for way in ("out", "in"))
+    drop = f"drop_{number}_"
+    drops = {int(name.removeprefix(drop)): c.packets for name, c in counters.items() if name.startswith(drop)}
+    return Counted(
+        target.live,
+        target.in_use,
+        tuple(assignments),
+        Traffic(Flow(out.packets, out.bytes), Flow(into.packets, into.bytes)),
+        {ifindex: packets for ifindex, packets in drops.items() if packets},
+    )

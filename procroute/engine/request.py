@@ -10,11 +10,11 @@ from msgspec.structs import replace
 
 from procroute.core import choose, lookups, overlap
 from procroute.core.machine import Observed
+from procroute.engine import kept
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import resolvers
 from procroute.kernel.interface import Kernel
-from procroute.model import Adapter, IPAddress, LiveRoute, Route
+from procroute.model import Adapter, IPAddress, LiveRoute, Marks, Route
 
 
 class Request(Struct, frozen=True):
@@ -32,18 +32,25 @@ class Request(Struct, frozen=True):
     user: str | None = None
 
 
-def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[LiveRoute, list[str]]:
+def route_for(
+    kernel: Kernel, observed: Observed, request: Request, marks: Marks = Marks.SOCKETS
+) -> tuple[LiveRoute, list[str]]:
     """The live route to use or to make, and lines for people about what is not as they might expect.
+
+    marks: for a new route; one that is there keeps its own.
 
     Raises ProcrouteError where the adapter, a given gateway or the name servers are unfit, or where other
     people's rules or tables are in the way.
     """
     machine, identity = observed.machine, kernel.identity
     adapter = choose.find(machine, request.adapter)
-    gateway6 = _without_zone(adapter, request.gateway6)
-    route = Route(adapter.name, request.strict, request.gateway4, gateway6, request.dns)
+    route = asked_for(adapter, request)
     live = next((t for t in observed.ours.targets if t.route == route), None)
-    meant = live or LiveRoute(route, 0)
+    if live is not None:
+        choose.check_same(machine, live, adapter)
+    if marks is Marks.PACKETS and live is None:
+        choose.check_without_bpf(adapter)
+    meant, own = kept.taken_in(machine, adapter, live or LiveRoute(route, 0, marks=marks))
     try:
         notes = choose.check_ways(machine, meant)
     except ProcrouteError as e:
@@ -52,14 +59,19 @@ def route_for(kernel: Kernel, observed: Observed, request: Request) -> tuple[Liv
         entries = kernel.entries_of(*choose.tables_of_others(machine))
         raise choose.with_gateways_seen(e, adapter, entries) from None
     overlap.check(identity, machine)
-    asked = lookups.lookups(machine, meant, resolvers.of_adapter(adapter.ifindex).addresses)
-    if live is None:
-        live = LiveRoute(route, _free_number(identity, observed))
-    live = replace(live, servers=asked.servers, no_lookups=asked.refused)
+    asked = lookups.lookups(machine, meant, own.addresses)
+    number = live.number if live else _free_number(identity, observed, kernel)
+    live = replace(meant, number=number, servers=asked.servers, no_lookups=asked.refused)
     new = {identity.table, identity.route_table(live.number)}
     new |= {identity.adapter_table_of(a.ifindex) for a in machine.outward() if a.addresses}
     overlap.check_entries(identity, kernel.entries_of(*sorted(new)))
     return live, [*notes, *asked.notes]
+
+
+def asked_for(adapter: Adapter, request: Request) -> Route:
+    """The route that these words mean. Raises ProcrouteError gateway-bad."""
+    gateway6 = _without_zone(adapter, request.gateway6)
+    return Route(adapter.name, request.strict, request.gateway4, gateway6, request.dns)
 
 
 def _without_zone(adapter: Adapter, gateway: IPv6Address | None) -> IPv6Address | None:
@@ -76,16 +88,22 @@ def _without_zone(adapter: Adapter, gateway: IPv6Address | None) -> IPv6Address 
     return IPv6Address(int(gateway))
 
 
-def _free_number(identity: Identity, observed: Observed) -> int:
-    """A number that no route has, nor a rule or table of one that is being removed."""
+def _free_number(identity: Identity, observed: Observed, kernel: Kernel) -> int:
+    """A number that no route has, nor a rule or table of one that is being removed, nor a socket of one.
+
+    One that only closed connections carry (TIME_WAIT) where there is no other.
+    """
     taken = {t.number for t in observed.ours.targets}
     taken |= {identity.number(r.mark) for r in observed.ours.rules}
     taken |= {e.table - identity.table for e in observed.ours.entries}
-    free = next((n for n in identity.numbers if n not in taken), None)
+    carried, closing = kernel.carried()
+    taken |= carried
+    free = next((n for n in identity.numbers if n not in taken | closing), None)
+    free = free or next((n for n in identity.numbers if n not in taken), None)
     if free is None:
         raise ProcrouteError(
             "routes-exhausted",
             f"all {len(identity.numbers)} routes are in use",
-            "end some, or give [identity] mark_mask more bits",
+            "end some, or what still has connections of one; or give [identity] mark_mask more bits",
         )
     return free

@@ -5,28 +5,31 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Collection
 from pathlib import Path
 
 from msgspec import Struct
 
-from procroute.core import overlap
+from procroute.config import Settings
+from procroute.core.front_ends import advice
 from procroute.core.machine import Observed
+from procroute.core.unit_names import slice_of
 from procroute.engine.follow import Follower
 from procroute.engine.launch import Launched, Start, launch
-from procroute.engine.linger import end, linger
+from procroute.engine.leaving import Leaving
+from procroute.engine.linger import Carried, end, linger
 from procroute.engine.lock import Pause, lock, patient, release_directory
+from procroute.engine.opening import decide, open_route, target_for
 from procroute.engine.reconcile import reconcile
-from procroute.engine.request import Request, route_for
+from procroute.engine.request import Request
 from procroute.engine.supervise import FORWARDED, Supervisor
 from procroute.engine.user import User, find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.identity import Identity
-from procroute.kernel import cgroups, descriptors, resolvers, sysctl
+from procroute.kernel import cgroups, descriptors, family, resolvers, sysctl
 from procroute.kernel.linux import Linux
+from procroute.kernel.placement import Newcomer
 from procroute.kernel.signals import Received, Signals
-from procroute.model import LiveRoute
+from procroute.model import LiveRoute, Marks
 
 
 class Place(Struct, frozen=True):
@@ -41,37 +44,40 @@ class Place(Struct, frozen=True):
 class Started(Struct, frozen=True):
     """A command in its assignment. attending: what keeps the target in use while its last packets go.
 
-    early: the signals that came before the command was there.
+    early: the signals that came before the command was there. made_in: the cgroups that tell its sockets,
+    where no mark does.
     """
 
     child: Launched
     assignment: Path
     attending: int
     early: list[Received]
+    made_in: frozenset[int]
 
 
-def run(request: Request, identity: Identity, tell: Tell) -> int:
+def run(request: Request, settings: Settings, tell: Tell) -> int:
     """Run a command by an adapter; returns its exit status, 128+n for signal n.
 
     tell: says a line to the person at the terminal. Raises ProcrouteError when the command was not started;
     then what was done for it is undone. What goes wrong later is told, and the status stays the command's.
     """
     given = descriptors.given()
+    family.adopt_orphans()
     user = find(request.user) if request.user is not None else None
     with contextlib.ExitStack() as stack:
-        linux = stack.enter_context(Linux(identity))
+        linux = stack.enter_context(Linux(settings.identity))
         # Listening starts before the first look, so that nothing is missed between that and the command.
         follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
         with lock(patient(tell)) as held:
             # From here on signals are for the command; until here they are for us, and nothing is done yet.
             signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
             try:
-                observed, live = _decide(linux, request, tell)
+                observed, live = _decide(linux, request, settings, tell)
             except BaseException:
                 release_directory()
                 raise
             try:
-                started = _start(linux, observed, live, Place(request, user, signals, held))
+                started = _start(linux, observed, live, Place(request, user, signals, held), tell)
             except BaseException:
                 with contextlib.suppress(ProcrouteError, OSError):
                     _settle(linux)
@@ -79,12 +85,16 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
         # The command is executed without the lock: its file system may take its time, or never answer.
         follower.route = live.number
         child = started.child
-        supervisor = Supervisor(child.pid, started.assignment, signals, follower, tell, given)
+        leaving = stack.enter_context(
+            contextlib.closing(Leaving(linux.mount, started.assignment, tell, strict=request.strict))
+        )
+        supervisor = Supervisor(child.pid, started.assignment, signals, follower, tell, given, leaving)
         supervisor.pass_on(started.early)
         status = supervisor.watch()
         failure = child.failure()
         try:
-            _finish(linux, live.number, started, supervisor.rest, tell)
+            leaving.finish(supervisor.rest)
+            _finish(linux, live, started, supervisor.rest, tell)
         except (ProcrouteError, OSError) as e:
             tell(f"what is ours could not be removed: {e}; procroute cleanup tries again")
     if failure is not None:
@@ -96,34 +106,34 @@ def run(request: Request, identity: Identity, tell: Tell) -> int:
     return status
 
 
-def _decide(linux: Linux, request: Request, tell: Tell) -> tuple[Observed, LiveRoute]:
+def _decide(linux: Linux, request: Request, settings: Settings, tell: Tell) -> tuple[Observed, LiveRoute]:
     """What is there, and the route to use or to make. Nothing is changed yet."""
-    overlap.check_identities(linux.identity, cgroups.identities(linux.mount, linux.namespace))
-    observed = linux.observe()
-    live, notes = route_for(linux, observed, request)
+    observed, live, notes = decide(linux, request, settings)
+    known = advice(request.command, slice_of(live.route.name))
+    if known.refuse:
+        raise ProcrouteError("command-leaves", known.text, known.hint)
     for note in notes:
         tell(note)
+    if known.text:
+        tell(known.text)
+        tell(f"hint: {known.hint}")
     return observed, live
 
 
-def _start(linux: Linux, observed: Observed, live: LiveRoute, place: Place) -> Started:
-    for path in (*cgroups.unnamed(linux.mount), *cgroups.abandoned(linux.mount, linux.namespace)):
-        if not cgroups.populated(path):
-            cgroups.remove_tree(path)
-
-    def routes(now: Observed) -> Collection[LiveRoute]:
-        return [*(t for t in now.alive() if t.number != live.number), live]
-
-    reconcile(linux, linux.identity, routes, observed)
-    target = linux.path(live.number)
-    assignment = cgroups.add_assignment(target, f"run-{os.getpid()}", cgroups.current())
+def _start(linux: Linux, observed: Observed, live: LiveRoute, place: Place, tell: Tell) -> Started:
+    now, routes = open_route(linux, observed, live)
+    target = target_for(linux, now, live, place.user, routes, tell)
+    command = place.request.command
+    name, origin = f"run-{os.getpid()}", cgroups.current(linux.mount)
+    described = f"procroute run: {' '.join(command)}"
     start = Start(
-        place.request.command,
-        assignment,
+        command,
+        lambda pid: linux.placement.place(target, Newcomer(pid, name, described, origin)),
         place.user,
         resolvers.private(live),
         place.signals.newly_blocked,
         place.lock,
+        advice(command, target.name).stay,
     )
     attending = cgroups.attend(target)
     early = place.signals.read()
@@ -131,25 +141,38 @@ def _start(linux: Linux, observed: Observed, live: LiveRoute, place: Place) -> S
         child = launch(start)
     except BaseException:
         os.close(attending)
-        with contextlib.suppress(ProcrouteError, OSError):
-            cgroups.remove_tree(assignment)
         raise
-    return Started(child, assignment, attending, early)
+    made_in = cgroups.ids(child.assignment) if live.marks is Marks.PACKETS else frozenset()
+    return Started(child, child.assignment, attending, early, made_in)
 
 
-def _finish(linux: Linux, number: int, started: Started, pause: Pause, tell: Tell) -> None:
+def _finish(linux: Linux, live: LiveRoute, started: Started, pause: Pause, tell: Tell) -> None:
     """Remove what nobody uses any more."""
     target = started.assignment.parent
+    carried = Carried([live.number], started.made_in)
     with lock(pause):
-        cgroups.remove_tree(started.assignment)
+        linux.placement.end(started.assignment)
     if not cgroups.populated(target):
-        linger(linux.identity, [number], pause)
+        linger(linux.identity, carried, pause)
     with lock(pause):
         os.close(started.attending)
         # Without the target the number may be another route's by now: cleanup --force removed what was ours.
         if target.exists() and not cgroups.in_use(target):
-            end(linux.identity, [number], tell)
+            end(linux.identity, carried, tell)
         _settle(linux)
+        _say_who_stays(linux, live.number, tell)
+
+
+def _say_who_stays(linux: Linux, number: int, tell: Tell) -> None:
+    """Units that somebody else started in the route's slice, when no engine cares for it any more."""
+    targets = [*cgroups.targets(linux.mount, linux.namespace)]
+    targets += cgroups.users_targets(linux.mount, linux.namespace)
+    paths = [t.path for t in targets if t.identity == linux.identity and t.live.number == number]
+    if any(map(cgroups.populated, paths)) and not any(map(cgroups.attended, paths)):
+        tell(
+            f"others in {paths[0].name} stay on the route as it is now, which nobody keeps in step; when they"
+            " have ended, procroute cleanup removes it"
+        )
 
 
 def _settle(linux: Linux) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from procroute.engine.follow import Follower
+from procroute.engine.leaving import Leaving
 from procroute.engine.words import Tell, describe
 from procroute.kernel import cgroups, descriptors
 from procroute.kernel.signals import Received, Signals
@@ -32,7 +33,7 @@ _ENDING = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}
 
 
 class Supervisor:
-    """Watches one assignment, from its start to its last process.
+    """Watches one assignment, from its start to its last process. leaving: watches who leaves it.
 
     given: the open files that our caller meant for CMD. interrupted: CMD was ended by the terminal's SIGINT,
     which we got as well.
@@ -46,6 +47,7 @@ class Supervisor:
         follower: Follower,
         tell: Tell,
         given: Collection[int] = (),
+        leaving: Leaving | None = None,
     ) -> None:
         self.pid = pid
         self.assignment = assignment
@@ -55,6 +57,7 @@ class Supervisor:
         self._follower = follower
         self._tell = tell
         self._given = given
+        self._leaving = leaving
         self._stopped = False
         self._leave = False
         self._interrupt_seen = False
@@ -76,7 +79,10 @@ class Supervisor:
         events = self._events()
         poll = select.poll()
         poll.register(self._signals, select.POLLIN)
-        for descriptor in self._follower.monitor.filenos():
+        for descriptor in (
+            *self._follower.monitor.filenos(),
+            *(self._leaving.filenos() if self._leaving else ()),
+        ):
             poll.register(descriptor, select.POLLIN)
         if events is not None:
             poll.register(events, select.POLLPRI)
@@ -89,16 +95,23 @@ class Supervisor:
                     poll.unregister(events)
                     os.close(events)
                     events = None
-                for descriptor, _ in poll.poll(self._follower.timeout()):
+                for descriptor, _ in poll.poll(self._timeout()):
                     if descriptor == self._signals.fileno():
                         for received in self._signals.read():
                             self._on_signal(received)
                 self._follower.work()
+                if self._leaving:
+                    self._leaving.work()
                 if self._leave:
                     self._to_background()
         finally:
             if events is not None:
                 os.close(events)
+
+    def _timeout(self) -> int | None:
+        """Milliseconds until there is something to do; None: nothing until news come."""
+        due = [self._follower.timeout(), self._leaving.timeout() if self._leaving else None]
+        return min((t for t in due if t is not None), default=None)
 
     def _events(self) -> int | None:
         """The file that tells of the assignment's last process; none when a cleanup has removed it already.
@@ -115,7 +128,7 @@ class Supervisor:
         while self.status is None:
             pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
             if pid == 0:
-                return
+                break
             if os.WIFSTOPPED(status):
                 self._stopped = True
                 os.kill(os.getpid(), signal.SIGSTOP)
@@ -127,6 +140,19 @@ class Supervisor:
                 self.status = 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)
                 self._take_what_it_got_too()
                 self._say_who_remains()
+        self._reap_orphans()
+
+    def _reap_orphans(self) -> None:
+        """Descendants that became our children when theirs ended."""
+        while True:
+            try:
+                ended = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            except ChildProcessError:
+                return
+            # CMD itself may have ended since it was asked for: that is for the next look.
+            if ended is None or (ended.si_pid == self.pid and self.status is None):
+                return
+            os.waitpid(ended.si_pid, 0)
 
     def _take_what_it_got_too(self) -> None:
         """What the terminal had sent before CMD ended was for CMD: no wish that we leave."""
@@ -155,6 +181,8 @@ class Supervisor:
 
     def _on_signal(self, received: Received) -> None:
         if received.number == signal.SIGCHLD:
+            if self.status is not None:
+                self._reap_orphans()
             return
         if received.number == signal.SIGCONT:
             self._continue()

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from procroute.terminal import printable
+
+__all__ = ["Tell", "describe", "printable"]
+
 Tell = Callable[[str], None]
 
 
@@ -17,8 +21,3 @@ def describe(pid: int) -> str:
     except OSError:
         name = "a process"
     return f"{printable(name)} (pid {pid})"
-
-
-def printable(text: str) -> str:
-    """Without anything that could steer a terminal."""
-    return "".join(c if c.isprintable() else "?" for c in text)

@@ -36,6 +36,7 @@ class _Link(nlmsg):  # type: ignore[misc]
     )
     nla_map = (
         (3, "IFLA_IFNAME", "asciiz"),
+        (10, "IFLA_MASTER", "uint32"),
         (16, "IFLA_OPERSTATE", "uint8"),
         (18, "IFLA_LINKINFO", "info"),
         (29, "IFLA_EXT_MASK", "uint32"),
@@ -45,7 +46,7 @@ class _Link(nlmsg):  # type: ignore[misc]
     class info(nla):  # type: ignore[misc]  # noqa: N801 - found by this name
         """What made the link."""
 
-        nla_map = ((1, "IFLA_INFO_KIND", "asciiz"),)
+        nla_map = ((1, "IFLA_INFO_KIND", "asciiz"), (4, "IFLA_INFO_SLAVE_KIND", "asciiz"))
 
     class names(nla):  # type: ignore[misc]  # noqa: N801 - found by this name
         """Other names of the link."""
@@ -80,8 +81,15 @@ def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:
         loopback=bool(flags & _LOOPBACK),
         addresses=addresses,
         altnames=tuple(properties.get_attrs("IFLA_ALT_IFNAME")) if properties else (),
-        kind=info.get_attr("IFLA_INFO_KIND") if info else _HARDWARE.get(message["ifi_type"], ""),
+        kind=_kind(message, info),
+        master=message.get_attr("IFLA_MASTER") or 0,
+        member_of=(info and info.get_attr("IFLA_INFO_SLAVE_KIND")) or "",
     )
+
+
+def _kind(message: Message, info: Message | None) -> str:
+    made_by = info.get_attr("IFLA_INFO_KIND") if info else None
+    return made_by or _HARDWARE.get(message["ifi_type"], "")
 
 
 def _address(message: Message) -> Address:

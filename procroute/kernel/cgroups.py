@@ -11,12 +11,12 @@ populated: a process is in it. attended: an engine lives that cares for it. in u
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
-import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -26,8 +26,10 @@ from msgspec import Struct
 from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, XATTR, Identity
+from procroute.kernel import cgroup_mount
 from procroute.kernel.refusal import refused
-from procroute.model import IPAddress, LiveRoute, Route
+from procroute.kernel.user_managers import TREE
+from procroute.model import IPAddress, LiveRoute, Marks, Route
 
 _FLOCK = "hhqqi0q"  # struct flock, fcntl(2)
 
@@ -47,6 +49,8 @@ class _Record(msgspec.Struct, frozen=True):
     known: list[str]
     silent: list[str] = []
     no_lookups: bool = False
+    ifindex: int = 0
+    marks: Marks = Marks.SOCKETS
 
 
 class Target(Struct, frozen=True):
@@ -58,30 +62,20 @@ class Target(Struct, frozen=True):
     in_use: bool
 
 
-def mount_point() -> Path:
-    """Where cgroup v2 is mounted, told from mountinfo (proc(5)); the shortest path where there are several.
-
-    Raises ProcrouteError cgroup-missing.
-    """
-    found = []
-    for line in _lines("/proc/self/mountinfo"):
-        before, _, after = line.partition(" - ")
-        if after.split(" ", 1)[0] == "cgroup2":
-            root, path = before.split(" ")[3:5]
-            path = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), path)
-            if os.path.exists(f"{path}/cgroup.controllers"):  # not so where another mount covers it
-                found.append((root != "/", len(path), path))
-    if not found:
-        raise ProcrouteError(
-            "cgroup-missing", "cgroup v2 is not mounted", "mount -t cgroup2 none /sys/fs/cgroup (as root)"
-        )
-    return Path(min(found)[2])
-
-
 def targets(mount: Path, namespace: int) -> list[Target]:
     """The targets of one network namespace, by whatever numbers they were made."""
+    return _targets_of(namespace, (mount / SLICE).glob("procroute-*.slice"))
+
+
+def users_targets(mount: Path, namespace: int) -> list[Target]:
+    """The further targets of routes that are in users' own parts of systemd's tree."""
+    return _targets_of(namespace, mount.glob(f"{TREE.format('*')}/{SLICE}/procroute-*.slice"))
+
+
+def _targets_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
+    """Those of the cgroups that are targets of a network namespace, by their paths' order."""
     found = []
-    for path in sorted((mount / SLICE).glob("procroute-*.slice")):
+    for path in sorted(paths):
         record = _read(path)
         if record is not None and record.namespace == namespace:
             found.append(Target(path, record.identity, _live(record), in_use(path)))
@@ -92,6 +86,15 @@ def identities(mount: Path, namespace: int) -> set[Identity]:
     """Those by whose numbers the targets of a network namespace were made."""
     records = map(_read, (mount / SLICE).glob("procroute-*.slice"))
     return {record.identity for record in records if record and record.namespace == namespace}
+
+
+def within_target(mount: Path, cgroup: str) -> bool:
+    """Whether a cgroup, named from the mount point, is a target or below one; of any network namespace.
+
+    Root alone can write what a target is known by (xattr(7), trusted attributes).
+    """
+    path = Path(cgroup.lstrip("/"))
+    return any(named(mount / p) for p in (path, *path.parents) if p.name.endswith(".slice"))
 
 
 def unnamed(mount: Path) -> list[Path]:
@@ -110,18 +113,32 @@ def abandoned(mount: Path, namespace: int) -> list[Path]:
     return [p for p, record in records if record and record.namespace != namespace and not in_use(p)]
 
 
-def add_target(mount: Path, namespace: int, identity: Identity, live: LiveRoute) -> Path:
-    """Make the cgroup of a route; with a suffix where another network namespace has one of that name."""
-    top = mount / SLICE
+def named(path: Path) -> bool:
+    """Whether something is written on a target, by whatever engine and for whatever network namespace."""
+    return _read(path) is not None
+
+
+def forget(path: Path) -> None:
+    """Take away what is written on a target: it is none any more."""
+    try:
+        os.removexattr(path, XATTR)
+    except OSError as e:
+        if e.errno not in (errno.ENOENT, errno.ENODATA):
+            raise refused(e, "cgroup", f"write on the cgroup {path}") from e
+
+
+def add_target(make: Callable[[str], Path], namespace: int, identity: Identity, live: LiveRoute) -> Path:
+    """Make the cgroup of a route; with a suffix where another network namespace has one of that name.
+
+    make: makes it, from the name of its slice (Placement.make).
+    """
     for name in (live.route.name, f"{live.route.name}@{namespace}"):
-        path = top / slice_of(name)
         try:
-            top.mkdir(exist_ok=True)
-            path.mkdir()
+            path = make(slice_of(name))
         except FileExistsError:
             continue
         except OSError as e:
-            raise refused(e, "cgroup", f"make the cgroup {path}") from e
+            raise refused(e, "cgroup", f"make the cgroup {slice_of(name)}") from e
         describe(path, namespace, identity, live)
         return path
     raise ProcrouteError("target-taken", f"the cgroup of {live.route.name} is taken", "procroute cleanup")
@@ -143,6 +160,8 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         known=[str(g) for g in live.known],
         silent=[str(g) for g in live.silent],
         no_lookups=live.no_lookups,
+        ifindex=live.ifindex,
+        marks=live.marks,
     )
     try:
         os.setxattr(path, XATTR, msgspec.json.encode(record))
@@ -168,6 +187,8 @@ def remove_tree(path: Path) -> None:
 
 def remove_root(mount: Path) -> None:
     """Remove procroute.slice when nobody has a target in it."""
+    if not (mount / SLICE).exists():
+        return  # where the mount is read-only, rmdir(2) would not say ENOENT
     try:
         (mount / SLICE).rmdir()
     except OSError as e:
@@ -185,11 +206,17 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
             continue
         except OSError as e:
             raise refused(e, "cgroup", f"make the cgroup {path}") from e
-        os.setxattr(path, XATTR, os.fsencode(origin))
+        note_origin(path, origin)
         return path
     raise ProcrouteError(
         "target-taken", f"too many assignments named {name} in {target}", "procroute cleanup"
     )
+
+
+def note_origin(assignment: Path, origin: str) -> None:
+    """Write on an assignment the cgroup that its processes come from. One that has gone is fine."""
+    with contextlib.suppress(FileNotFoundError):
+        os.setxattr(assignment, XATTR, os.fsencode(origin))
 
 
 def origin(assignment: Path) -> str:
@@ -251,12 +278,22 @@ def processes(path: Path) -> Iterator[tuple[int, Path]]:
         yield from ((int(pid), Path(folder)) for pid in text.split())
 
 
-def current() -> str:
-    """The caller's own cgroup, from the mount point (cgroups(7), /proc/self/cgroup)."""
-    for line in _lines("/proc/self/cgroup"):
-        if line.startswith("0::"):
-            return line[3:]
-    return "/"
+def ids(path: Path) -> frozenset[int]:
+    """The ids of a cgroup and of those below it, by which the kernel tells of them in sock_diag(7)."""
+    return frozenset(i for folder, _, _ in os.walk(path) for i in _inode(folder))
+
+
+def _inode(path: str) -> Iterator[int]:
+    with contextlib.suppress(FileNotFoundError):
+        yield os.stat(path).st_ino
+
+
+def current(mount: Path, pid: int | str = "self") -> str:
+    """The cgroup of a process, or the caller's own, from the mount point; its root if it is not seen there.
+
+    Raises OSError where there is no such process.
+    """
+    return cgroup_mount.at(mount).below(cgroup_mount.of_process(pid) or "/") or "/"
 
 
 def enter(path: Path, pid: int = 0) -> None:
@@ -272,11 +309,6 @@ def enter(path: Path, pid: int = 0) -> None:
             os.close(descriptor)
     except OSError as e:
         raise refused(e, "cgroup", f"move a process to {path}") from e
-
-
-def _lines(file: str) -> list[str]:
-    """The lines of a file of /proc with paths in it, which may be any bytes."""
-    return os.fsdecode(Path(file).read_bytes()).split("\n")
 
 
 def _read(path: Path) -> _Record | None:
@@ -295,7 +327,9 @@ def _live(record: _Record) -> LiveRoute:
         dns=None if record.dns is None else _addresses(record.dns),
     )
     servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
-    return LiveRoute(route, record.number, servers, known, silent, record.no_lookups)
+    return LiveRoute(
+        route, record.number, servers, known, silent, record.no_lookups, record.ifindex, record.marks
+    )
 
 
 def _addresses(texts: list[str]) -> tuple[IPAddress, ...]:

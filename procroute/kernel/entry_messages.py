@@ -52,7 +52,7 @@ _CC_ALGO = 16
 def request(family: Family, table: int = 0, protocol: int = 0) -> bytes:
     """The body that asks for the entries of one family, of a table or with a protocol if not 0."""
     body = _HEADER.pack(AF[family], 0, 0, 0, 0, protocol, 0, 0, 0)
-    return body + _attribute(_TABLE, _NUMBER.pack(table)) if table else body
+    return body + attribute(_TABLE, _NUMBER.pack(table)) if table else body
 
 
 def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda _: ()) -> Entry | None:
@@ -66,7 +66,7 @@ def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda 
         return None
     family = _FAMILY[af]
     found = dict(attributes(body, _HEADER.size))
-    kind = _BY_NUMBER.get(number, "other")
+    kind = kind_of(number)
     source = found.get(_PREFSRC)
     if _is_encapsulated(found):
         return None
@@ -105,30 +105,36 @@ def encoded(entry: Entry) -> bytes:
             _BY_KIND[entry.kind],
             flags,
         ),
-        _attribute(_TABLE, _NUMBER.pack(entry.table)),
+        attribute(_TABLE, _NUMBER.pack(entry.table)),
     ]
     if destination.prefixlen:
-        parts.append(_attribute(_DST, destination.network_address.packed))
+        parts.append(attribute(_DST, destination.network_address.packed))
     if entry.metric:
-        parts.append(_attribute(_PRIORITY, _NUMBER.pack(entry.metric)))
+        parts.append(attribute(_PRIORITY, _NUMBER.pack(entry.metric)))
     if entry.preference:
-        parts.append(_attribute(_ROUTER_PREFERENCE, bytes([_BY_PREFERENCE[entry.preference]])))
+        parts.append(attribute(_ROUTER_PREFERENCE, bytes([_BY_PREFERENCE[entry.preference]])))
     if entry.source:
-        parts.append(_attribute(_PREFSRC, entry.source.packed))
+        parts.append(attribute(_PREFSRC, entry.source.packed))
     if entry.metrics:
         numbered = (
-            _attribute(_METRIC_NAMES.index(name), _NUMBER.pack(value)) for name, value in entry.metrics
+            attribute(_METRIC_NAMES.index(name), _NUMBER.pack(value)) for name, value in entry.metrics
         )
-        parts.append(_attribute(_METRICS, b"".join(numbered)))
+        parts.append(attribute(_METRICS, b"".join(numbered)))
     if one:
-        parts += (_attribute(_OIF, _NUMBER.pack(one.ifindex)), _to_gateway(one, entry.family))
+        parts += (attribute(_OIF, _NUMBER.pack(one.ifindex)), _to_gateway(one, entry.family))
     elif entry.hops:
-        parts.append(_attribute(_MULTIPATH, b"".join(_one_of_many(hop, entry.family) for hop in entry.hops)))
+        parts.append(attribute(_MULTIPATH, b"".join(_one_of_many(hop, entry.family) for hop in entry.hops)))
     return b"".join(parts)
 
 
-def _attribute(kind: int, value: bytes) -> bytes:
+def attribute(kind: int, value: bytes) -> bytes:
+    """An attribute as messages carry it, padded for the next one."""
     return _ATTRIBUTE.pack(4 + len(value), kind) + value + bytes(-len(value) % 4)
+
+
+def kind_of(number: int) -> str:
+    """The kind of an entry, by its number (RTN_*)."""
+    return _BY_NUMBER.get(number, "other")
 
 
 def attributes(data: bytes, at: int) -> Iterator[tuple[int, bytes]]:
@@ -158,9 +164,9 @@ def address(packed: bytes) -> IPAddress:
 
 def _hops(found: dict[int, bytes], flags: int) -> Iterator[Hop]:
     for hop_flags, weight, ifindex, of_hop in _many(found):
-        yield Hop(ifindex, _gateway(of_hop), bool(hop_flags & _ONLINK), weight + 1)
+        yield Hop(ifindex, gateway(of_hop), bool(hop_flags & _ONLINK), weight + 1)
     if ifindex := _number(found, _OIF):
-        yield Hop(ifindex, _gateway(found), bool(flags & _ONLINK))
+        yield Hop(ifindex, gateway(found), bool(flags & _ONLINK))
 
 
 def _many(found: dict[int, bytes]) -> Iterator[tuple[int, int, int, dict[int, bytes]]]:
@@ -177,7 +183,8 @@ def _is_encapsulated(found: dict[int, bytes]) -> bool:
     return _ENCAPSULATION in found or any(_ENCAPSULATION in of_hop for *_, of_hop in _many(found))
 
 
-def _gateway(found: dict[int, bytes]) -> IPAddress | None:
+def gateway(found: dict[int, bytes]) -> IPAddress | None:
+    """Where an entry or a hop with these attributes leads next; None: nowhere but to the link."""
     via = found.get(_VIA)  # struct rtvia: a family, then the address
     packed = via[2:] if via else found.get(_GATEWAY)
     return address(packed) if packed else None
@@ -199,5 +206,5 @@ def _to_gateway(hop: Hop, family: Family) -> bytes:
     if hop.gateway is None:
         return b""
     if hop.gateway.version == family.value:
-        return _attribute(_GATEWAY, hop.gateway.packed)
-    return _attribute(_VIA, struct.pack("=H", AF[Family.of(hop.gateway)]) + hop.gateway.packed)
+        return attribute(_GATEWAY, hop.gateway.packed)
+    return attribute(_VIA, struct.pack("=H", AF[Family.of(hop.gateway)]) + hop.gateway.packed)

@@ -21,7 +21,9 @@ from msgspec.structs import replace
 from procroute.core import plan
 from procroute.core.answers import Neighbour
 from procroute.core.door import Door
-from procroute.core.machine import Machine, Observed, Ours, Restore
+from procroute.core.machine import Machine, Observed, Ours
+from procroute.core.nft_text import fingerprint
+from procroute.core.ruleset import Ruleset
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.fake_rules import FakeRules
@@ -57,8 +59,8 @@ def crash_at(count: int) -> Fault:
 class Fake:
     """The kernel's side of a machine. populated: the numbers of routes with living processes.
 
-    steps: what was done, for tests to look at. fault: called before and after each step; may raise Crash or
-    ProcrouteError.
+    carrying, closing: the numbers that sockets carry, and closed connections. steps: what was done, for tests
+    to look at. fault: called before and after each step; may raise Crash or ProcrouteError.
     """
 
     def __init__(self, machine: Machine, identity: Identity) -> None:
@@ -70,12 +72,14 @@ class Fake:
         self.populated: set[int] = set()
         self.heard_failing: set[tuple[int, IPAddress]] = set()
         self.doors: dict[int, Door] = {}
-        self.restore: Restore | None = None
+        self.ruleset: Ruleset | None = None
         self.valid_mark: set[str] = set()
         self.table_names: dict[int, str] = {}
         self.asked: list[tuple[int, IPAddress]] = []
         self.steps: list[plan.Step] = []
         self.fault: Fault | None = None
+        self.carrying: set[int] = set()
+        self.closing: set[int] = set()
 
     def observe(self, machine: Machine | None = None) -> Observed:
         """What is there now; machine: what is known of it already, which may be old by now."""
@@ -91,7 +95,8 @@ class Fake:
             ),
             targets=frozenset(self.targets.values()),
             doors=dict(self.doors),
-            restore=self.restore,
+            ruleset=self.ruleset,
+            fingerprint=fingerprint(self.ruleset),
             valid_mark=frozenset(self.valid_mark),
             table_names=dict(self.table_names),
         )
@@ -100,6 +105,10 @@ class Fake:
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
         return (e for e in self.entries if e.table in numbers)
+
+    def carried(self) -> tuple[frozenset[int], frozenset[int]]:
+        """See Kernel."""
+        return frozenset(self.carrying), frozenset(self.closing - self.carrying)
 
     def ask_again(self, gateways: Collection[Neighbour]) -> None:
         """Note that these gateways were asked for."""
@@ -135,8 +144,8 @@ class Fake:
             case plan.SetDoor(number, door):
                 self._target(number)
                 self.doors[number] = door
-            case plan.SetRestore(restore):
-                self.restore = restore
+            case plan.SetRuleset(ruleset):
+                self.ruleset = ruleset
             case plan.SetValidMark(adapter, on):
                 self._set_valid_mark(adapter, on)
             case plan.NameTables(names):
@@ -167,11 +176,6 @@ class Fake:
             e for e in self.machine.main if not e.hops or any(h.ifindex != adapter.ifindex for h in e.hops)
         )
         self.become(replace(self.machine, adapters=(*others, down), main=main))
-
-    def link_gone(self, name: str) -> None:
-        """An adapter is removed from the machine."""
-        self.link_down(name)
-        self.become(replace(self.machine, adapters=tuple(a for a in self.machine.adapters if a.name != name)))
 
     def _adapter(self, name: str) -> Adapter:
         adapter = self.machine.adapter(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from procroute.identity import NFT_TABLE
 from procroute.kernel import nf_tables
 
 
@@ -13,7 +14,7 @@ def checks_reverse_path() -> bool:
     What iptables-legacy holds is not read: where it has a table in which rpfilter may stand, the answer is
     yes.
     """
-    if any(b"fib\0" in data or b"rpfilter\0" in data for data in nf_tables.every_rule()):
+    if any(b"fib\0" in data or b"rpfilter\0" in data for data in nf_tables.every_rule(but=NFT_TABLE)):
         return True
     legacy = (Path(f"/proc/net/{family}_tables_names") for family in ("ip", "ip6"))
     return any({"raw", "mangle"} & set(f.read_text().split()) for f in legacy if f.exists())

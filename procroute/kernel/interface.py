@@ -29,6 +29,10 @@ class Kernel(Protocol):
         """What stands in these tables, whoever put it there."""
         ...
 
+    def carried(self) -> tuple[frozenset[int], frozenset[int]]:
+        """The numbers of routes that sockets carry, and those that only closed connections do (TIME_WAIT)."""
+        ...
+
     def ask_again(self, gateways: Collection[Neighbour]) -> None:
         """Have these gateways resolved once more."""
         ...

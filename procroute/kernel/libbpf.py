@@ -99,6 +99,7 @@ def _library() -> ctypes.CDLL:
         "bpf_program__fd": (number, [pointer]),
         "bpf_prog_attach": (number, [number, number, number, unsigned]),
         "bpf_prog_detach2": (number, [number, number, number]),
+        "bpf_raw_tracepoint_open": (number, [text, number]),
         "bpf_prog_query": (number, [number, number, unsigned, pointer, pointer, pointer]),
         "bpf_prog_get_fd_by_id": (number, [unsigned]),
         "bpf_map_get_fd_by_id": (number, [unsigned]),
@@ -107,6 +108,7 @@ def _library() -> ctypes.CDLL:
         "bpf_map_update_elem": (number, [number, text, text, ctypes.c_uint64]),
         "bpf_map_delete_elem": (number, [number, text]),
         "bpf_map_get_next_key": (number, [number, text, pointer]),
+        "libbpf_num_possible_cpus": (number, []),
     }
     for name, (result, arguments) in signatures.items():
         function = getattr(library, name)
@@ -189,11 +191,25 @@ class Map:
         self._key_size = key_size
         self._value_size = value_size
 
+    def fileno(self) -> int:
+        """Its descriptor, for poll(2) and mmap(2) on a ring buffer."""
+        return self._fd
+
     def get(self, key: bytes) -> bytes | None:
         """The value of a key; None when there is none."""
         value = ctypes.create_string_buffer(self._value_size)
         if self._missing(_library().bpf_map_lookup_elem(self._fd, self._checked(key), value), "look up"):
             return None
+        return value.raw
+
+    def get_each(self, key: bytes) -> bytes:
+        """The values of a key for every possible CPU, of a map that has one for each; empty: no such key.
+
+        Source: kernel documentation, bpf/map_array.rst: each is rounded up to 8 bytes.
+        """
+        value = ctypes.create_string_buffer(-(-self._value_size // 8) * 8 * possible_cpus())
+        if self._missing(_library().bpf_map_lookup_elem(self._fd, self._checked(key), value), "look up"):
+            return b""
         return value.raw
 
     def set(self, key: bytes, value: bytes) -> None:
@@ -236,12 +252,22 @@ class Map:
         return False
 
 
+def possible_cpus() -> int:
+    """How many CPUs the kernel has room for (libbpf_num_possible_cpus)."""
+    return _check(_library().libbpf_num_possible_cpus(), "count CPUs")
+
+
 def attach(program: int, cgroup: int, hook: int) -> None:
     """Attach beside what is there. cgroup: a file descriptor of its directory; hook: enum bpf_attach_type.
 
     EPERM: an ancestor or this cgroup has a program that allows no others (or the caller has no CAP_BPF).
     """
     _check(_library().bpf_prog_attach(program, cgroup, hook, _ALLOW_MULTI), "attach")
+
+
+def attach_raw_tracepoint(program: int, name: str) -> int:
+    """Run a program at a raw tracepoint until the descriptor that this returns is closed."""
+    return _check(_library().bpf_raw_tracepoint_open(name.encode(), program), f"tracepoint {name}")
 
 
 def detach(program: int, cgroup: int, hook: int) -> None:

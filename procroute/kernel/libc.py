@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 
 
 def call(function: str, *arguments: object) -> int:
     """Call a function that returns -1 when it fails; an error becomes an OSError that names it."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    result = int(getattr(libc, function)(*arguments))
+    result = int(getattr(_libc(), function)(*arguments))
     if result < 0:
         number = ctypes.get_errno()
         raise OSError(number, f"{function}: {os.strerror(number)}")
     return result
+
+
+@functools.cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)

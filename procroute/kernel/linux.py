@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -15,12 +15,16 @@ from procroute.core.answers import Answer, Neighbour, unanswering
 from procroute.core.door import Door, Marking
 from procroute.core.gateways import gateways_of, silent_gateways
 from procroute.core.machine import Machine, Observed, Ours
+from procroute.core.ruleset import Ruleset
 from procroute.identity import Identity
 from procroute.kernel import (
     adapters,
+    cgroup_mount,
     cgroups,
+    conntrack,
     entries,
     firewalls,
+    leases,
     libbpf,
     neighbours,
     netns,
@@ -28,12 +32,14 @@ from procroute.kernel import (
     programs,
     resolvers,
     rules,
+    sockets,
     sysctl,
     table_names,
 )
+from procroute.kernel.placement import placement
 from procroute.kernel.refusal import refused
 from procroute.kernel.rtnetlink import Rtnetlink
-from procroute.model import Entry, Family, LiveRoute, Rule
+from procroute.model import Entry, Family, LiveRoute, Marks, Rule
 
 MAIN = 254
 _LOOKS = 10
@@ -48,7 +54,9 @@ class Linux:
     def __init__(self, identity: Identity) -> None:
         libbpf.require()
         self.identity = identity
-        self.mount = cgroups.mount_point()
+        self.cgroup_mount = cgroup_mount.find()
+        self.mount = self.cgroup_mount.path
+        self.placement = placement(self.mount)
         self.namespace = netns.namespace()
         self.netlink = Rtnetlink()
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
@@ -84,6 +92,7 @@ class Linux:
         targets = [t for t in everybodys if t.identity == self.identity]
         self._paths = {t.live.number: t.path for t in targets}
         self._lives = {t.live.number: t.live for t in targets}
+        further = self.users_targets()
         found = list(rules.read(self.netlink, self.families))
         machine = machine or self._machine(found, targets)
         if everybodys and not targets:
@@ -98,22 +107,50 @@ class Linux:
             doors={
                 t.live.number: a.door
                 for t in targets
-                if (a := programs.attached(str(t.path))) is not None and a.complete
+                if t.live.marks is not Marks.PACKETS
+                and (a := programs.attached(str(t.path))) is not None
+                and a.complete
+                and all(self._is_like(f.path, a) for f in further if f.live.number == t.live.number)
             },
-            restore=nft.read(self.identity.mark_mask),
+            fingerprint=nft.read(self.cgroup_mount, self._in_nft((*targets, *further))),
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if machine.names_tables else {},
         )
-        used = frozenset(t.live.number for t in targets if t.in_use)
+        used = frozenset(t.live.number for t in (*targets, *further) if t.in_use)
         return Observed(machine, ours, used)
+
+    @staticmethod
+    def _in_nft(targets: Iterable[cgroups.Target]) -> dict[int, list[Path]]:
+        """The cgroups that our nft table has to know, by route."""
+        found: dict[int, list[Path]] = {}
+        for target in targets:
+            if target.live.marks is not Marks.SOCKETS:
+                found.setdefault(target.live.number, []).append(target.path)
+        return found
+
+    def users_targets(self) -> list[cgroups.Target]:
+        """The further targets of our routes, in users' trees. Those of routes that are gone are leftovers."""
+        everybodys = cgroups.users_targets(self.mount, self.namespace)
+        routes = {number: live.route for number, live in self._lives.items()}
+        return [
+            t for t in everybodys if t.identity == self.identity and routes.get(t.live.number) == t.live.route
+        ]
+
+    @staticmethod
+    def _is_like(path: Path, other: programs.Attached) -> bool:
+        """Whether a further target has the same programs."""
+        own = programs.attached(str(path))
+        return own is not None and own.complete and own.door == other.door
 
     def adapters_and_main(self) -> Machine:
         """A machine with no more than its adapters, table main and name servers: what takes no privilege.
 
         Raises OSError.
         """
+        found = adapters.read(self.netlink)
         return Machine(
-            adapters=adapters.read(self.netlink),
+            adapters=found,
+            learnt=leases.gateways(a.ifindex for a in found),
             main=tuple(self._entries(table=MAIN)),
             resolvers=resolvers.of_system(),
             ipv6=Family.IPV6 in self.families,
@@ -126,6 +163,7 @@ class Linux:
             main=tuple(self._entries(table=MAIN)),
             rules=tuple(r for r in every_rule if not self._is_ours(r)),
             rp_filter=sysctl.rp_filter(a.name for a in found),
+            learnt=leases.gateways(a.ifindex for a in found),
             checks_reverse_path=firewalls.checks_reverse_path(),
             resolvers=resolvers.of_system(),
             ipv6=Family.IPV6 in self.families,
@@ -164,6 +202,55 @@ class Linux:
         """The cgroup of a route's target, as last observed or added."""
         return self._paths[number]
 
+    def paths(self, number: int) -> list[Path]:
+        """The cgroups of all of a route's targets: the system's first, then those in users' trees."""
+        return [
+            self._paths[number],
+            *(t.path for t in self.users_targets() if t.live.number == number),
+        ]
+
+    def _paths_of(self, ruleset: Ruleset | None) -> dict[int, list[Path]]:
+        """The cgroups of all of its routes' targets."""
+        found = {number: [self._paths[number]] for number in (ruleset.numbers if ruleset else ())}
+        for target in self.users_targets():
+            if target.live.number in found:
+                found[target.live.number].append(target.path)
+        return found
+
+    def path_for(self, number: int, uid: int, door: Door | None) -> Path | None:
+        """Make a further target of a route, in a user's own tree; None where he has none.
+
+        door: None where the route has no programs. Our nft table, where it marks packets, has to be told.
+
+        Raises ProcrouteError.
+        """
+        live = self._lives[number]
+        path = self.placement.make_for(uid, self._paths[number].name)
+        if path is not None:
+            if not cgroups.populated(path):
+                programs.detach(str(path))  # what a route of another number may have left
+            cgroups.describe(path, self.namespace, self.identity, live)
+            if door is not None:
+                self._open(number, door)
+        return path
+
+    def carried(self) -> tuple[frozenset[int], frozenset[int]]:
+        """The numbers of routes that sockets carry, and those that only closed connections do (TIME_WAIT).
+
+        None where the kernel cannot tell (sockets.with_mark). Raises ProcrouteError.
+        """
+        mask = self.identity.number_mask
+        try:
+            found = [
+                (self.identity.number(one.mark or 0), one.state == sockets.TIME_WAIT)
+                for protocol in (sockets.TCP, sockets.UDP)
+                for one in sockets.with_any_mark(protocol, mask)
+            ]
+        except OSError as e:
+            raise refused(e, "socket", "list sockets") from e
+        used = frozenset(number for number, closed in found if not closed)
+        return used, frozenset(number for number, closed in found if closed) - used
+
     def ask_again(self, gateways: Collection[Neighbour]) -> None:
         """Have these gateways resolved once more."""
         for neighbour in gateways:
@@ -198,16 +285,22 @@ class Linux:
     def _do(self, step: plan.Step) -> None:
         match step:
             case plan.AddTarget(live):
-                self._paths[live.number] = cgroups.add_target(self.mount, self.namespace, self.identity, live)
+                self._paths[live.number] = cgroups.add_target(
+                    self.placement.make, self.namespace, self.identity, live
+                )
                 self._lives[live.number] = live
+                if live.marks is Marks.PACKETS:
+                    # Another route had this number: its conversations may have our ports, by another adapter.
+                    conntrack.forget(self.identity.mark(live.number), self.identity.number_mask)
             case plan.UpdateTarget(live):
-                cgroups.describe(self._paths[live.number], self.namespace, self.identity, live)
+                for path in self.paths(live.number):
+                    cgroups.describe(path, self.namespace, self.identity, live)
             case plan.RemoveTarget(live):
                 self._remove(live)
             case plan.SetDoor(number, door):
                 self._open(number, door)
-            case plan.SetRestore(restore):
-                nft.write(restore, self.identity.mark_mask)
+            case plan.SetRuleset(ruleset):
+                nft.write(ruleset, self.cgroup_mount, self._paths_of(ruleset))
             case plan.SetValidMark(adapter, on):
                 change = sysctl.set_valid_mark if on else sysctl.restore_valid_mark
                 change(self.namespace, adapter)
@@ -215,12 +308,18 @@ class Linux:
                 table_names.write(names)
 
     def _remove(self, live: LiveRoute) -> None:
-        cgroups.remove_tree(self._paths.pop(live.number))
+        for path in reversed(self.paths(live.number)):
+            self.placement.remove(path)
+        del self._paths[live.number]
+        if live.marks is Marks.PACKETS:
+            # Or a bystander with a port of its conversations would have their address.
+            conntrack.forget(self.identity.mark(live.number), self.identity.number_mask)
         if not self._paths:
             sysctl.restore_all(self.namespace)
-        cgroups.remove_root(self.mount)
+        self.placement.remove_root()
 
     def _open(self, number: int, door: Door) -> None:
         identity, strict = self.identity, self._lives[number].route.strict
         marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict, netns.cookie())
-        programs.attach(str(self._paths[number]), marking, door)
+        for path in self.paths(number):
+            programs.attach(str(path), marking, door)

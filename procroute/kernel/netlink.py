@@ -103,6 +103,12 @@ def messages(data: bytes) -> Iterator[tuple[int, bytes]]:
         yield kind, message[HEADER.size :]
 
 
+def notices(data: bytes) -> Iterator[tuple[int, int, bytes]]:
+    """The type of each message, the port of the socket that asked for what it tells of, and the whole."""
+    for kind, _, _, message in _headed(data):
+        yield kind, HEADER.unpack_from(message)[4], message
+
+
 def _headed(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
     """The type, flags, sequence number and whole of each message in what one recv(2) gave."""
     at = 0

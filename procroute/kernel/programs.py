@@ -19,6 +19,7 @@ from typing import Final
 from msgspec import Struct
 
 from procroute.core.door import Door, Marking
+from procroute.core.traffic import Flow, Traffic
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bpf import layout
@@ -121,6 +122,20 @@ def drops(cgroup: str) -> dict[int, int]:
             for ifindex, packets in counted.items():
                 total[ifindex] = total.get(ifindex, 0) + packets
     return total
+
+
+def traffic(cgroup: str) -> Traffic:
+    """What has gone out and come in by whatever adapter but loopback, since the programs were attached."""
+    out, into = Flow(), Flow()
+    with _directory(cgroup) as directory:
+        for copy in find(directory):
+            if "traffic" not in copy.maps:
+                continue
+            with maps_of(copy) as open_map:
+                counters = open_map("traffic")
+                out += Flow(*layout.unpack_traffic(counters.get_each(layout.OUT)))
+                into += Flow(*layout.unpack_traffic(counters.get_each(layout.IN)))
+    return Traffic(out, into)
 
 
 def detach(cgroup: str, kinds: Collection[str] = KINDS) -> None:

@@ -25,6 +25,12 @@ def refused(why: int | OSError, kind: str, what: str) -> ProcrouteError:
     option = _OPTIONS.get((number, kind))
     if option:
         return ProcrouteError("kernel-option", f"this kernel cannot {what}", f"it needs {option}")
+    if (number, kind) == (errno.EROFS, "cgroup"):
+        return ProcrouteError(
+            "cgroup-missing",
+            f"cgroup v2 is mounted read-only: cannot {what}",
+            "mount -o remount,rw /sys/fs/cgroup (as root); a container needs it writable from outside",
+        )
     if number in (errno.EPERM, errno.EACCES):
         return ProcrouteError(
             "not-root", f"not permitted: {what}", "run it as root; in a container it needs CAP_NET_ADMIN"

@@ -17,10 +17,11 @@ import contextlib
 from ipaddress import ip_address
 from pathlib import Path
 
+from procroute import places
 from procroute.core.overview import Servers
 from procroute.model import IPAddress, LiveRoute
 
-RESOLV_CONF = Path("/etc/resolv.conf")
+RESOLV_CONF = Path(places.RESOLV_CONF)
 _OURS, _KEPT, _KEPT_UPLINKS = "# by procroute", "#   ", "#>  "
 # systemd-resolved keeps the real servers here when /etc/resolv.conf names its stub (systemd-
 # resolved.service(8)).
@@ -31,6 +32,8 @@ FILES = (RESOLV_CONF, _UPLINKS)
 _PER_LINK = (
     ("/run/systemd/netif/links", "DNS=", "systemd-networkd"),
     ("/run/systemd/resolve/netif", "SERVERS=", "systemd-resolved"),
+    # What DHCP said although the system shall not use it (UseDNS=no).
+    ("/run/systemd/netif/leases", "DNS=", "networkd lease"),
 )
 
 
@@ -69,6 +72,33 @@ def private(live: LiveRoute) -> str | None:
     own = [f"nameserver {server}" for server in live.servers]
     others = [line for line in system if line.split()[0] != "nameserver"]
     return "\n".join([f"{_OURS}, for {live.route.name}; the system's own:", *kept, *own, *others, ""])
+
+
+def is_private_for(pid: int) -> bool:
+    """Whether a process sees a resolv.conf of ours. One that has ended does not."""
+    return _is_ours(_lines(Path(f"/proc/{pid}/root{RESOLV_CONF}")))
+
+
+def asked_instead(pid: int) -> tuple[str, ...]:
+    """The programs that look names up in the stead of a process, by sockets that it sees.
+
+    nscd(8) is asked by every libc that finds it, resolved where nsswitch.conf(5) says `resolve`.
+    """
+    root = Path(f"/proc/{pid}/root")
+    hosts = [line for line in _lines(root / "etc/nsswitch.conf") if line.startswith("hosts:")]
+    found = []
+    if _is_socket(root / "run/nscd/socket"):
+        found.append("nscd")
+    if "resolve" in " ".join(hosts).split() and _is_socket(root / "run/systemd/resolve/io.systemd.Resolve"):
+        found.append("systemd-resolved (nss-resolve)")
+    return tuple(found)
+
+
+def _is_socket(path: Path) -> bool:
+    try:
+        return path.is_socket()
+    except OSError:  # it has ended, or may not be looked at
+        return False
 
 
 def _system_lines() -> list[str]:

@@ -14,6 +14,8 @@ _SOL_NETLINK, _SHORT_ACK, _STRICT_CHECK = 270, 10, 12
 # As many answers as surely fit into the socket's receive buffer.
 _AT_ONCE = 64
 
+OWN_PORTS: set[int] = set()
+"""Those of this process's sockets, by which the kernel tells of who changed something."""
 Change = tuple[int, int, bytes]
 """A message's type (RTM_NEWRULE …), flags (CREATE …), and body."""
 
@@ -23,9 +25,17 @@ class Rtnetlink(Netlink):
 
     def __init__(self) -> None:
         super().__init__(socket.NETLINK_ROUTE)
+        self._socket.bind((0, 0))
+        self._port: int = self._socket.getsockname()[0]
+        OWN_PORTS.add(self._port)
         self._socket.setsockopt(_SOL_NETLINK, _SHORT_ACK, 1)
         # Dumps are filtered by the kernel, and wrong requests refused rather than half understood.
         self._socket.setsockopt(_SOL_NETLINK, _STRICT_CHECK, 1)
+
+    def close(self) -> None:
+        """Close the socket."""
+        OWN_PORTS.discard(self._port)
+        super().close()
 
     def change(self, changes: Iterable[Change]) -> list[int]:
         """Make changes in order; for each what the kernel answered: 0, or an errno.

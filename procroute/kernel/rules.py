@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from procroute.core.overlap import text
 from procroute.kernel.entries import Command, done
 from procroute.kernel.entry_messages import AF
+from procroute.kernel.netlink import HEADER
 from procroute.kernel.pyroute2_messages import (
     FR_ACT_NAMES,
     FR_ACT_VALUES,
@@ -27,6 +28,7 @@ from procroute.model import Family, IPNetwork, Rule
 # linux/rtnetlink.h
 _NEW, _DELETE, _GET = 32, 33, 34
 _INVERT = 0x2  # linux/fib_rules.h
+_NONE = 0xFFFF_FFFF
 _SELECTORS = (
     "FRA_IIFNAME",
     "FRA_OIFNAME",
@@ -48,12 +50,19 @@ def read(netlink: Rtnetlink, families: Iterable[Family]) -> Iterator[Rule]:
             yield _rule(unpacked(fibmsg, data), family)
 
 
+def told(message: bytes) -> Rule | None:
+    """The ip rule in a notice of rtnetlink(7), header included; None for those of other families."""
+    family = next((f for f in Family if AF[f] == message[HEADER.size]), None)
+    return _rule(unpacked(fibmsg, message), family) if family is not None else None
+
+
 def _rule(message: Message, family: Family) -> Rule:
     get = message.get_attr
     action = FR_ACT_VALUES[message["action"]].lower()
     action = "table" if action in ("to_tbl", "fr_act_to_tbl") else action.removeprefix("fr_act_")
     table = get("FRA_TABLE") or message["table"]
     mark, mask = get("FRA_FWMARK") or 0, get("FRA_FWMASK") or 0
+    suppress = get("FRA_SUPPRESS_PREFIXLEN")
     return Rule(
         family=family,
         preference=get("FRA_PRIORITY") or 0,
@@ -66,6 +75,7 @@ def _rule(message: Message, family: Family) -> Rule:
         destination=_prefix(get("FRA_DST"), message["dst_len"]),
         selective=bool(message["tos"] or get("FRA_L3MDEV") or any(get(a) is not None for a in _SELECTORS)),
         protocol=get("FRA_PROTOCOL") or 0,
+        suppress=-1 if suppress in (None, _NONE) else suppress,
     )
 
 

@@ -1,4 +1,7 @@
-"""Sockets that carry a route's mark, through sock_diag(7)."""
+"""TCP and UDP sockets of this network namespace, through sock_diag(7): whose they are, and their end.
+
+Sockets that were never bound, connected or sent from are in no list of the kernel's: see taking.py.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +9,149 @@ import errno
 import socket
 import struct
 from collections.abc import Iterator
+from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 
 from procroute.kernel import netlink
+from procroute.model import IPAddress
 
 # linux/sock_diag.h, linux/inet_diag.h
 _NETLINK_SOCK_DIAG, _BY_FAMILY, _DESTROY = 4, 20, 21
-_BYTECODE, _MARK_CONDITION = 1, 10
-_TCP = 6
-TIME_WAIT = 6
-# Without CONFIG_INET_DIAG (socket(2), sock_diag); where the kernel does not know the condition (before 4.10).
+_BYTECODE, _JUMP, _MARK_CONDITION, _CGROUP_CONDITION = 1, 1, 10, 13
+_MARK, _CGROUP_ID = 15, 21
+_FAMILIES = (socket.AF_INET, socket.AF_INET6)
+TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
+# net/tcp_states.h; of UDP: connected, and not
+ESTABLISHED, TIME_WAIT, CLOSE, LISTEN = 1, 6, 7, 10
+# Without CONFIG_INET_DIAG (socket(2), sock_diag); where the kernel does not know the condition.
 _CANNOT_TELL = frozenset({errno.EPROTONOSUPPORT, errno.ENOENT, errno.EINVAL})
 _GONE = frozenset({errno.ENOENT, errno.ESTALE})
 
 
-class TcpSocket(Struct, frozen=True):
-    """A TCP socket. inode 0: nobody holds it any more, or not yet."""
+class InetSocket(Struct, frozen=True):
+    """A TCP or UDP socket as the kernel lists it. inode 0: nobody holds it any more, or not yet.
+
+    identity: struct inet_diag_sockid. mark: None where the kernel does not tell it (without CAP_NET_ADMIN, in
+    TIME_WAIT). cgroup: the id of the one it was made in, also when that is gone; 0 where it is not told
+    (before Linux 5.9).
+    """
 
     family: int
     state: int
     inode: int
     identity: bytes
     unsent: int = 0
+    protocol: int = TCP
+    mark: int | None = None
+    cgroup: int = 0
 
     @property
     def sending(self) -> bool:
         """Whether data waits for the peer's acknowledgement; our FIN alone counts as one byte."""
         return self.unsent > 1
 
+    @property
+    def local(self) -> IPAddress:
+        """The address that it is bound to; all zeros: any."""
+        return self._address(4)
 
-def tcp_with_mark(mark: int, mask: int) -> Iterator[TcpSocket]:
+    @property
+    def remote(self) -> IPAddress:
+        """The address that it is connected to; all zeros: none."""
+        return self._address(20)
+
+    @property
+    def local_port(self) -> int:
+        """The port that it is bound to."""
+        return int.from_bytes(self.identity[0:2], "big")
+
+    @property
+    def ifindex(self) -> int:
+        """The adapter that it is tied to (SO_BINDTODEVICE); 0: to none."""
+        return int(struct.unpack_from("=I", self.identity, 36)[0])
+
+    def _address(self, at: int) -> IPAddress:
+        """IPv4 addresses that an IPv6 socket uses (::ffff:a.b.c.d) as what they are."""
+        if self.family == socket.AF_INET:
+            return ip_address(self.identity[at : at + 4])
+        address = IPv6Address(self.identity[at : at + 16])
+        return address.ipv4_mapped or address
+
+
+def listed(*protocols: int) -> Iterator[InetSocket]:
+    """All sockets of these protocols (TCP, UDP). None without CONFIG_INET_DIAG. Raises OSError."""
+    for protocol in protocols:
+        yield from _dump(protocol)
+
+
+def with_any_mark(protocol: int, mask: int) -> Iterator[InetSocket]:
+    """Those whose mark has some of the bits of `mask`, in TIME_WAIT too.
+
+    None where the kernel cannot tell, as of tcp_with_mark. Raises OSError.
+    """
+    # Without any of the bits: on to the jump, which leads out, and so to no match. Else over it, to the end.
+    without = struct.pack("=BBHII", _MARK_CONDITION, 12, 16, 0, mask)
+    return _dump(protocol, without + struct.pack("=BBH", _JUMP, 4, 8))
+
+
+def with_mark(protocol: int, mark: int, mask: int) -> Iterator[InetSocket]:
+    """Those whose mark matches, in TIME_WAIT too. None where the kernel cannot tell. Raises OSError."""
+    return _dump(protocol, _matching(_MARK_CONDITION, struct.pack("=II", mark, mask)))
+
+
+def tcp_with_mark(mark: int, mask: int) -> Iterator[InetSocket]:
     """The TCP sockets of this network namespace whose mark matches, those in TIME_WAIT included.
 
     None where the kernel cannot tell: without INET_DIAG, or its mark condition (Linux 4.10). Raises OSError.
     """
-    # Two operations of 4 bytes and 8 bytes of data: match goes on behind the end, no match jumps out.
-    condition = struct.pack("=BBHII", _MARK_CONDITION, 12, 16, mark, mask)
-    attribute = struct.pack("=HH", 4 + len(condition), _BYTECODE) + condition
-    for family in (socket.AF_INET, socket.AF_INET6):
-        request = struct.pack("=BBBBI", family, _TCP, 0, 0, 0xFFFF_FFFF) + bytes(48) + attribute
+    return with_mark(TCP, mark, mask)
+
+
+def tcp_of_cgroup(cgroup: int) -> Iterator[InetSocket]:
+    """The TCP sockets that were made in a cgroup, by its id, also when that is gone; none in TIME_WAIT.
+
+    None where the kernel cannot tell: without INET_DIAG, or its cgroup condition (Linux 5.9). Raises OSError.
+    """
+    return _dump(TCP, _matching(_CGROUP_CONDITION, struct.pack("=Q", cgroup)))
+
+
+def _matching(operation: int, operand: bytes) -> bytes:
+    """Bytecode that lets through what matches. operand: of 8 bytes."""
+    # Behind the operation and its operand: match goes on to the end, no match jumps out.
+    return struct.pack("=BBH", operation, 12, 16) + operand
+
+
+def _dump(protocol: int, condition: bytes = b"") -> Iterator[InetSocket]:
+    attribute = struct.pack("=HH", 4 + len(condition), _BYTECODE) + condition if condition else b""
+    for family in _FAMILIES:
+        request = struct.pack("=BBBBI", family, protocol, 0, 0, 0xFFFF_FFFF) + bytes(48) + attribute
         for body in netlink.ask(_NETLINK_SOCK_DIAG, _BY_FAMILY, request, dump=True, nothing=_CANNOT_TELL):
             if len(body) >= 72:
-                unsent, _, inode = struct.unpack_from("=III", body, 60)
-                yield TcpSocket(body[0], body[1], inode, body[4:52], unsent)
+                yield _read(protocol, body)
 
 
-def destroy(tcp: TcpSocket) -> bool:
+def _read(protocol: int, body: bytes) -> InetSocket:
+    """From a struct inet_diag_msg and the attributes behind it."""
+    unsent, _, inode = struct.unpack_from("=III", body, 60)
+    mark, cgroup, at = None, 0, 72
+    while at + 4 <= len(body):
+        length, kind = struct.unpack_from("=HH", body, at)
+        if kind == _MARK:
+            mark = struct.unpack_from("=I", body, at + 4)[0]
+        elif kind == _CGROUP_ID:
+            cgroup = struct.unpack_from("=Q", body, at + 4)[0]
+        at += max(4, (length + 3) & ~3)
+    return InetSocket(body[0], body[1], inode, body[4:52], unsent, protocol, mark, cgroup)
+
+
+def destroy(one: InetSocket) -> bool:
     """End a socket as SOCK_DESTROY does: its peer is told where the state asks for it. One gone is no error.
 
     False where the kernel cannot: without CONFIG_INET_DIAG_DESTROY, and before Linux 6.5 in TIME_WAIT.
     Raises OSError.
     """
-    request = struct.pack("=BBBBI", tcp.family, _TCP, 0, 0, 1 << tcp.state) + tcp.identity
+    request = struct.pack("=BBBBI", one.family, one.protocol, 0, 0, 1 << one.state) + one.identity
     try:
         netlink.ask(_NETLINK_SOCK_DIAG, _DESTROY, request, dump=False, nothing=_GONE)
     except OSError as e:

@@ -18,18 +18,23 @@ _OVERFLOW = 0x4000
 _IN_A_DIRECTORY: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
 _TO_A_FILE: Final = _MODIFY | _CLOSE_WRITE
 _EVENT: Final = struct.Struct("=iIII")
+_ANY: Final = "/"
+"""Instead of a name: all in a directory."""
 _LINKS: Final = 40  # path_resolution(7)
 
 
 class Watch:
     """A descriptor that becomes readable when one of some files may say something else.
 
+    folders: whatever happens to the files in them is news, too.
+
     Every directory and symbolic link on the way to a file is watched as well, so it need not be there yet.
     Raises OSError when the kernel gives none: EMFILE at fs.inotify.max_user_instances.
     """
 
-    def __init__(self, files: Sequence[Path]) -> None:
+    def __init__(self, files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
         self._files = files
+        self._folders = folders
         self._inotify = call("inotify_init1", c_int(os.O_NONBLOCK | os.O_CLOEXEC))
         # Watch -> the names that matter in that directory; the empty one is for what is watched itself.
         self._names: dict[int, set[str]] = {}
@@ -42,10 +47,14 @@ class Watch:
     def drain(self) -> bool:
         """Read what has come; whether any of it is about these files. Lost news are."""
         # All is read: what is left would wake us again.
-        news = [lost or name in self._names.get(watch, ()) for watch, name, lost in self._read()]
+        news = [lost or self._told_of(watch, name) for watch, name, lost in self._read()]
         if any(news):
             self._follow()
         return any(news)
+
+    def _told_of(self, watch: int, name: str) -> bool:
+        names = self._names.get(watch, set())
+        return name in names or _ANY in names
 
     def close(self) -> None:
         """Stop watching."""
@@ -70,6 +79,10 @@ class Watch:
         for file in self._files:
             with contextlib.suppress(OSError):  # the way ends here for now
                 self._walk(file)
+        for folder in self._folders:
+            with contextlib.suppress(OSError):
+                self._walk(folder)
+                self._add(folder, _IN_A_DIRECTORY | _TO_A_FILE, _ANY)
         for watch in before.keys() - self._names.keys():
             with contextlib.suppress(OSError):  # it went with its file
                 call("inotify_rm_watch", c_int(self._inotify), c_int(watch))

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from procroute.lab import namespaces
+from procroute.lab.patience import FACTOR
 
 MOUNT: Final = Path("/sys/fs/cgroup")
 _NAME: Final = re.compile(r"procroute-lab-(\d+)-(\d+)-(\d+)")
@@ -58,7 +59,7 @@ def remove(top: Path, seconds: float = 10) -> None:
 
     Raises OSError if something stays.
     """
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * FACTOR
     while True:
         _kill(top, deadline)
         try:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from procroute.errors import ProcrouteError
+from procroute.lab.patience import FACTOR
 
 Operation = Callable[..., object]
 
@@ -44,7 +45,7 @@ class Channel:
             return result, [socket.socket(fileno=fd) for fd in fds]
 
     def _call(self, op: str, timeout: float, args: dict[str, object]) -> Any:
-        self._sock.settimeout(timeout)
+        self._sock.settimeout(timeout * FACTOR)
         data = bytearray()
         try:
             self._sock.sendall(json.dumps({"op": op, "args": args}).encode() + b"\n")

@@ -20,10 +20,11 @@ import sys
 from collections.abc import Iterator
 
 from procroute.lab.names import WHO
+from procroute.lab.patience import FACTOR
 from procroute.lab.servers import WHO_PORT
 from procroute.lab.topology import LAN, TUN, VPN, WAN1, WAN2
 
-_SECONDS = 3
+_SECONDS = 3 * FACTOR
 
 
 def ask(what: str, address: str) -> dict[str, str]:

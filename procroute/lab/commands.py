@@ -12,13 +12,26 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, TypedDict, Unpack
 
+from procroute.lab.patience import FACTOR
+
 
 class Process(subprocess.Popen[str]):
-    """A command in the lab. Its own pid is that of nsenter; signals go to the command."""
+    """A command in the lab. Its own pid is that of nsenter; signals go to the command.
+
+    Timeouts are in seconds, as elsewhere, times the lab's patience.
+    """
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait for the end; the exit status."""
+        return super().wait(_patiently(timeout))
+
+    def communicate(self, input: str | None = None, timeout: float | None = None) -> tuple[str, str]:  # noqa: A002
+        """Write, read to the end, and wait for it."""
+        return super().communicate(input, _patiently(timeout))
 
     def command_pid(self, seconds: float = 5) -> int:
         """The command's pid as the host counts. Raises ProcessLookupError if it has ended."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * FACTOR
         while time.monotonic() < deadline:
             try:
                 children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
@@ -51,6 +64,10 @@ class Process(subprocess.Popen[str]):
                         os.kill(int(entry), signal.SIGKILL)
                 except ProcessLookupError:
                     continue
+
+
+def _patiently(timeout: float | None) -> float | None:
+    return None if timeout is None else timeout * FACTOR
 
 
 class Surroundings(TypedDict, total=False):

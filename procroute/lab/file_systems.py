@@ -89,6 +89,8 @@ def _write_etc(resolvers: list[str]) -> None:
     _replace("/etc/hosts", "127.0.0.1 localhost machine\n::1 localhost machine\n")
     _replace("/etc/nsswitch.conf", "passwd: files\ngroup: files\nshadow: files\nhosts: files dns\n")
     shutil.rmtree("/etc/procroute", ignore_errors=True)
+    # What a run on the machine keeps there names tables that the lab does not have.
+    Path("/etc/iproute2/rt_tables.d/procroute.conf").unlink(missing_ok=True)
 
 
 def _replace(path: str, text: str) -> None:

@@ -14,16 +14,23 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from procroute.lab import cgroups, machine_init, namespaces, node
 from procroute.lab.channel import Callee, refuse
 
+Life = Callable[[socket.socket, Path, dict[str, Any]], None]
+
 
 class Keeper:
-    """The keeper's operations. Children get a channel of their own, handed to the owner."""
+    """The keeper's operations. Children get a channel of their own, handed to the owner.
 
-    def __init__(self, sock: socket.socket) -> None:
+    machine: the life of the machine's process 1.
+    """
+
+    def __init__(self, sock: socket.socket, machine: Life) -> None:
+        self._life = machine
         self._children: list[int] = []
         namespaces.unshare(namespaces.NEWNS)
         namespaces.mount("none", "/", None, namespaces.MS_REC | namespaces.MS_PRIVATE)
@@ -46,7 +53,7 @@ class Keeper:
         own_namespace = os.open("/proc/self/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         namespaces.unshare(namespaces.NEWPID)  # the next child is its init
         try:
-            pid = self._fork(lambda sock: machine_init.run(sock, self.top / "machine", options))
+            pid = self._fork(lambda sock: self._life(sock, self.top / "machine", options))
         finally:
             namespaces.setns(own_namespace, namespaces.NEWPID)
             os.close(own_namespace)
@@ -88,8 +95,8 @@ class Keeper:
         cgroups.remove(self.top)
 
 
-def main() -> int:
-    """The keeper's life; always removes the lab's cgroup."""
+def main(machine: Life = machine_init.run) -> int:
+    """The keeper's life; always removes the lab's cgroup. machine: that of the machine's process 1."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     signal.pthread_sigmask(signal.SIG_SETMASK, ())  # the owner starts us with some blocked
     sock = socket.socket(fileno=int(sys.argv[1]))
@@ -97,7 +104,7 @@ def main() -> int:
     if os.getppid() != int(sys.argv[2]):
         return 0  # it has died meanwhile, and the pidfd is somebody else's
     try:
-        keeper = Keeper(sock)
+        keeper = Keeper(sock, machine)
     except OSError as error:
         refuse(sock, error)
         return 0

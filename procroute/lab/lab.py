@@ -15,13 +15,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import Any, ClassVar, Literal, Self, Unpack
 
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
 from procroute.lab.commands import Place, Process, Surroundings
 from procroute.lab.file_systems import HIDDEN
 from procroute.lab.machine import PACKAGE_ROOT, Inside
+from procroute.lab.patience import FACTOR
 from procroute.lab.topology import (
     FAR_END,
     LAN,
@@ -49,7 +50,11 @@ class Lab(Place):
     keep: directories below /tmp or /run that stay visible in the machine.
 
     Raises ProcrouteError("not-root") and, when something of it does not work, ("lab-failed").
+
+    KEEPER: the module that holds it together.
     """
+
+    KEEPER: ClassVar = "procroute.lab.keeper"
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class Lab(Place):
             return
         self._channels.clear()
         try:
-            status = self._keeper.wait(20)
+            status = self._keeper.wait(20 * FACTOR)
         except subprocess.TimeoutExpired:
             self._keeper.kill()
             status = self._keeper.wait()
@@ -121,7 +126,7 @@ class Lab(Place):
         if self._keeper_fd is not None:
             for channel in tuple(self._channels):
                 channel.hang_up()
-            select.select([self._keeper_fd], [], [], seconds)  # readable when the keeper has ended
+            select.select([self._keeper_fd], [], [], seconds * FACTOR)  # readable when the keeper has ended
 
     def _start_keeper(self) -> None:
         mine, its = socket.socketpair()
@@ -132,7 +137,7 @@ class Lab(Place):
             with its:
                 self._keeper = subprocess.Popen(
                     [
-                        *(sys.executable, "-S", "-s", "-m", "procroute.lab.keeper"),
+                        *(sys.executable, "-S", "-s", "-m", self.KEEPER),
                         *(str(its.fileno()), str(os.getpid())),
                     ],
                     pass_fds=[its.fileno()],
@@ -153,15 +158,13 @@ class Lab(Place):
             sysctls[f"net/ipv6/conf/{name}/accept_dad"] = "0"
             sysctls[f"net/ipv6/conf/{name}/disable_ipv6"] = str(int(not self._ipv6))
         sysctls |= {f"net/ipv6/conf/default/{name}": "0" for name in ("accept_ra", "router_solicitations")}
-        self.machine, self._init = self._child(
-            "machine",
-            "machine",
-            keep=self._keep,
-            resolvers=resolvers(self._main, wires),
-            hybrid=self._hybrid,
-            sysctls=sysctls,
-        )
+        options = self._machine_options() | {"resolvers": resolvers(self._main, wires), "sysctls": sysctls}
+        self.machine, self._init = self._child("machine", "machine", **options)
         self._init.call("ready")
+
+    def _machine_options(self) -> dict[str, object]:
+        """What the keeper's "machine" is told of its file systems."""
+        return {"keep": self._keep, "hybrid": self._hybrid}
 
     def _adapted(self, wire: Wire) -> Wire:
         default: Families = wire.families if self._ipv6 else "4"
@@ -251,7 +254,7 @@ class Lab(Place):
 
         Packets that wait for a neighbour's answer are waited for too, for as long as the kernel asks.
         """
-        deadline = time.monotonic() + 2
+        deadline = time.monotonic() + 2 * FACTOR
         while self._init.call("pending") and time.monotonic() < deadline:
             time.sleep(0.01)
         token = secrets.token_hex(16)

@@ -60,6 +60,11 @@ def detach(target: str) -> None:
     _checked(_libc.umount2(target.encode(), _MNT_DETACH), f"umount {target}")
 
 
+def pivot_root(new: str, old: str) -> None:
+    """Make `new` the root of the mount namespace and put the old one on `old` (pivot_root(2))."""
+    _checked(_libc.pivot_root(new.encode(), old.encode()), f"pivot_root to {new}")
+
+
 def die_with_parent(signal_number: int) -> None:
     """Have the kernel send the signal to this process when the thread that forked it ends."""
     _checked(_libc.prctl(_PR_SET_PDEATHSIG, signal_number, 0, 0, 0), "prctl")

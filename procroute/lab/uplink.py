@@ -12,6 +12,7 @@ from procroute.lab.channel import Channel
 from procroute.lab.commands import Place, Process, Surroundings
 from procroute.lab.machine import PACKAGE_ROOT, Inside
 from procroute.lab.packet import Packet
+from procroute.lab.patience import FACTOR
 from procroute.lab.records import Answer, Query
 from procroute.lab.topology import FAR_END, Wire, machine_side, node_addresses
 
@@ -76,7 +77,7 @@ class Uplink(Place):
 
     def wait_for_markers(self, token: str, count: int, seconds: float = 5) -> None:
         """Wait until the capture has seen that many markers; see Lab.settle."""
-        if not self._channel.call("settled", token=token, count=count, seconds=seconds):
+        if not self._channel.call("settled", token=token, count=count, seconds=seconds * FACTOR):
             raise ProcrouteError("lab-not-settled", f"markers sent by {self.adapter} did not arrive")
 
     # --- what can happen to it
@@ -152,7 +153,7 @@ class Uplink(Place):
                 destination,
                 str(port),
                 text,
-                str(timeout),
+                str(timeout * FACTOR),
             ],
             timeout=timeout + 10,
             env={"PYTHONPATH": PACKAGE_ROOT},

@@ -2,6 +2,7 @@
  *
  *   load serve                                          listen on RESET, ECHO (TCP) and SINK (UDP); prints "ready PID"
  *   load connect|request|send|sendto ADDRESS COUNT      prints "MEASURE VALUE", the value for one operation
+ *   load connect|request|send|sendto ADDRESS COUNT each counts CPU time of every operation, prints their median
  *
  * MEASURE is instructions:k, the kernel's instructions of this task as `perf stat -e instructions:k` counts them
  * (perf_event_open(2)); where the machine has no such counter, cpu-ns: CPU time of this task, its own few
@@ -113,7 +114,30 @@ static uint64_t cpu_ns(void) {
     return now.tv_sec * 1000000000ull + now.tv_nsec;
 }
 
-static int measure(const char *name, long count) {
+static int by_value(const void *left, const void *right) {
+    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
+    return (a > b) - (a < b);
+}
+
+/* The median leaves out what comes now and then (timers, freed memory): where CPU time counts instructions, what
+ * is left is the same each time. Without the reading of the clock itself. */
+static double measure_each(void (*operation)(int), int fd, long count) {
+    uint64_t *spent = calloc(count, sizeof *spent), clock = UINT64_MAX;
+    if (!spent) err(1, "calloc");
+    for (int i = 0; i < WARM_UP; i++) {
+        uint64_t before = cpu_ns(), after = cpu_ns();
+        if (after - before < clock) clock = after - before;
+    }
+    for (long i = 0; i < count; i++) {
+        uint64_t before = cpu_ns();
+        operation(fd);
+        spent[i] = cpu_ns() - before;
+    }
+    qsort(spent, count, sizeof *spent, by_value);
+    return (double)spent[count / 2] - clock;
+}
+
+static int measure(const char *name, long count, int each) {
     void (*operation)(int) = !strcmp(name, "connect")   ? connect_and_reset
                              : !strcmp(name, "request") ? request_and_response
                              : !strcmp(name, "send")    ? send_datagram
@@ -126,6 +150,10 @@ static int measure(const char *name, long count) {
     stay_on(0);
     for (int i = 0; i < WARM_UP; i++) operation(fd);
 
+    if (each) {
+        printf("cpu-ns %.1f\n", measure_each(operation, fd, count));
+        return 0;
+    }
     uint64_t spent = cpu_ns();
     if (counter >= 0) ioctl(counter, PERF_EVENT_IOC_ENABLE, 0);
     for (long i = 0; i < count; i++) operation(fd);
@@ -190,8 +218,9 @@ static void serve(void) {
 
 int main(int argc, char **argv) {
     if (argc == 2 && !strcmp(argv[1], "serve")) serve();
-    if (argc != 4) errx(2, "usage: load serve | load connect|request|send|sendto ADDRESS COUNT");
+    int each = argc == 5 && !strcmp(argv[4], "each");
+    if (argc != 4 + each || argc < 4) errx(2, "usage: load serve | load connect|request|send|sendto ADDRESS COUNT [each]");
     uint16_t port = !strcmp(argv[1], "connect") ? RESET : !strcmp(argv[1], "request") ? ECHO : SINK;
     aim(argv[2], port);
-    return measure(argv[1], atol(argv[3]));
+    return measure(argv[1], atol(argv[3]), each);
 }

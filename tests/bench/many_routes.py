@@ -31,13 +31,15 @@ def make(adapter: str, count: int) -> list[LiveRoute]:
 
 def main() -> None:
     adapter, count = sys.argv[1], int(sys.argv[2])
-    identity = config.read()
+    identity = config.read().identity
     with Linux(identity) as linux, lock():
         routes = make(adapter, count)
         reconcile(linux, identity, lambda _: routes)
         assignments = []
         for route in routes:
-            assignment = cgroups.add_assignment(linux.path(route.number), "bench", cgroups.current())
+            assignment = cgroups.add_assignment(
+                linux.path(route.number), "bench", cgroups.current(linux.mount)
+            )
             if os.fork() == 0:
                 cgroups.enter(assignment)
                 os.execvp("sleep", ["sleep", "3600"])

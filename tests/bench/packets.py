@@ -46,6 +46,8 @@ ROUTED_LIMIT, BYSTANDER_LIMIT, MANY_LIMIT = 1.07, 1.03, 0.03
 
 Figures = dict[str, dict[str, dict[str, float]]]
 """operation → family → variant → value"""
+Seen = dict[tuple[str, str, str], list[tuple[float, float]]]
+"""(operation, family, variant) → a value and its ratio for each round"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +82,11 @@ def routed(cgroup: str) -> tuple[str, ...]:
     return ("sh", "-c", 'echo 0 >"$1"/cgroup.procs && shift && exec "$@"', "sh", cgroup)
 
 
-def one(variant: Variant, load: Path, operation: str, family: str, count: int) -> tuple[str, float]:
-    """The measure, and its value for one operation."""
-    command = [*variant.before, str(load), operation, TARGETS[family], str(count)]
+def one(
+    variant: Variant, load: Path, operation: str, family: str, count: int, *more: str
+) -> tuple[str, float]:
+    """The measure, and its value for one operation. more: further arguments of the load program."""
+    command = [*variant.before, str(load), operation, TARGETS[family], str(count), *more]
     done = variant.lab.run(command, timeout=60)
     if done.returncode:
         raise SystemExit(f"{variant.name}: {' '.join(command)}: {done.stderr}")
@@ -92,7 +96,7 @@ def one(variant: Variant, load: Path, operation: str, family: str, count: int) -
 
 def rounds(variants: list[Variant], load: Path, pairs: int, console: Console) -> tuple[str, Figures, Figures]:
     """Run everything `pairs` times, interleaved: the measure, medians, and ratios to the first variant."""
-    seen: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    seen: Seen = {}
     measure = ""
     for number in range(pairs):
         console.print(f"round {number + 1} of {pairs}", style="dim")
@@ -105,13 +109,18 @@ def rounds(variants: list[Variant], load: Path, pairs: int, console: Console) ->
                 direct = counted[variants[0].name]
                 for name, value in counted.items():
                     seen.setdefault((operation, family, name), []).append((value, value / direct))
+    return measure, *summary(seen)
+
+
+def summary(seen: Seen) -> tuple[Figures, Figures]:
+    """Medians of values, and of ratios."""
     medians: Figures = {}
     ratios: Figures = {}
     for (operation, family, name), found in seen.items():
         values, shares = zip(*found, strict=True)
         medians.setdefault(operation, {}).setdefault(family, {})[name] = round(median(values))
         ratios.setdefault(operation, {}).setdefault(family, {})[name] = round(median(shares), 4)
-    return measure, medians, ratios
+    return medians, ratios
 
 
 def faults(ratios: Figures, variants: Iterable[Variant]) -> list[str]:

@@ -12,26 +12,14 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from procroute.lab.machine import PACKAGE_ROOT
+from tests.lab.ends import gone
 
 DELAYS = [step / 40 for step in range(17)]
 """Seconds from the first line of `demo`: from its keeper's start to the first command in the lab."""
-
-
-def living(word: str) -> list[str]:
-    """The command lines of processes with `word` in their environment."""
-    found = []
-    for process in Path("/proc").iterdir():
-        try:
-            if process.name.isdigit() and word.encode() in (process / "environ").read_bytes():
-                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace"))
-        except OSError:
-            continue
-    return found
 
 
 @contextmanager
@@ -77,13 +65,6 @@ def test_a_demo_that_is_ended_otherwise_leaves_nobody(sent: tuple[int, ...], del
         _, told = process.communicate(timeout=60)
         assert "Traceback" not in told
         gone(word)
-
-
-def gone(word: str) -> None:
-    deadline = time.monotonic() + 10
-    while left := living(word):
-        assert time.monotonic() < deadline, left
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("calls", [0, 1, 3])

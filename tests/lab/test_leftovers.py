@@ -4,59 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
 from procroute.errors import ProcrouteError
 from procroute.lab import Lab
 from procroute.lab.topology import SERVER4
+from tests.lab.ends import alive, owner_elsewhere, wait_until
 from tests.lab.host import cgroup_names, the_host
-
-_OWNER = """if True:
-    import os, sys, time
-    from procroute.lab import Lab
-    lab = Lab().__enter__()
-    lab.popen(["sh", "-c", "setsid sleep 83 & mkdir -p /sys/fs/cgroup/a/b; sleep 83"])
-    while not lab.path("/sys/fs/cgroup/a/b").exists():
-        time.sleep(0.005)
-    print(lab.machine.pid, lab._keeper.pid, lab.machine.procs, flush=True)
-    time.sleep(60)
-"""
-
-
-@contextmanager
-def owner_elsewhere() -> Iterator[tuple[subprocess.Popen[str], int, int, str]]:
-    """A process that holds a lab: it, the pid of the machine's init, the keeper's, and the lab's cgroup."""
-    command = [sys.executable, "-c", _OWNER]
-    environment = {**os.environ, "PYTHONPATH": os.getcwd()}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as owner:
-        assert owner.stdout
-        init, keeper, procs = owner.stdout.readline().split()
-        name = next(part for part in procs.split("/") if part.startswith("procroute-lab-"))
-        try:
-            yield owner, int(init), int(keeper), name
-        finally:
-            owner.kill()
-
-
-def wait_until(what: Callable[[], bool], seconds: float = 10) -> None:
-    deadline = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def test_nothing_of_the_host_changes() -> None:

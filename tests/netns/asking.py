@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from typing import Final
 
+from procroute.lab.patience import FACTOR
 from procroute.lab.servers import WHO_PORT
 
 TCP: Final = socket.SOCK_STREAM
@@ -21,7 +22,7 @@ SECONDS: Final = 0.4
 def opened(family: int, kind: int, protocol: int = 0, wait: float = 2) -> Iterator[socket.socket]:
     """A socket with a timeout in seconds. family: 4 or 6."""
     with socket.socket(socket.AF_INET6 if family == 6 else socket.AF_INET, kind, protocol) as sock:
-        sock.settimeout(wait)
+        sock.settimeout(wait * FACTOR)
         yield sock
 
 

@@ -28,6 +28,7 @@ import pytest
 from procroute.core.door import Door, Marking
 from procroute.kernel import programs
 from procroute.lab import Lab, namespaces
+from procroute.lab.patience import FACTOR
 from procroute.model import IPAddress, IPNetwork
 from tests.netns.traffic import FAMILIES, gateway, own_address
 
@@ -163,7 +164,7 @@ def in_child(function: Callable[[], Any], patience: float = 10) -> Any:
     os.close(writer)
     try:
         with os.fdopen(reader, "rb") as pipe:
-            if not select.select([pipe], [], [], patience)[0]:
+            if not select.select([pipe], [], [], patience * FACTOR)[0]:
                 raise TimeoutError("the child does not answer")
             kind, value = pickle.load(pipe)
     finally:

@@ -20,13 +20,17 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, Any, Final
 
+from procroute.identity import Identity
 from procroute.kernel import programs
 from procroute.lab import Lab
 from procroute.lab.commands import Process
+from procroute.lab.patience import FACTOR
 
 PROBE: Final = [sys.executable, "-S", str(Path(__file__).with_name("probe.py"))]
 RUN: Final = [sys.executable, "-m", "procroute", "run"]
 _CGROUPS: Final = "/sys/fs/cgroup"
+_WAITING: Final = frozenset({"tcp", "udp", "unconnected", "again", "reach", "ping"})
+"""What waits for an answer, a second unless the request says otherwise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +50,11 @@ class Heard:
     cgroup: str = ""
 
 
+def without_bpf() -> bool:
+    """Whether what is started now does without BPF (tests/netns/no_bpf)."""
+    return os.environ.get("PROCROUTE_NO_BPF") == "1"
+
+
 _FIELDS: Final = {field.name for field in fields(Heard)}
 
 
@@ -54,18 +63,22 @@ class Inhabitant:
 
     def __init__(self, process: Process, errors: IO[str]) -> None:
         self.process = process
+        self.changes_marks = False
         self._errors = errors
 
     def ask(self, how: str, **request: Any) -> Heard:
         """One request and its answer. Raises AssertionError when the probe is gone or silent."""
         assert self.process.stdin
         assert self.process.stdout
+        self.changes_marks |= "mark" in request
+        if how in _WAITING:
+            request["seconds"] = request.get("seconds", 1) * FACTOR
         try:
             self.process.stdin.write(json.dumps({"how": how, **request}) + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
             raise AssertionError(f"the probe has ended: {self.told()}") from None
-        ready, _, _ = select.select([self.process.stdout], [], [], request.get("seconds", 1) + 20)
+        ready, _, _ = select.select([self.process.stdout], [], [], request.get("seconds", 1) + 20 * FACTOR)
         line = self.process.stdout.readline() if ready else ""
         assert line, f"no answer to {how} {request}: {self.told()}"
         return Heard(**{name: value for name, value in json.loads(line).items() if name in _FIELDS})
@@ -107,7 +120,7 @@ class Command(Inhabitant):
         """Stop the engine, so that it repairs nothing; the command runs on."""
         engine = self.process.command_pid()
         os.kill(engine, signal.SIGSTOP)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 5 * FACTOR
         while _state(engine) != "T":
             assert time.monotonic() < deadline, "the engine does not stop"
             time.sleep(0.002)
@@ -118,24 +131,55 @@ class Command(Inhabitant):
             os.kill(pid, signal.SIGCONT)
 
     def switch_off(self, *kinds: str) -> None:
-        """Take programs of that kind off, with the engine stopped."""
+        """Take programs of that kind off, with the engine stopped; with the mark goes its belt."""
         self.freeze()
+        if "mark" in kinds:
+            self.changes_marks = True
+            self.lab.sh("nft delete table inet procroute 2>/dev/null || true")
         programs.detach(self.target, kinds)
+
+    def lost(self) -> int:
+        """How many of its packets had lost the mark of their socket, as the belt counts; 0 without a belt."""
+        attached = programs.attached(self.target)
+        if attached is None:
+            return 0
+        return self.counters().get(f"lost_{Identity().number(attached.marking.mark)}", 0)
 
     def drops(self, adapter: str) -> int:
         """How many packets the guard has dropped that would have left by `adapter`."""
         index = int(self.lab.path(f"/sys/class/net/{adapter}/ifindex").read_text())
+        if without_bpf():
+            found = self.counters().items()
+            return sum(n for name, n in found if name.startswith("drop_") and name.endswith(f"_{index}"))
         return programs.drops(self.target).get(index, 0)
+
+    def counters(self) -> dict[str, int]:
+        """The counters of our nft table, and the packets that they stand at."""
+        listed = self.lab.sh("nft -j list counters table inet procroute 2>/dev/null || true")
+        objects = json.loads(listed or '{"nftables": []}')["nftables"]
+        return {o["counter"]["name"]: o["counter"]["packets"] for o in objects if "counter" in o}
 
 
 @contextlib.contextmanager
 def routed(lab: Lab, *options: str, via: str = "wan1") -> Iterator[Command]:
-    """A probe under `procroute run --via wan1`, ready to be asked. It must end well."""
-    with _start(lab, [*RUN, "--via", via, *options, "--", *PROBE]) as (process, errors):
+    """A probe under `procroute run --via wan1`, ready to be asked. It must end well.
+
+    None of its packets may have lost the mark of their socket, unless it was told to change marks.
+    """
+    with commanded(lab, [*RUN, "--via", via, *options, "--", *PROBE]) as command:
+        yield command
+
+
+@contextlib.contextmanager
+def commanded(lab: Lab, words: list[str]) -> Iterator[Command]:
+    """The same, by other words."""
+    with start(lab, words) as (process, errors):
         command = Command(lab, process, errors)
         try:
             command.begin()
             yield command
+            lost = 0 if command.changes_marks else command.lost()
+            assert not lost, f"{lost} packets had lost their mark"
         finally:
             with contextlib.suppress(ProcessLookupError):
                 command.thaw()
@@ -144,9 +188,9 @@ def routed(lab: Lab, *options: str, via: str = "wan1") -> Iterator[Command]:
 
 
 @contextlib.contextmanager
-def bystander(lab: Lab) -> Iterator[Inhabitant]:
-    """A probe that nobody routes."""
-    with _start(lab, PROBE) as (process, errors):
+def bystander(lab: Lab, python: str = PROBE[0]) -> Iterator[Inhabitant]:
+    """A probe that nobody routes. python: the interpreter, by another name."""
+    with start(lab, [python, *PROBE[1:]]) as (process, errors):
         living = Inhabitant(process, errors)
         living.ask("hello")
         try:
@@ -156,10 +200,13 @@ def bystander(lab: Lab) -> Iterator[Inhabitant]:
 
 
 @contextlib.contextmanager
-def _start(lab: Lab, command: list[str]) -> Iterator[tuple[Process, IO[str]]]:
+def start(
+    lab: Lab, command: list[str], env: dict[str, str] | None = None
+) -> Iterator[tuple[Process, IO[str]]]:
+    """A process that is spoken with by lines, and the file that its stderr goes to."""
     with tempfile.TemporaryFile("w+") as errors:
         pipe = subprocess.PIPE
-        yield lab.popen(command, stdin=pipe, stdout=pipe, stderr=errors), errors
+        yield lab.popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=env or {}), errors
 
 
 def _state(pid: int) -> str:

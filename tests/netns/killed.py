@@ -30,6 +30,7 @@ from procroute.cli.main import main as procroute
 from procroute.engine import launch
 from procroute.kernel import cgroups, libbpf, nft
 from procroute.kernel.linux import Linux
+from procroute.lab.patience import FACTOR
 
 _MOST = 600
 _STATE = """
@@ -118,7 +119,7 @@ def sweep(
         if name is None:
             yield {"steps": at}
             return
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + 5 * FACTOR
         while _living() > living and time.monotonic() < deadline:
             time.sleep(0.002)
         found: dict[str, object] = {"step": at, "before": name}

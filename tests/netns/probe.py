@@ -85,9 +85,10 @@ def _socket(
     freebind: bool = False,
     through: str = "",
     header: str = "",
+    source_port: int = 0,
     **_: Any,
 ) -> tuple[socket.socket, float]:
-    """source: bind to it; device: SO_BINDTODEVICE; unicast: IP_UNICAST_IF; mark: SO_MARK;
+    """source, source_port: bind to them; device: SO_BINDTODEVICE; unicast: IP_UNICAST_IF; mark: SO_MARK;
     freebind: also to an address that is nobody's; through: the router of a source route;
     header: IPv4 options or IPv6 destination options for every packet, in hexadecimal."""
     family = socket.AF_INET6 if ":" in to else socket.AF_INET
@@ -122,9 +123,15 @@ def _socket(
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_DSTOPTS, bytes.fromhex(header))
     elif header:
         sock.setsockopt(socket.IPPROTO_IP, IP_OPTIONS, bytes.fromhex(header))
-    if source:
-        sock.bind((source, 0))
+    _bind(sock, source, source_port)
     return sock, seconds
+
+
+def _bind(sock: socket.socket, source: str, port: int) -> None:
+    if port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if source or port:
+        sock.bind((source, port))
 
 
 def _ask(sock: socket.socket, kind: str, to: str, seconds: float, options: dict[str, Any]) -> dict[str, Any]:
@@ -176,6 +183,49 @@ def again(name: str, to: str = "", seconds: float = 1) -> dict[str, Any]:
     else:
         sock.sendall(b"again\n")
     return {"said": sock.recv(4096).decode()}
+
+
+def fresh(kind: str, family: int, name: str) -> dict[str, Any]:
+    """Open a socket and leave it as it is, under this name."""
+    six = socket.AF_INET6 if family == 6 else socket.AF_INET
+    _kept[name] = socket.socket(six, socket.SOCK_STREAM if kind == "tcp" else socket.SOCK_DGRAM)
+    return {}
+
+
+def reach(name: str, to: str, seconds: float = 1) -> dict[str, Any]:
+    """Connect a kept TCP socket."""
+    sock = _kept[name]
+    sock.settimeout(seconds)
+    return _ask(sock, "tcp", to, seconds, {})
+
+
+def pair(name: str, family: int) -> dict[str, Any]:
+    """A TCP connection over loopback, both ends here."""
+    address = "::1" if family == 6 else "127.0.0.1"
+    with socket.create_server(
+        (address, 0), family=socket.AF_INET6 if family == 6 else socket.AF_INET
+    ) as server:
+        _kept[name] = socket.create_connection(server.getsockname()[:2])
+        _kept[f"{name} other"] = server.accept()[0]
+    return {}
+
+
+def paired(name: str) -> dict[str, Any]:
+    """Say something over such a connection."""
+    _kept[name].sendall(b"word")
+    return {"said": _kept[f"{name} other"].recv(4).decode()}
+
+
+def fork(session: bool = False) -> dict[str, Any]:
+    """A child that holds all that is open here, and does nothing until this one ends."""
+    child = os.fork()
+    if child == 0:
+        if session:
+            os.setsid()
+        while os.getppid() != 1:
+            time.sleep(0.05)
+        os._exit(0)
+    return {"pid": child}
 
 
 def drop(name: str) -> dict[str, Any]:
@@ -330,6 +380,11 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "raw": raw,
     "again": again,
     "drop": drop,
+    "fresh": fresh,
+    "reach": reach,
+    "pair": pair,
+    "paired": paired,
+    "fork": fork,
     "spawn": spawn,
     "serve": serve,
     "send_from": send_from,

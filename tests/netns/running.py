@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
 from procroute.lab.snapshot import changes, snapshot
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -49,8 +50,9 @@ def unchanged(lab: Lab) -> Iterator[None]:
 def until(true: Callable[[], object], seconds: float = 10, what: str = "it") -> float:
     """Look often until `true()` is; the seconds that it took. AssertionError when it never is."""
     began = time.monotonic()
+    end = began + seconds * FACTOR
     while not true():
-        assert time.monotonic() < began + seconds, f"{what} did not come true in {seconds} s"
+        assert time.monotonic() < end, f"{what} did not come true in {seconds * FACTOR} s"
         time.sleep(0.01)
     return time.monotonic() - began
 

@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
 from tests.netns.running import ENVIRONMENT, run_by
 
 PROMPT: Final = "ready> "
@@ -64,7 +65,7 @@ class Terminal:
 
     def see(self, pattern: str, seconds: float = 15) -> re.Match[str]:
         """Wait for what matches on the screen, past what was seen. AssertionError if it never comes."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + seconds * FACTOR
         while not (found := re.search(pattern, self._seen)):
             ready, _, _ = select.select([self._master], [], [], max(0, deadline - time.monotonic()))
             assert ready, f"{pattern!r} does not come; on the screen: {self._seen!r}"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 
 from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
 from procroute.lab.topology import machine_side
 from tests.netns.inhabitants import Command, routed
 from tests.netns.running import until
@@ -18,7 +19,7 @@ from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, astray, elsewher
 
 promise = pytest.mark.promise
 GATEWAYS = ("--gateway4", "198.51.100.1", "--gateway6", "2001:db8:1::1")
-AT_ONCE = 300
+AT_ONCE = 300 * FACTOR
 """Milliseconds."""
 AGAIN = 2.0
 """Seconds within which a command works again."""
@@ -142,7 +143,7 @@ def wait_for_refusal(command: Command, blip: Blip) -> None:
     began = time.monotonic()
     until(lambda: refused() and refused() and refused(), blip.noticed + 1.5, "refusal")
     # the last look may have hung for as long as it was allowed to, in each family
-    assert time.monotonic() - began < blip.noticed + 1.0
+    assert time.monotonic() - began < (blip.noticed + 1.0) * FACTOR
 
 
 def wait_until_it_works(command: Command) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from procroute.kernel import programs
 from procroute.lab import ICMP, ICMP6
+from procroute.lab.patience import FACTOR
 from procroute.lab.servers import WHO_PORT
 from tests.netns.asking import SECONDS, TCP, UDP, ask, mark_of, opened
 from tests.netns.attempts import both_families
@@ -119,7 +120,7 @@ def go_on(family: int, kind: int, moved: int, told: int) -> str:
         assert b'"wan1"' in sock.recv(200)
         os.write(told, b"!")
         os.read(moved, 1)
-        sock.settimeout(SECONDS)
+        sock.settimeout(SECONDS * FACTOR)
         try:
             sock.send(b"secret")
             return sock.recv(100).decode()
@@ -177,7 +178,7 @@ def test_sockets_that_outlive_their_cgroup_are_still_guarded(target: Target, fam
         udp.bind((own, 0))
         with pytest.raises(PermissionError):
             udp.sendto(b"?", (SERVER[family], WHO_PORT))
-        tcp.settimeout(SECONDS)
+        tcp.settimeout(SECONDS * FACTOR)
         tcp.bind((own, 0))
         with pytest.raises(OSError, match="unreachable"):
             tcp.connect((SERVER[family], WHO_PORT))

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from procroute.lab.patience import FACTOR
 from tests.netns.asking import ANY, TCP, UDP
 from tests.netns.attempts import both_families
 from tests.netns.by_hand import Target
@@ -30,7 +31,7 @@ def serving(target: Target, family: int, kind: int, address: str, only6: bool = 
             if family == 6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only6)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            sock.settimeout(5)
+            sock.settimeout(5 * FACTOR)
             sock.bind((address, PORT))
             if kind == UDP:
                 os.write(up, b"!")
@@ -41,7 +42,7 @@ def serving(target: Target, family: int, kind: int, address: str, only6: bool = 
             os.write(up, b"!")
             connection, _peer = sock.accept()
             with connection:
-                connection.settimeout(5)
+                connection.settimeout(5 * FACTOR)
                 connection.sendall(connection.recv(100).upper())
 
     server = os.fork()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -57,6 +58,9 @@ def test_run_is_refused_before_it_touches_anything(lab: Lab, name: str) -> None:
         with routed(lab) as command, configured(lab, numbers):
             before = snapshot(lab)
             done = run(lab, "wan2", "true")
+            told = json.loads(procroute(lab, "status", "--json").stdout)
+            assert (told["routes"], told["under_other_numbers"]) == ([], 1)
+            assert "1 route lives under other numbers" in procroute(lab, "status").stdout
             assert changes(before, snapshot(lab)) == {}
             said = "procroute: there are routes under other numbers than [identity] has now: "
             assert (done.returncode, done.stdout) == (125, "")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from procroute.lab import ICMP, ICMP6, TCP, UDP, Lab
+from procroute.lab.patience import FACTOR
 from tests.netns.inhabitants import Command, routed
 from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, delete_our_rules, elsewhere
 
@@ -73,7 +74,7 @@ def command(running: Command) -> Iterator[Command]:
 
 def works_within(seconds: float, command: Command, family: int) -> bool:
     """Whether each way to send with a new socket is right again within that time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * FACTOR
     lab = command.lab
     while any(astray(lab, command, way, family, lab.wan1, seconds=0.1) for way in KEPT):
         if time.monotonic() > deadline:

@@ -88,6 +88,7 @@ def test_what_still_runs_stays_closed_at_every_step(lab: Lab, part: int) -> None
             assert sweep(lab, part, ["--via", "wan2", "--strict"], restores, look) > 40
             lab.settle()
             assert not lab.wan2.packets()
+            lab.nft("delete table inet procroute")
             programs.detach(command.target, ("mark", "guard"))
             assert command.ask("tcp", to=SERVER[4]).router == "wan2"
             hang_up(command.process)

@@ -28,7 +28,7 @@ def wrong(lab: Lab, command: Command) -> list[str]:
     return found + elsewhere(lab, "wan1")
 
 
-@promise("PATH-01", "PATH-03", "CLEAN-01", "NEG-01")
+@promise("CGROUP-01", "PATH-01", "PATH-03", "CLEAN-01", "NEG-01")
 def test_a_hybrid_machine() -> None:
     """cgroup2 lies on /sys/fs/cgroup/unified, as systemd puts it there."""
     with Lab(cgroup="hybrid", rp_filter=1) as lab:
@@ -45,7 +45,7 @@ def test_a_hybrid_machine() -> None:
             assert wrong(lab, command)
 
 
-@promise("PATH-01", "CLEAN-01")
+@promise("CGROUP-01", "PATH-01", "CLEAN-01")
 @pytest.mark.parametrize("place", ["/run/cg two", "/mnt"])
 def test_cgroup2_mounted_elsewhere(place: str) -> None:
     """And not on /sys/fs/cgroup at all."""
@@ -98,6 +98,11 @@ def rename(lab: Lab, old: str, new: str) -> None:
         everything = "default" if family == 4 else "::/0"
         lines += f"route replace {everything} via {gateway} dev {new} metric 200\n"
     lab.run(["ip", "-batch", "-"], stdin=lines, check=True)
+    # The kernel makes these a moment later: of its address and of the link-local one.
+    until(
+        lambda: lab.ip("-6 route show table local type local").count(f" dev {new} ") >= 2,
+        what="local entries",
+    )
 
 
 def valid_mark(lab: Lab) -> dict[str, str]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from procroute.lab import TUN, VPN, Lab, Uplink
+from procroute.lab.patience import FACTOR
 from tests.lab import foreign
 from tests.netns.inhabitants import Command, Inhabitant, bystander, routed
 from tests.netns.traffic import (
@@ -114,7 +115,7 @@ def becomes_right(
     lab: Lab, command: Command, family: int, uplink: Uplink, to: str = "", seconds: float = 2
 ) -> bool:
     """Whether TCP to that address leaves by that uplink within some time."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds * FACTOR
     while astray(lab, command, "tcp", family, uplink, to=to, seconds=0.2):
         if time.monotonic() > deadline:
             return False

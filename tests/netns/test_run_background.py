@@ -13,6 +13,7 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.commands import Process
+from procroute.lab.patience import FACTOR
 from tests.netns.running import ENVIRONMENT, cgroups, ours, run, run_by, unchanged, until
 from tests.netns.terminal import INTERRUPT, PROMPT, Terminal
 from tests.netns.traffic import SERVER
@@ -72,13 +73,13 @@ def test_what_is_left_stays_on_the_route(lab: Lab, family: int) -> None:
     """It asks the lab's server after the command has ended and the engine has begun to wait."""
     code = f"""
 import os, socket, sys, time
-while os.getppid() != 1: time.sleep(0.01)
+while os.getppid() == int(sys.argv[1]): time.sleep(0.01)
 time.sleep(0.2)
 print(socket.create_connection(({SERVER[family]!r}, 7000), 3).recv(999).decode())
 """
     lab.clear()
     lab.path("/tmp/late.py").write_text(code)
-    done = run(lab, "wan1", "sh", "-c", f"{sys.executable} /tmp/late.py & exit 0")
+    done = run(lab, "wan1", "sh", "-c", f"{sys.executable} /tmp/late.py $$ & exit 0")
     lab.settle()
     assert json.loads(done.stdout)["router"] == "wan1"
     assert "waiting for" in done.stderr
@@ -114,7 +115,7 @@ def test_what_stays_in_the_background_lets_go_of_the_callers_files(lab: Lab) -> 
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 6
         for pipe in (process.stdout, process.stderr):
-            ready, _, _ = select.select([pipe], [], [], 5)
+            ready, _, _ = select.select([pipe], [], [], 5 * FACTOR)
             assert ready
             assert pipe.read() == ""
         assert ours(lab)

@@ -17,6 +17,7 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.commands import Process
+from procroute.lab.patience import FACTOR
 from tests.netns.running import ENVIRONMENT, cgroups, run, run_by, unchanged
 
 # It is asked before /run/command is executed, says so, and answers when it is told to.
@@ -50,7 +51,7 @@ def hanging(lab: Lab) -> Iterator[tuple[Process, Process]]:
     assert scanner.stdout
     assert scanner.stdout.readline() == "ready\n"
     waiting = lab.popen([*run_by("wan1"), "/run/command"], env=ENVIRONMENT, stderr=pipe)
-    assert select.select([scanner.stdout], [], [], 20)[0], "the command is not executed"
+    assert select.select([scanner.stdout], [], [], 20 * FACTOR)[0], "the command is not executed"
     assert scanner.stdout.readline() == "asked\n"
     try:
         yield waiting, scanner

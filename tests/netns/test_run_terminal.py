@@ -175,12 +175,12 @@ def test_the_shell_waits_until_the_command_has_stopped(terminal: Terminal) -> No
     """As editors do, it tidies the screen up before it stops: the shell must not have it back earlier."""
     code = """
 import os, signal, time
-def tidy(*_):
-    time.sleep(0.3)
-    os.write(1, b"tidied\\n")
-    os.kill(os.getpid(), signal.SIGSTOP)
-signal.signal(signal.SIGTSTP, tidy)
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTSTP})
 os.write(1, b"up\\n")
+signal.sigwait({signal.SIGTSTP})
+time.sleep(0.3)
+os.write(1, b"tidied\\n")
+os.kill(os.getpid(), signal.SIGSTOP)
 print("<" + input() + ">")
 """
     terminal.type(f"$run {words(code)}\n")

@@ -23,7 +23,7 @@ from procroute.core.machine import Machine, Observed
 from procroute.core.plan import AddEntry, AddRule, DeleteEntry, DeleteRule, SetDoor, Step, plan
 from procroute.identity import Identity
 from procroute.kernel.fake import Crash, Fake, crash_at
-from procroute.model import LiveRoute, Route
+from procroute.model import LiveRoute, Marks, Route
 from tests.plans import render, words
 
 
@@ -43,7 +43,7 @@ class Case:
 def read(folder: Path) -> Case:
     """The case of a folder."""
     identity_file = folder / "identity.toml"
-    identity = config.read(identity_file)
+    identity = config.read(identity_file).identity
     machine = _machine(_toml(folder / "machine.toml"))
     before = folder / "before.toml"
     kernel = Fake(_machine(_toml(before)) if before.exists() else machine, identity)
@@ -104,7 +104,8 @@ def _routes(said: dict[str, Any], observed: Observed) -> tuple[LiveRoute, ...]:
             dns=tuple(ip_address(a) for a in one["dns"]) if "dns" in one else None,
         )
         servers = tuple(ip_address(a) for a in one.get("servers", one.get("dns", ())))
-        live = LiveRoute(route, one.get("number", number), servers)
+        marks = Marks(one.get("marks", "sockets"))
+        live = LiveRoute(route, one.get("number", number), servers, marks=marks)
         kept = there.get(live.number)
         found.append(kept if kept and kept.route == route and kept.servers == servers else live)
     return tuple(found)

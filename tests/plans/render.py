@@ -8,6 +8,7 @@ from functools import singledispatch
 from procroute.core import plan
 from procroute.core.door import Door
 from procroute.core.overlap import text
+from procroute.core.ruleset import Steered
 from procroute.model import Entry, Hop, LiveRoute
 
 Names = Mapping[int, str]
@@ -64,11 +65,26 @@ def _(step: plan.SetDoor, names: Names) -> str:
 
 
 @_line.register
-def _(step: plan.SetRestore, names: Names) -> str:
-    if step.restore is None:
+def _(step: plan.SetRuleset, names: Names) -> str:
+    if step.ruleset is None:
         return "remove nft table"
-    marks = " ".join(f"{m:#x}" for m in sorted(step.restore.marks))
-    return f"set nft table: marks {marks} on {' '.join(sorted(step.restore.adapters))}"
+    said, restore = [], step.ruleset.restore
+    if step.ruleset.belted:
+        said.append(f"belt of {' '.join(map(str, sorted(step.ruleset.belted)))}")
+    said += (_steered(route, names) for route in step.ruleset.steered)
+    if restore is not None:
+        marks = " ".join(f"{m:#x}" for m in sorted(restore.marks)) or "of connections"
+        said.append(f"marks {marks} on {' '.join(sorted(restore.adapters))}")
+    return f"set nft table: {'; '.join(said)}"
+
+
+def _steered(route: Steered, names: Names) -> str:
+    """`packets of 1 out by wan1; …, IPv6 reaches only fe80::/64`."""
+    only = (
+        f", {family.title} reaches only {' '.join(sorted(map(str, to))) or 'nothing'}"
+        for family, to in sorted(route.confined.items(), key=lambda c: c[0].value)
+    )
+    return f"packets of {route.number} {door(route.door, names)}{''.join(only)}"
 
 
 @_line.register

@@ -34,10 +34,11 @@ def adapter(
     tunnel: bool = False,
     loopback: bool = False,
     altnames: Sequence[str] = (),
+    kind: str = "",
 ) -> Adapter:
     """An adapter. Addresses with `tentative` behind them, and link-local ones, are not usable."""
     found = [_address(words) for words in addresses]
-    return Adapter(name, ifindex, up, carrier, tunnel, loopback, tuple(found), tuple(altnames))
+    return Adapter(name, ifindex, up, carrier, tunnel, loopback, tuple(found), tuple(altnames), kind)
 
 
 def _address(words: str) -> Address:

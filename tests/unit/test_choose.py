@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from procroute.core import choose
 from procroute.core.machine import Machine
@@ -117,6 +118,29 @@ def test_no_carrier_is_said() -> None:
 
 def test_nothing_leaves_by_loopback() -> None:
     assert refusal(machine(WAN1), Route("lo")).code == "adapter-unfit"
+
+
+@pytest.mark.promise("ERR-10")
+@pytest.mark.parametrize(
+    ("kind", "says", "hint"),
+    [
+        ("bridge", "wan1 is a part of top (bridge)", "--via top, or the adapter that has the address"),
+        ("bond", "wan1 is a part of top (bond)", "--via top, or the adapter that has the address"),
+        ("vrf", "wan1 belongs to the VRF top: its answers go only to", "ip vrf exec top CMD"),
+    ],
+)
+def test_a_part_of_another_adapter_is_no_way_out(kind: str, says: str, hint: str) -> None:
+    part = replace(WAN1, master=9, member_of=kind)
+    top = words.adapter("top", 9, kind=kind)
+    error = refusal(machine(part, top), Route("wan1"))
+    assert (error.code, error.hint) == ("adapter-unfit", hint)
+    assert error.message.startswith(says)
+
+
+@pytest.mark.promise("ERR-10")
+def test_nor_is_a_vrf_itself() -> None:
+    error = refusal(machine(WAN1, words.adapter("blue", 9, kind="vrf")), Route("blue"))
+    assert error.message.startswith("blue is a VRF")
 
 
 @pytest.mark.promise("ERR-03")

@@ -61,7 +61,10 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
     return call
 
 
-VERBS = "verbs: run, adapters, cleanup, demo; see procroute --help"
+VERBS = (
+    "verbs: run, assign, release, ps, watch, status, explain, adapters, unit, cleanup, daemon, demo; "
+    "see procroute"
+)
 RUN_HELP = "see procroute run --help"
 BY = ("run", "--via", "wan1")
 
@@ -73,7 +76,7 @@ BY = ("run", "--via", "wan1")
         ([], "no verb was given", VERBS),
         (["help"], "unknown verb help", VERBS),
         (["rnu"], "unknown verb rnu", "did you mean run? see procroute --help"),
-        (["status"], "unknown verb status", VERBS),
+        (["walk"], "unknown verb walk", VERBS),
         (["--verison"], "unknown option --verison", "did you mean --version? see procroute --help"),
         (["--via", "wan1", "ls"], "unknown option --via", "did you mean procroute run --via? see procroute"),
         (["run"], "no adapter was given", "procroute run --via ADAPTER"),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procroute import config
+from procroute.config import Settings
 from procroute.errors import Exit, ProcrouteError
 from procroute.identity import Identity
 
@@ -30,22 +31,27 @@ def refusal(text: str) -> ProcrouteError:
 def test_everything_can_be_set() -> None:
     lines = ["mark_mask = 0x00ff0000", "preference = 4000", "table = 9000", "adapter_table = 800000"]
     text = "\n".join(["[identity]", *lines, "protocol = 99"])
-    assert config.parse(text, FILE) == Identity(0xFF_0000, 4000, 9000, 800_000, 99)
+    assert config.parse(text, FILE) == Settings(Identity(0xFF_0000, 4000, 9000, 800_000, 99))
 
 
-@pytest.mark.parametrize("text", ["", "[identity]", "# nothing"])
+def test_the_belt_can_be_left_out() -> None:
+    assert not config.parse("packet_marks = false\n[identity]", FILE).packet_marks
+
+
+@pytest.mark.parametrize("text", ["", "[identity]", "# nothing", "packet_marks = true"])
 def test_nothing_said_means_the_defaults(text: str) -> None:
-    assert config.parse(text, FILE) == Identity()
+    assert config.parse(text, FILE) == Settings()
 
 
 def test_no_file_means_the_defaults(tmp_path: Path) -> None:
-    assert config.read(tmp_path / "config.toml") == Identity()
+    assert config.read(tmp_path / "config.toml") == Settings()
 
 
 @pytest.mark.promise("ERR-08")
 @pytest.mark.parametrize(
     ("text", "key", "hint"),
     [
+        ("packet_marx = false", "packet_marx", "did you mean packet_marks?"),
         ("[identity]\nmark_maks = 1", "identity.mark_maks", "did you mean identity.mark_mask?"),
         ("[identity]\ntabel = 9000", "identity.tabel", "did you mean identity.table?"),
         ("[identty]\ntable = 9000", "identty", "did you mean identity?"),
@@ -108,7 +114,7 @@ def test_what_cannot_be_read_is_said(content: bytes | None, tmp_path: Path) -> N
 def test_any_numbers_are_taken_or_refused_by_name(values: dict[str, int]) -> None:
     text = "[identity]\n" + "\n".join(f"{key} = {value}" for key, value in values.items())
     try:
-        identity = config.parse(text, FILE)
+        identity = config.parse(text, FILE).identity
     except ProcrouteError as e:
         error = e
     else:

@@ -13,6 +13,7 @@ import pytest
 from msgspec.structs import replace
 
 from procroute.core.machine import Machine
+from procroute.core.plan import AddEntry, AddRule
 from procroute.engine import follow
 from procroute.engine import lock as locking
 from procroute.engine.follow import Follower
@@ -20,6 +21,7 @@ from procroute.engine.reconcile import reconcile
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.fake import Fake, When
+from procroute.kernel.witness import Witness
 from procroute.model import Family, IPAddress, LiveRoute, Route
 from tests.plans import words
 
@@ -30,12 +32,17 @@ SILENT = frozenset({(2, ip_address("198.51.100.1"))})
 class News:
     """In place of kernel.monitor.Monitor: tells of news as often as it is told to."""
 
-    def __init__(self) -> None:
+    def __init__(self, protocol: int, witness: Witness | None) -> None:
+        self.protocol = protocol
+        self.witness = witness
         self.waiting = 0
         self.failed: set[tuple[int, IPAddress]] = set()
+        self.error: OSError | None = None
 
     def drain(self) -> bool:
         """Whether there were news."""
+        if self.error is not None:
+            raise self.error
         self.waiting, came = max(0, self.waiting - 1), self.waiting > 0
         return came
 
@@ -55,7 +62,7 @@ class Scene:
         reconcile(self.kernel, IDENTITY, lambda _: [LiveRoute(Route("wan1"), 1)])
         self.kernel.populated = {1}
         self.kernel.steps.clear()
-        self.follower = Follower(self.kernel, self.said.append, lambda: self.now)
+        self.follower = Follower(self.kernel, self.said.append, clock=lambda: self.now)
         self.follower.route = 1
 
     @property
@@ -157,13 +164,13 @@ def test_errors_that_alternate_are_said_once_each(scene: Scene) -> None:
     turn = iter(range(1000))
 
     def refuse(step: object, when: When) -> None:
-        raise ProcrouteError("kernel-refused", f"refused for reason {next(turn) % 3}")
+        raise ProcrouteError("kernel-refused", f"refused for reason {next(turn) // 20 % 3}")
 
     scene.kernel.rules.clear()
     scene.kernel.fault = refuse
     scene.later(0, news=1)
     for _ in range(9):
-        scene.later(1.1)
+        scene.later(100)
     assert len(scene.said) == len(set(scene.said)) == 3
 
 
@@ -176,7 +183,17 @@ def test_what_the_system_refuses_is_no_end(scene: Scene, monkeypatch: pytest.Mon
     scene.later(0, news=1)
     scene.later(0.1)
     assert scene.said == ["the route could not be kept in step: [Errno 28] No space left on device"]
-    assert scene.follower.timeout() == 1001
+    assert scene.follower.timeout() == 251
+
+
+def test_a_socket_that_cannot_be_read_is_no_end(scene: Scene) -> None:
+    """What it would have told of is looked for."""
+    scene.kernel.rules.clear()
+    scene.news.error = OSError(errno.ENOMEM, "Cannot allocate memory")
+    scene.later(0)
+    scene.later(0.1)
+    assert len(scene.kernel.rules) > 0
+    assert scene.said[0] == "the route could not be kept in step: [Errno 12] Cannot allocate memory"
 
 
 @pytest.mark.promise("DOWN-05")
@@ -221,6 +238,57 @@ def test_only_gateways_of_its_own_route_are_asked_for(scene: Scene) -> None:
     assert scene.kernel.asked == []
 
 
+def ways_out(scene: Scene) -> set[int]:
+    """The ifindexes that the route's defaults lead to."""
+    of_route = (e for e in scene.kernel.entries if e.table == 7301 and e.destination.prefixlen == 0)
+    return {hop.ifindex for e in of_route for hop in e.hops}
+
+
+def called(*names: str, first: int = 2) -> Machine:
+    """A machine with uplinks of these names, counted from an ifindex."""
+    uplinks = [
+        words.adapter(name, first + n, f"198.51.{100 + n}.2/24", f"2001:db8:{1 + n}::2/64")
+        for n, name in enumerate(names)
+    ]
+    main = [
+        line
+        for n, name in enumerate(names)
+        for line in (
+            f"0.0.0.0/0 via 198.51.{100 + n}.1 dev {name}",
+            f"::/0 via 2001:db8:{1 + n}::1 dev {name}",
+        )
+    ]
+    return words.machine(*uplinks, main=main)
+
+
+def become(scene: Scene, machine: Machine) -> None:
+    """The machine changes, and the follower hears of it."""
+    scene.kernel.become(machine)
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert scene.said == []
+
+
+@pytest.mark.promise("FOLLOW-07")
+def test_an_adapter_that_is_renamed_stays_the_routes(scene: Scene) -> None:
+    become(scene, called("fibre"))
+    assert ways_out(scene) == {2}
+    become(scene, called("wan2", "wan1"))  # swapped
+    assert ways_out(scene) == {2}
+    become(scene, called("wan1", "wan2"))
+    assert ways_out(scene) == {2}
+
+
+@pytest.mark.promise("FOLLOW-08")
+def test_once_it_is_gone_another_of_that_name_is(scene: Scene) -> None:
+    become(scene, called("wan2", first=3))
+    assert ways_out(scene) == set()
+    become(scene, called("wan1", first=7))
+    assert ways_out(scene) == {7}
+    become(scene, called("fibre", first=7))
+    assert ways_out(scene) == {7}
+
+
 @pytest.mark.promise("DOWN-01", "DOWN-06")
 def test_an_adapter_that_goes_and_comes_back(scene: Scene) -> None:
     scene.kernel.link_down("wan1")
@@ -233,20 +301,78 @@ def test_an_adapter_that_goes_and_comes_back(scene: Scene) -> None:
     assert scene.defaults == {Family.IPV4, Family.IPV6}
 
 
+def refuse_all(step: object, when: When) -> None:
+    raise ProcrouteError("kernel-refused", "the kernel refused to add it")
+
+
+@pytest.mark.promise("TRUE-07")
 def test_what_cannot_be_kept_in_step_is_said_once_and_tried_again(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    scene.kernel.fault = refuse_all
+    scene.later(0, news=1)
+    scene.later(0.1)
+    for milliseconds in (251, 501, 1001, 2001, 4001):
+        assert scene.follower.timeout() == milliseconds
+        scene.later(milliseconds / 1000)
+    for _ in range(10):
+        scene.later(100)
+    assert scene.follower.timeout() == 60_001
+    wrong = "the route could not be kept in step: the kernel refused to add it; missing: 14 ip rules"
+    assert scene.said == [wrong]
+    scene.kernel.fault = None
+    scene.later(61)
+    assert len(scene.kernel.rules) > 0
+    assert scene.said == [wrong, "it is as it should be again"]
+    assert scene.follower.timeout() is None
+
+
+@pytest.mark.promise("TRUE-07")
+def test_news_make_it_try_at_once(scene: Scene) -> None:
+    scene.kernel.rules.clear()
+    scene.kernel.fault = refuse_all
+    scene.later(0, news=1)
+    for _ in range(12):
+        scene.later(100)
+    scene.kernel.fault = None
+    scene.later(0, news=1)
+    scene.later(0.016)
+    assert len(scene.kernel.rules) > 0
+
+
+@pytest.mark.promise("TRUE-07")
+@pytest.mark.parametrize("code", ["kernel-option", "library-missing", "not-root"])
+def test_what_cannot_succeed_is_not_tried_again(scene: Scene, code: str) -> None:
     def refuse(step: object, when: When) -> None:
-        raise ProcrouteError("kernel-refused", "the kernel refused to add it")
+        raise ProcrouteError(code, "this kernel cannot")
 
     scene.kernel.rules.clear()
     scene.kernel.fault = refuse
     scene.later(0, news=1)
-    for _ in range(3):
-        scene.later(1.1)
-    assert scene.said == ["the route could not be kept in step: the kernel refused to add it"]
-    scene.kernel.fault = None
-    scene.later(1.1)
-    assert len(scene.kernel.rules) > 0
+    scene.later(0.1)
     assert scene.follower.timeout() is None
+    assert len(scene.said) == 1
+    scene.kernel.fault = None
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert len(scene.kernel.rules) > 0
+
+
+@pytest.mark.promise("TRUE-07")
+def test_a_step_that_is_refused_holds_up_no_other(scene: Scene) -> None:
+    whole = len(scene.kernel.rules)
+
+    def refuse(step: object, when: When) -> None:
+        if isinstance(step, AddEntry) or (isinstance(step, AddRule) and step.rule.action == "unreachable"):
+            raise ProcrouteError("kernel-refused", "the kernel refused to add it")
+
+    scene.kernel.rules.clear()
+    scene.kernel.tables.entries = []
+    scene.kernel.fault = refuse
+    scene.later(0, news=1)
+    scene.later(0.1)
+    assert len(scene.kernel.rules) == whole - 2
+    (said,) = scene.said
+    assert "entries of our tables, 2 ip rules" in said
 
 
 @pytest.mark.promise("CLI-15")

@@ -13,7 +13,7 @@ from procroute.identity import ADAPTER_TABLES, Identity
 masks = st.integers(2, 8).flatmap(
     lambda bits: st.integers(0, 32 - bits).map(lambda s: ((1 << bits) - 1) << s)
 )
-identities = masks.map(lambda mask: config.parse(f"[identity]\nmark_mask = {mask}", "test.toml"))
+identities = masks.map(lambda mask: config.parse(f"[identity]\nmark_mask = {mask}", "test.toml").identity)
 
 
 @pytest.mark.promise("ID-01")

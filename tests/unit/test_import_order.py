@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+
+from procroute import protocol
+from tests.daemon_stand_in import StandIn
 
 ROOT = Path(__file__).parents[2]
 # Each costs more than a tenth of the interpreter's own start.
@@ -50,6 +54,66 @@ def test_the_engine_imports_only_what_every_run_needs(module: str) -> None:
 )
 def test_what_is_loaded_would_be_noticed(module: str, loads: str) -> None:
     assert loads in imported_by(f"import procroute.{module}")
+
+
+@pytest.mark.promise("CLIENT-03")
+@pytest.mark.parametrize(
+    ("code", "but"),
+    [
+        ("import procroute.client", HEAVY),
+        ("from procroute.client import Client", HEAVY - {"msgspec"}),
+        ("from procroute.client import AsyncClient", HEAVY - {"msgspec", "asyncio"}),
+        *((f"import procroute.cli.{verb}", HEAVY) for verb in ("assign", "release", "ps", "watch", "daemon")),
+    ],
+)
+def test_clients_and_their_verbs_import_only_what_they_need(code: str, but: set[str]) -> None:
+    assert not imported_by(code) & but
+
+
+@pytest.mark.promise("CLIENT-03")
+def test_run_by_the_daemon_imports_next_to_nothing(tmp_path: Path) -> None:
+    """Beside what an empty interpreter has: the command writes down what was imported before it."""
+    placed = protocol.Assignment(3, "wan1", "wan1", "run", 1000, 1000, "/procroute.slice")
+    with StandIn(tmp_path, lambda _: protocol.Placed(assignment=placed)) as daemon:
+        code = (
+            "import sys, os; sys.argv[1:] = ['run', '--via', 'wan1', '--', 'true'];"
+            "from procroute.engine import execute; from procroute.__main__ import main;"
+            "execute.execute = lambda *_: sys.exit(print(*sys.modules));"
+            "main()"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env={**os.environ, "PROCROUTE_SOCKET": daemon.path, "SUDO_USER": "root"},
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        assert daemon.asked
+    empty = subprocess.run(
+        [sys.executable, "-c", "import sys; print(*sys.modules)"], check=True, capture_output=True, text=True
+    )
+    extra = set(done.stdout.split()) - set(empty.stdout.split())
+    assert {name for name in extra if not name.startswith("procroute")} == {
+        "__future__",
+        "_json",
+        "_socket",
+        "errno",
+    }
+    assert {name for name in extra if name.startswith("procroute")} == {
+        "procroute",
+        "procroute.__main__",
+        "procroute.cli",
+        "procroute.cli.by_daemon",
+        "procroute.cli.quick",
+        "procroute.client",
+        "procroute.client.connection",
+        "procroute.client.failures",
+        "procroute.engine",
+        "procroute.engine.execute",
+        "procroute.errors",
+        "procroute.places",
+    }
 
 
 @pytest.mark.promise("FND-01")

@@ -24,7 +24,7 @@ def kept(own: str, *main: str) -> set[str]:
     """What a route by `own` keeps of these lines of main."""
     machine = words.machine(WAN1, WAN2, TUN0, main=main)
     said = {words.entry(line, {"wan1": 2, "wan2": 3, "tun0": 9}): line for line in main}
-    return {said[e] for e in lan_entries(machine.main, machine.adapters, own) if e in said}
+    return {said[e] for e in lan_entries(machine.main, machine.adapters, machine.adapter(own)) if e in said}
 
 
 def by(entry: Entry, machine: Machine) -> set[str]:
@@ -38,7 +38,7 @@ def by(entry: Entry, machine: Machine) -> set[str]:
 @given(strategies.machines(), st.sampled_from(["", *strategies.ADAPTERS]))
 def test_no_global_prefix_by_another_tunnel(machine: Machine, own: str) -> None:
     tunnels = {a.name for a in machine.adapters if a.tunnel} - {own}
-    for entry in lan_entries(machine.main, machine.adapters, own):
+    for entry in lan_entries(machine.main, machine.adapters, machine.adapter(own)):
         assert entry.destination.prefixlen > 0
         assert is_private(entry.destination) or not by(entry, machine) & tunnels
 
@@ -47,7 +47,7 @@ def test_no_global_prefix_by_another_tunnel(machine: Machine, own: str) -> None:
 @given(strategies.machines(), st.sampled_from(strategies.ADAPTERS))
 def test_what_is_kept_stands_in_main_or_is_part_of_it(machine: Machine, own: str) -> None:
     destinations = {e.destination for e in machine.main}
-    kept_entries = lan_entries(machine.main, machine.adapters, own)
+    kept_entries = lan_entries(machine.main, machine.adapters, machine.adapter(own))
     assert {e.destination for e in kept_entries} <= destinations
     up = {a.ifindex for a in machine.adapters if a.up}
     assert all(h.ifindex in up for e in kept_entries for h in e.hops)
@@ -118,7 +118,7 @@ def test_what_main_sends_by_the_adapter_itself_is_kept() -> None:
 @pytest.mark.promise("LAN-01")
 def test_global_subnets_of_other_adapters_are_kept_unless_they_are_tunnels() -> None:
     machine = words.machine(WAN1, WAN2, TUN0)
-    found = {str(e.destination) for e in lan_entries(machine.main, machine.adapters, "wan1")}
+    found = {str(e.destination) for e in lan_entries(machine.main, machine.adapters, WAN1)}
     assert {"203.0.113.0/24", "2001:db8:2::/64", "198.51.100.0/24", "10.8.0.0/24"} <= found
     assert not {"2001:db8:8::/64", "100.64.0.0/16"} & found
 
@@ -129,7 +129,7 @@ def test_dead_hops_are_left_out() -> None:
     line = "10.1.0.0/16 nexthop via 198.51.100.9 dev wan1 nexthop via 203.0.113.9 dev wan2"
     gone = "10.2.0.0/16 via 203.0.113.9 dev wan2"
     machine = words.machine(WAN1, down, main=[line, gone])
-    found = [e for e in lan_entries(machine.main, machine.adapters, "wan1") if e.destination.prefixlen == 16]
+    found = [e for e in lan_entries(machine.main, machine.adapters, WAN1) if e.destination.prefixlen == 16]
     assert found == [words.entry("10.1.0.0/16 via 198.51.100.9 dev wan1", names)]
 
 
@@ -138,8 +138,8 @@ def test_what_routers_say_of_one_prefix_is_one_entry() -> None:
     """In IPv6, by those that are preferred; as the kernel would have it in our tables."""
     gateways = [Hop(4, ip_address(f"fe80::{n}")) for n in "abc"]
     entries = [Entry(254, ip_network("fd07::/48"), (hop,), metric=1024) for hop in gateways]
-    assert lan_entries(entries, (), "wan1") == [replace(entries[0], hops=tuple(gateways))]
+    assert lan_entries(entries, (), None) == [replace(entries[0], hops=tuple(gateways))]
     ranked = [replace(e, preference=p) for e, p in zip(entries, (0, 1, 1), strict=True)]
-    assert lan_entries(ranked, (), "wan1") == [replace(ranked[1], hops=tuple(gateways[1:]))]
+    assert lan_entries(ranked, (), None) == [replace(ranked[1], hops=tuple(gateways[1:]))]
     apart = [replace(entries[0], metric=7), entries[1], replace(entries[2], hops=(Hop(4),))]
-    assert lan_entries(apart, (), "wan1") == apart
+    assert lan_entries(apart, (), None) == apart

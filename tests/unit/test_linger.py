@@ -10,25 +10,25 @@ from procroute.engine import linger
 from procroute.identity import Identity
 from procroute.kernel import sockets
 
-TCP = sockets.TcpSocket(socket.AF_INET, 1, 0, bytes(48))
+TCP = sockets.InetSocket(socket.AF_INET, 1, 0, bytes(48))
 
 
 @pytest.mark.promise("ERR-07")
 def test_connections_that_the_kernel_cannot_end_are_told_of(monkeypatch: pytest.MonkeyPatch) -> None:
-    waiting = sockets.TcpSocket(socket.AF_INET, sockets.TIME_WAIT, 0, bytes(48))
-    asked: list[sockets.TcpSocket] = []
+    waiting = sockets.InetSocket(socket.AF_INET, sockets.TIME_WAIT, 0, bytes(48))
+    asked: list[sockets.InetSocket] = []
     said: list[str] = []
 
-    def cannot(tcp: sockets.TcpSocket) -> bool:
+    def cannot(tcp: sockets.InetSocket) -> bool:
         asked.append(tcp)
         return False
 
     monkeypatch.setattr(sockets, "destroy", cannot)
     monkeypatch.setattr(sockets, "tcp_with_mark", lambda *_: iter([waiting]))
-    linger.end(Identity(), [1], said.append)
+    linger.end(Identity(), linger.Carried([1]), said.append)
     assert said == []
     monkeypatch.setattr(sockets, "tcp_with_mark", lambda *_: iter([TCP, TCP]))
-    linger.end(Identity(), [1], said.append)
+    linger.end(Identity(), linger.Carried([1]), said.append)
     assert len(said) == 1
     assert "CONFIG_INET_DIAG_DESTROY" in said[0]
     assert asked == [waiting, TCP, TCP]

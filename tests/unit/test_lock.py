@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +131,45 @@ def test_a_short_wait_is_not_told(directory: Path) -> None:
     for _ in range(10):
         pause(0.1)
     assert not said
+
+
+def test_a_thread_that_waits_has_its_turn(directory: Path) -> None:
+    """However soon the one that has it comes again."""
+    held, waited = threading.Event(), threading.Event()
+    times = 0
+
+    def wait() -> None:
+        held.wait()
+        with locking.lock(lambda seconds: time.sleep(min(seconds, 0.001))):
+            waited.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    while not waited.is_set() and times < 100:
+        with locking.lock():
+            held.set()
+            time.sleep(0.01)
+        times += 1
+    thread.join()
+    assert times <= 3
+
+
+def test_who_does_not_wait_is_told_so_in_its_turn_too(directory: Path) -> None:
+    with locking.lock():
+        over = threading.Event()
+
+        def pause(seconds: float) -> None:
+            if over.wait(seconds):
+                raise locking.BusyError
+
+        def wait() -> None:
+            with contextlib.suppress(locking.BusyError), locking.lock(pause):
+                pass
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        time.sleep(0.02)
+        with pytest.raises(locking.BusyError), locking.lock(locking.at_once):
+            pass
+        over.set()
+        thread.join()

@@ -209,7 +209,7 @@ def test_the_systems_link_local_ones_on_the_adapter_are_left(zone: str) -> None:
 )
 def test_what_lies_elsewhere(server: str, away: bool) -> None:
     machine = words.machine(*ADAPTERS, main=MAIN)
-    assert elsewhere(machine, Route("wan1"), ip_address(server)) is away
+    assert elsewhere(machine, LiveRoute(Route("wan1"), 1), ip_address(server)) is away
 
 
 @pytest.mark.parametrize(

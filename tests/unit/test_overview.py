@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import re
 from ipaddress import IPv4Address, ip_address
+from pathlib import Path
 
 import pytest
+from rich.text import Text
 
+from procroute.cli import adapter_table
 from procroute.core.overview import AdapterView, Servers, Way, adapters
 from procroute.model import Family, LiveRoute, Route
 from tests.plans import words
@@ -60,3 +65,38 @@ def test_who_uses_it_and_its_name_servers() -> None:
     assert view("wan1", *routes).routes == ("wan1", "wan1~strict")
     assert view("wan1").servers.learnt == "systemd-networkd"
     assert view("lan0", *routes).routes == ()
+
+
+ADDRESS = "2001:db8:85a3:1234:8a2e:370:7334:abcd"
+
+
+@pytest.mark.promise("LOOK-01")
+@pytest.mark.parametrize("columns", [60, 80, 100])
+def test_where_a_table_is_too_wide_it_is_a_list_with_whole_words(columns: int) -> None:
+    altname = "a-name-that-is-longer-than-an-adapters-own"
+    wlan = words.adapter("wlp0s20f3", 3, "198.51.100.2/24", f"{ADDRESS}/64", altnames=[altname])
+    machine = words.machine(wlan, main=["0.0.0.0/0 via 198.51.100.1 dev wlp0s20f3"])
+    servers = {3: Servers((ip_address("2001:db8:1111:2222:3333:4444:5555:53"),), "systemd-resolved")}
+    found = adapters(machine, [LiveRoute(Route("wlp0s20f3", strict=True), 1)], servers)
+    text = Text.from_ansi(adapter_table.as_table(found, columns)).plain
+    assert all(len(line) <= columns for line in text.splitlines())
+    shown = ("wlp0s20f3", altname, "198.51.100.2", ADDRESS, "198.51.100.1 (main, boot)", "no IPv6 gateway")
+    for word in (*shown, "2001:db8:1111:2222:3333:4444:5555:53", "(systemd-resolved)", "wlp0s20f3~strict"):
+        assert word in text
+    wide = Text.from_ansi(adapter_table.as_table(found, 250)).plain.splitlines()
+    assert wide[0].split()[:3] == ["adapter", "type", "state"]
+
+
+@pytest.mark.promise("LOOK-01")
+def test_every_key_that_is_printed_is_in_the_page_and_every_one_there_is_printed() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"adapters --json`\n\n```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (there,) = json.loads(example)["adapters"]
+    (printed,) = json.loads(adapter_table.as_json([view("lan0")]))["adapters"]
+    assert printed.keys() == there.keys()
+    assert printed["addresses"][0].keys() == there["addresses"][0].keys()
+    assert printed["dns"].keys() == there["dns"].keys()
+    for name in ("wan1", "lan0"):
+        (printed,) = json.loads(adapter_table.as_json([view(name)]))["adapters"]
+        for way in printed["ways"].values():
+            assert way.keys() == there["ways"]["ipv4" if way["usable"] else "ipv6"].keys()

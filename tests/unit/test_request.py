@@ -136,3 +136,25 @@ def test_a_zone_that_is_another_adapter_is_refused(zone: str) -> None:
     with pytest.raises(ProcrouteError, match=f"fe80::1%{zone} is one on {zone}, not on wan1") as caught:
         ask(running(), "fibre", gateway6=IPv6Address(f"fe80::1%{zone}"))
     assert caught.value.code == "gateway-bad"
+
+
+@pytest.mark.promise("FOLLOW-07")
+def test_a_route_whose_adapter_was_renamed_is_not_joined_by_the_name() -> None:
+    kernel = Fake(MACHINE, Identity())
+    live, _ = ask(kernel, "wan1")
+    reconcile(kernel, kernel.identity, lambda _: [live])
+    kernel.populated = {live.number}
+    first, second = MACHINE.adapters
+    swapped = (replace(first, name="wan2", altnames=()), replace(second, name="wan1"))
+    kernel.become(replace(MACHINE, adapters=swapped))
+    with pytest.raises(ProcrouteError, match="was wan1 before: it is wan2 now"):
+        ask(kernel, "wan1")
+
+
+@pytest.mark.promise("MOVE-08")
+def test_a_number_that_a_socket_carries_is_not_given() -> None:
+    kernel = running()
+    kernel.carrying, kernel.closing = {1, 2}, {3}
+    assert ask(kernel, "wan1")[0].number == 4
+    kernel.carrying = {n for n in kernel.identity.numbers if n != 3}
+    assert ask(kernel, "wan1")[0].number == 3

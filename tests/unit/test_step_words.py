@@ -9,8 +9,9 @@ from typing import get_args
 import pytest
 
 from procroute.core.door import Door
-from procroute.core.machine import Ours, Restore
+from procroute.core.machine import Ours
 from procroute.core.plan import Step, plan
+from procroute.core.ruleset import Restore, Ruleset
 from procroute.core.step_words import words
 from procroute.engine.reconcile import reconcile
 from procroute.errors import ProcrouteError
@@ -25,7 +26,8 @@ EVERYTHING = Ours(
     entries=frozenset({Entry(7301, ip_network("10.0.0.0/8"), kind="throw")}),
     targets=frozenset({ONE}),
     doors={1: Door(frozenset({2}))},
-    restore=Restore(frozenset({"wan1"}), frozenset({1})),
+    ruleset=Ruleset(0xFF000000, restore=Restore(frozenset({"wan1"}), frozenset({1}))),
+    fingerprint="any",
     valid_mark=frozenset({"wan1"}),
     table_names={7301: "procroute-wan1"},
 )

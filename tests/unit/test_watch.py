@@ -62,6 +62,23 @@ def test_other_files_are_no_news(file: Path) -> None:
         assert not news()
 
 
+def test_whatever_happens_in_a_folder_is_news(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "leases"
+    with closing(Watch([], [folder])) as watch:
+        assert not watch.drain()
+        lease = folder / "2"
+        for _ in range(2):
+            folder.mkdir(parents=True)
+            assert watch.drain()
+            for change in (lambda: lease.write_text("x"), lambda: replace(lease), lease.unlink):
+                change()
+                assert watch.drain()
+                assert not watch.drain()
+            folder.rmdir()
+            folder.parent.rmdir()
+            assert watch.drain()
+
+
 @pytest.mark.parametrize("relative", [True, False])
 def test_links_are_followed(file: Path, tmp_path: Path, relative: bool) -> None:
     run = tmp_path / "run" / "resolver"

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procroute.engine.words import describe, printable
+from procroute.engine.words import describe
+from procroute.terminal import printable
 
 
 @given(st.text())

@@ -11,13 +11,15 @@ import subprocess
 from dataclasses import replace
 from typing import Final, Literal
 
-from procroute.lab import UDP, Lab, Packet, Uplink, Wire
+from procroute.lab import ICMP, ICMP6, UDP, Lab, Packet, Uplink, Wire
 from procroute.lab.topology import FAR_END, node_addresses, node_internet
 
 WG: Final = Wire("wg0", "wg", 6, "10.13.0.2", "fd13::2", "10.13.0.1", "fd13::1", "10.13.0.53", "fd13::53")
 ENDPOINT: Final = {4: "192.0.2.99", 6: "2001:db8:ffff::99"}
 """The peer's outer address, by the outer family."""
 _PORT: Final = 51820
+_NOBODY_THERE: Final = ((ICMP, 3, 3), (ICMP6, 1, 4))
+"""Protocol, type and code of "port unreachable" (RFC 792, RFC 4443)."""
 _FILE: Final = "/etc/wireguard/wg0.conf"
 
 
@@ -65,6 +67,12 @@ def is_outer(packet: Packet) -> bool:
     """Whether it is one of WireGuard's own, on its way to the peer."""
     to_peer = packet.destination in ENDPOINT.values() and packet.destination_port == _PORT
     return packet.protocol == UDP and to_peer
+
+
+def is_refusal(packet: Packet) -> bool:
+    """Whether it is the kernel's answer to a packet of the peer's that came after the tunnel's end."""
+    said = (packet.protocol, packet.source_port, packet.destination_port)
+    return said in _NOBODY_THERE and packet.destination in ENDPOINT.values()
 
 
 def _configuration(private: str, peer: str, table: str, outer: int) -> str:

@@ -1,9 +1,12 @@
 #!/usr/bin/env bash
 # In the virtual machine, as root: the tests that its kernel is there for. tests.txt holds the arguments of pytest.
 set -euo pipefail
-export PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/var/tmp/hypothesis
-printf 'Linux %s, Python %s\n' "$(uname -r)" "$(python3 -c 'import platform; print(platform.python_version())')"
+# HOME: without it every Python asks for root's entry in passwd, and so nscd, where a test has one.
+export PYTHONDONTWRITEBYTECODE=1 HYPOTHESIS_STORAGE_DIRECTORY=/var/tmp/hypothesis HOME=/root
+export PROCROUTE_LAB_PATIENCE=5  # everything takes 10 times as long as on a processor
+printf 'Linux %s, nft %s, systemd %s, Python %s\n' "$(uname -r)" "$(nft --version | sed 's/^nftables v\([^ ]*\).*/\1/')" \
+    "$(systemctl --version | sed -n 's/^systemd \([0-9]*\).*/\1/p')" "$(python3 -c 'import platform; print(platform.python_version())')"
+modprobe nf_conntrack  # its sysctls appear in every namespace when somebody needs it first: not while a test compares
 python3 -m compileall -q procroute tests  # once, not at every start of a process
-# everything takes 10 times as long as on a processor
 mapfile -t arguments <tests.txt
-exec python3 -m pytest -p no:cacheprovider --timeout 600 -v --tb short "${arguments[@]}"
+exec python3 -m pytest -p no:cacheprovider --timeout 1200 -n 2 --dist worksteal -v --tb short "${arguments[@]}"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
@@ -16,38 +16,39 @@ import pytest
 from procroute.kernel import programs
 from procroute.lab import Lab, Uplink
 from tests.netns.inhabitants import Command, Inhabitant, bystander, routed
-from tests.netns.running import run
-from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, _wrong, own_address
+from tests.netns.running import run, until
+from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, _wrong, gateway, own_address
 from tests.vm import peer
 
 promise = pytest.mark.promise
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 each_way = pytest.mark.parametrize("way", WAYS)
+lan_and_strict = pytest.mark.parametrize("options", [(), ("--strict",)], ids=["lan", "strict"])
 DNS = {4: peer.WG.dns4, 6: peer.WG.dns6}
-PATIENCE = 5.0
-"""Seconds: a virtual machine without help of the processor is slow."""
 QUIET = 0.3
 """Seconds in which a packet that was sent has arrived."""
 
 
 class Place(NamedTuple):
-    """A machine with WireGuard, a command and a bystander in it."""
+    """A machine with WireGuard, a command and a bystander in it; whether the command's route is strict."""
 
     lab: Lab
+    strict: bool
     wg: Uplink
     command: Command
     other: Inhabitant
 
 
-def astray(lab: Lab, who: Inhabitant, way: str, family: int, uplink: Uplink) -> list[str]:
+def astray(lab: Lab, who: Inhabitant, way: str, family: int, uplink: Uplink, to: str = "") -> list[str]:
     """Send one thing and say what is not as it should be when it leaves by `uplink`, and only there."""
+    to = to or SERVER[family]
     settle(lab)
     lab.clear()
-    heard = who.ask(way, to=SERVER[family], seconds=PATIENCE)
+    heard = who.ask(way, to=to)
     settle(lab)
     source = own_address(uplink, family)
     findings = [f"{way} failed: {heard.error}"] if heard.error else _wrong(heard, way, uplink, source)
-    if not uplink.packets(source=source, destination=SERVER[family]):
+    if not uplink.packets(source=source, destination=to):
         findings.append(f"nothing from {source} came out by {uplink.adapter}")
     return findings + elsewhere(lab, uplink.adapter)
 
@@ -59,13 +60,16 @@ def settle(lab: Lab) -> None:
 
 
 def elsewhere(lab: Lab, *allowed: str) -> list[str]:
-    """Packets by any adapter but the allowed ones; WireGuard's own may go by the uplink that main prefers."""
+    """Packets by any adapter but the allowed ones; WireGuard's own may go by the uplink that main prefers.
+
+    So may the kernel's answer to what the peer sends after the tunnel's end.
+    """
     return [
         f"{adapter}: {packet}"
         for adapter, uplink in lab.uplinks.items()
         if adapter not in allowed
         for packet in uplink.packets()
-        if not (adapter == "wan2" and peer.is_outer(packet))
+        if not (adapter == "wan2" and (peer.is_outer(packet) or peer.is_refusal(packet)))
     ]
 
 
@@ -81,6 +85,7 @@ def outer(uplink: Uplink) -> int:
         pytest.param((("--strict", "--dns", DNS[4]), 0, 6), id="strict-rp_filter=0-outer=IPv6"),
         pytest.param(((), 1, 4), id="lan-rp_filter=1-outer=IPv4"),
         pytest.param(((), 2, 6), id="lan-rp_filter=2-outer=IPv6"),
+        pytest.param((("--strict", "--dns", DNS[4]), 1, 4), id="strict-rp_filter=1-outer=IPv4"),
     ],
 )
 def place(request: pytest.FixtureRequest) -> Iterator[Place]:
@@ -89,7 +94,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[Place]:
     with Lab(main="both", rp_filter=rp_filter) as lab:
         wg = peer.dial_up(lab, outer=family)
         with routed(lab, *options, via="wg0") as command, bystander(lab) as other:
-            yield Place(lab, wg, command, other)
+            yield Place(lab, "--strict" in options, wg, command, other)
 
 
 @promise("TUN-02", "PATH-08")
@@ -112,6 +117,16 @@ def test_bystanders_go_by_main(place: Place, family: int, way: str) -> None:
     assert programs.drops(place.command.target) == {}
 
 
+@promise("TUN-02", "LAN-01", "LAN-06")
+@each_way
+@both_families
+def test_the_lan_is_beside_the_tunnel_unless_strict(place: Place, family: int, way: str) -> None:
+    lab = place.lab
+    uplink = place.wg if place.strict else lab.lan
+    assert not astray(lab, place.command, way, family, uplink, to=gateway(lab.lan, family))
+    assert not astray(lab, place.other, way, family, lab.lan, to=gateway(lab.lan, family))
+
+
 LOOK_UP = """
 import socket, sys
 for family in (socket.AF_INET, socket.AF_INET6):
@@ -131,7 +146,7 @@ def question(name: str) -> bytes:
 
 
 @promise("TUN-02", "DNS-01")
-@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["lan", "strict"])
+@lan_and_strict
 @both_families
 def test_look_ups_go_through_the_tunnel(place: Place, family: int, options: tuple[str, ...]) -> None:
     """The C library's, and those to the system's own name server, which lies behind wan2."""
@@ -151,11 +166,12 @@ def test_look_ups_go_through_the_tunnel(place: Place, family: int, options: tupl
 
 
 @promise("LEAK-01", "LEAK-04")
+@lan_and_strict
 @both_families
-def test_another_adapters_address_is_held(place: Place, family: int) -> None:
+def test_another_adapters_address_is_held(place: Place, family: int, options: tuple[str, ...]) -> None:
     """In a lab of its own command, so that the counter of the others stays 0."""
     lab = place.lab
-    with routed(lab, "--dns", DNS[family], via="wg0") as command:
+    with routed(lab, *options, "--dns", DNS[family], via="wg0") as command:
         settle(lab)
         lab.clear()
         assert command.ask("tcp", to=SERVER[family], source=own_address(lab.wan2, family)).error
@@ -166,12 +182,13 @@ def test_another_adapters_address_is_held(place: Place, family: int) -> None:
 
 
 @promise("NEG-01")
+@lan_and_strict
 @both_families
-def test_without_the_mark_nothing_reaches_the_tunnel(family: int) -> None:
+def test_without_the_mark_nothing_reaches_the_tunnel(family: int, options: tuple[str, ...]) -> None:
     """The guard alone lets nothing out; without it either everything leaves as a bystander's does."""
     with Lab(main="both") as lab:
         wg = peer.dial_up(lab)
-        with routed(lab, via="wg0") as command, bystander(lab) as other:
+        with routed(lab, *options, via="wg0") as command, bystander(lab) as other:
             for way in WAYS:
                 assert not astray(lab, command, way, family, wg)
             command.switch_off("mark")
@@ -189,10 +206,11 @@ def test_without_the_mark_nothing_reaches_the_tunnel(family: int) -> None:
 
 
 @promise("TUN-02", "DOWN-01", "DOWN-06")
-def test_the_tunnel_ends_and_comes_back_as_another_adapter() -> None:
+@lan_and_strict
+def test_the_tunnel_ends_and_comes_back_as_another_adapter(options: tuple[str, ...]) -> None:
     with Lab(main="both") as lab:
         wg = peer.dial_up(lab)
-        with routed(lab, via="wg0") as command:
+        with routed(lab, *options, via="wg0") as command:
             assert not astray(lab, command, "tcp", 4, wg)
             peer.down(lab)
             settle(lab)
@@ -204,20 +222,10 @@ def test_the_tunnel_ends_and_comes_back_as_another_adapter() -> None:
             settle(lab)
             assert not elsewhere(lab)
             peer.up(lab)
-            assert soon(lambda: not command.ask("tcp", to=SERVER[4], seconds=PATIENCE).error)
+            until(lambda: not command.ask("tcp", to=SERVER[4]).error, what="the way back")
             for family in FAMILIES:
                 for way in WAYS:
                     assert not astray(lab, command, way, family, wg)
-
-
-def soon(true: Callable[[], bool], seconds: float = 20) -> bool:
-    """Whether it comes true in that time."""
-    deadline = time.monotonic() + seconds
-    while not true():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.1)
-    return True
 
 
 @pytest.fixture(scope="module")
@@ -230,7 +238,7 @@ def full_tunnel() -> Iterator[tuple[Lab, Uplink, Inhabitant]]:
 
 
 @promise("LAN-04", "TUN-02")
-@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["lan", "strict"])
+@lan_and_strict
 @pytest.mark.parametrize("via", ["wan1", "wan2", "wg0"])
 def test_beside_wg_quicks_rule(
     full_tunnel: tuple[Lab, Uplink, Inhabitant], via: str, options: tuple[str, ...]

@@ -47,6 +47,7 @@ MAPS: Final = {
     "lan": (20, 16),
     "addresses": (20, 4),
     "drops": (4, 8),
+    "traffic": (4, 16),
     "servers": (4, 136),
     "resolvers": (16, 4),
 }

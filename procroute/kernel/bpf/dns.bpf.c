@@ -114,7 +114,7 @@ INLINE int go4(struct bpf_sock_addr *ctx)
 {
 	struct addr to;
 
-	if ((u16)ctx->user_port != DNS || (ctx->sk && born_elsewhere(ctx->sk)))
+	if ((u16)ctx->user_port != DNS || (ctx->sk && follows_other(ctx->sk)))
 		return 1;
 	map4(&to, ctx->user_ip4);
 	switch (redirect(ctx, &to, TO_V4)) {
@@ -148,7 +148,7 @@ INLINE int go6(struct bpf_sock_addr *ctx, int families)
 {
 	struct addr to;
 
-	if ((u16)ctx->user_port != DNS || (ctx->sk && born_elsewhere(ctx->sk)))
+	if ((u16)ctx->user_port != DNS || (ctx->sk && follows_other(ctx->sk)))
 		return 1;
 	read6(ctx, &to);
 	switch (redirect(ctx, &to, families)) {

@@ -59,6 +59,22 @@ struct {
 	TYPE(value, u64);
 } drops SEC(".maps");
 
+/* What went out (0) and came in (1) by whatever adapter but loopback. Of each CPU, so that none waits for another.
+ * bytes: with the IP header; of what the kernel handles as one and the wire carries in pieces, with one. */
+struct traffic {
+	u64 packets;
+	u64 bytes;
+};
+
+struct {
+	NUMBER(type, MAP_PERCPU_ARRAY);
+	NUMBER(max_entries, 2);
+	TYPE(key, u32);
+	TYPE(value, struct traffic);
+} traffic SEC(".maps");
+
+enum { OUT, IN };
+
 /* A conversation that somebody else began by an adapter, or with an address, that is not the route's. */
 struct talk {
 	u32 ifindex;
@@ -308,14 +324,13 @@ INLINE int is_reply(struct __sk_buff *skb, const struct packet *p)
 	return p->protocol == PROTO_TCP || ktime_get_ns() - *seen < UDP_MEMORY_NS;
 }
 
-/* Whether a packet is of a socket in another network namespace (mark.bpf.c), where these ifindexes and addresses
- * mean nothing. */
+/* Whether a packet is of a socket for which this is not the door any more, or never was (route.h). */
 INLINE int is_foreign(struct bpf_sock *sk)
 {
 	if (!sk)
 		return 0;
 	sk = sk_fullsock(sk);
-	return sk && born_elsewhere(sk);
+	return sk && follows_other(sk);
 }
 
 INLINE int drop(u32 ifindex)
@@ -398,21 +413,35 @@ APART int comes_elsewhere(struct __sk_buff *skb)
 	return 1;
 }
 
+INLINE void count(const struct __sk_buff *skb, u32 way)
+{
+	struct traffic *t = map_lookup(&traffic, &way);
+
+	if (!t)
+		return;
+	t->packets += skb->gso_segs ? skb->gso_segs : 1;
+	t->bytes += skb->len;
+}
+
 SEC("cgroup_skb/egress")
 int pr_egress(struct __sk_buff *skb)
 {
 	if (skb->ifindex == LOOPBACK)
 		return 1;
-	if (!of_route(skb->ifindex) || !is_own(skb, 0))
-		return may_leave(skb) != 0;
+	if ((!of_route(skb->ifindex) || !is_own(skb, 0)) && !may_leave(skb))
+		return 0;
+	count(skb, OUT);
 	return 1;
 }
 
 SEC("cgroup_skb/ingress")
 int pr_ingress(struct __sk_buff *skb)
 {
-	if (skb->ifindex != LOOPBACK && (!of_route(skb->ifindex) || !is_own(skb, 1)))
+	if (skb->ifindex == LOOPBACK)
+		return 1;
+	if (!of_route(skb->ifindex) || !is_own(skb, 1))
 		comes_elsewhere(skb);
+	count(skb, IN);
 	return 1;
 }
 
@@ -448,7 +477,7 @@ int pr_attempt4(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct addr from, to;
 
-	if (!sk || ctx->protocol != PROTO_TCP || !(sk->bound_dev_if | sk->src_ip4) || born_elsewhere(sk))
+	if (!sk || ctx->protocol != PROTO_TCP || !(sk->bound_dev_if | sk->src_ip4) || follows_other(sk))
 		return 1;
 	map4(&from, sk->src_ip4);
 	map4(&to, ctx->user_ip4);
@@ -461,7 +490,7 @@ int pr_attempt6(struct bpf_sock_addr *ctx)
 	struct bpf_sock *sk = ctx->sk;
 	struct addr from, to;
 
-	if (!sk || ctx->protocol != PROTO_TCP || born_elsewhere(sk))
+	if (!sk || ctx->protocol != PROTO_TCP || follows_other(sk))
 		return 1;
 	from.word[0] = sk->src_ip6[0];
 	from.word[1] = sk->src_ip6[1];

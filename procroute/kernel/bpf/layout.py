@@ -14,7 +14,7 @@ from procroute.core.door import ADAPTERS, LAN_ADAPTERS, SERVERS, Marking
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork
 
-MAGIC: Final = 0x7072_0003
+MAGIC: Final = 0x7072_0004
 # LOOPBACK_IFINDEX (include/net/net_namespace.h): the same in every network namespace.
 LOOPBACK: Final = 1
 _MAPPED_LENGTH: Final = 96
@@ -29,6 +29,9 @@ _OWN6: Final = 8
 _SERVERS: Final = struct.Struct(f"=2I{16 * (SERVERS + 1)}s{16 * (SERVERS + 1)}s")
 _NUMBER: Final = struct.Struct("=I")
 _COUNT: Final = struct.Struct("=Q")
+_TRAFFIC: Final = struct.Struct("=QQ")
+OUT: Final = struct.pack("=I", 0)
+IN: Final = struct.pack("=I", 1)
 
 
 def pack_cfg(marking: Marking, retval: bool) -> bytes:
@@ -172,3 +175,9 @@ def unpack_addresses(entries: Mapping[bytes, bytes]) -> frozenset[tuple[IPAddres
 def unpack_drops(entries: Mapping[bytes, bytes]) -> dict[int, int]:
     """Packets dropped, by ifindex."""
     return {_NUMBER.unpack(key)[0]: _COUNT.unpack(value)[0] for key, value in entries.items()}
+
+
+def unpack_traffic(value: bytes) -> tuple[int, int]:
+    """Packets and bytes in the struct traffic of every CPU."""
+    each = list(_TRAFFIC.iter_unpack(value))
+    return sum(packets for packets, _ in each), sum(count for _, count in each)

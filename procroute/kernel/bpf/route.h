@@ -5,7 +5,7 @@
 
 #include "uapi.h"
 
-#define MAGIC 0x70720003
+#define MAGIC 0x70720004
 
 /* Fixed when the programs are loaded; the verifier folds it into the code. */
 struct cfg {
@@ -57,11 +57,15 @@ INLINE int refuse(int error)
 	return 0;
 }
 
-/* Sockets that CMD makes in a network namespace of its own follow no route: there the numbers of adapters, marks
- * and addresses mean something else. They carry the bound bit and no number. */
-INLINE int born_elsewhere(const struct bpf_sock *sk)
+/* Whether a socket follows another route, or none: moved or let go since it was made (by then in no cgroup of
+ * this one's, which a socket never notices), or made in a network namespace of CMD's own, where the numbers of
+ * adapters, marks and addresses mean something else. It carries bits of ours, and not this route's number; where it
+ * follows none, the bound bit alone. */
+INLINE int follows_other(const struct bpf_sock *sk)
 {
-	return (sk->mark & cfg.mask) == cfg.bound;
+	u32 ours = sk->mark & cfg.mask;
+
+	return ours && (ours & ~cfg.bound) != cfg.mark;
 }
 
 SEC("license") char _license[] = "GPL";

@@ -21,7 +21,7 @@ typedef unsigned long long u64;
 #define be16(x) __builtin_bswap16(x)
 #define be32(x) __builtin_bswap32(x)
 
-enum { MAP_HASH = 1, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11 };
+enum { MAP_HASH = 1, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11, MAP_RINGBUF = 27 };
 enum { F_NO_PREALLOC = 1 };
 enum { BPF_ANY = 0 };
 enum { FAMILY_INET = 2, FAMILY_INET6 = 10 };
@@ -162,4 +162,5 @@ static u64 (*get_socket_cookie)(void *ctx) = (void *)46;
 static long (*set_sockopt)(void *ctx, int level, int name, void *value, int len) = (void *)49;
 static struct bpf_sock *(*sk_fullsock)(struct bpf_sock *sk) = (void *)95;
 static u64 (*get_netns_cookie)(void *ctx) = (void *)122;
+static long (*ringbuf_output)(void *map, void *data, u64 size, u64 flags) = (void *)130;
 static long (*set_retval)(int value) = (void *)187;

@@ -1,0 +1,57 @@
+"""Events as lines, for people and as JSON (docs/json.md), each with the colour for a terminal."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from procroute import protocol
+from procroute.cli.assignment_words import VERSION, plain, tag, who
+from procroute.terminal import printable
+
+_GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
+
+
+def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str]]:
+    """`14:03:07 + %3 on wan1 by assign: curl (pid 4711)`; the sign says what a colour says."""
+    if isinstance(what, protocol.Watching):
+        for assignment in what.assignments:
+            yield f"{_clock(time.time())} = {_about(assignment)}", ""
+    elif isinstance(what, protocol.Added):
+        yield f"{_clock(what.at)} + {_about(what.assignment)}", _GREEN
+    elif isinstance(what, protocol.Removed):
+        gone = what.assignment
+        yield f"{_clock(what.at)} - {tag(gone)} on {printable(gone.route)} {what.why}", _DIM
+    elif isinstance(what, protocol.Repaired):
+        by = f", changed by {printable(what.who)}" if what.who else ""
+        things = ", ".join(map(printable, what.what))
+        yield f"{_clock(what.at)} ! repaired in {what.ms:.0f} ms: {things}{by}", _YELLOW
+    else:
+        yield f"{_clock(what.at)} ? events were lost, since they were not read in time; anew:", _RED
+
+
+def as_json(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str]]:
+    """One line: {"version": 1, "event": "added", "at": …, …}."""
+    told: dict[str, Any] = {"version": VERSION}
+    if isinstance(what, protocol.Watching):
+        told |= {"event": "watching", "at": time.time(), "assignments": [plain(a) for a in what.assignments]}
+    elif isinstance(what, protocol.Added):
+        told |= {"event": "added", "at": what.at, "assignment": plain(what.assignment)}
+    elif isinstance(what, protocol.Removed):
+        told |= {"event": "removed", "at": what.at, "assignment": plain(what.assignment), "why": what.why}
+    elif isinstance(what, protocol.Repaired):
+        told |= {"event": "repaired", "at": what.at, "what": what.what, "who": what.who, "ms": what.ms}
+    else:
+        told |= {"event": "lost", "at": what.at}
+    yield json.dumps(told), ""
+
+
+def _about(assignment: protocol.Assignment) -> str:
+    route = printable(assignment.route)
+    return f"{tag(assignment)} on {route} by {assignment.how}: {who(assignment)}".rstrip(": ")
+
+
+def _clock(at: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(at))

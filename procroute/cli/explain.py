@@ -1,0 +1,58 @@
+"""`procroute explain`: how packets of a process or a unit go, as the kernel itself answers, and why."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from procroute.cli import output
+from procroute.errors import Exit, ProcrouteError
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a parser."""
+    parser = verbs.add_parser(
+        "explain",
+        help="say how packets of a process go, and why",
+        description="Says by which rule, table, adapter and source address packets of a process go, as the "
+        "kernel itself answers, what the guard does with them, where names are looked up, and why some could "
+        "go elsewhere or nowhere. Bystanders are explained as well. Nothing is sent, nothing changed.",
+    )
+    parser.add_argument(
+        "subject", metavar="PID|UNIT", help="a process, or a systemd unit (its first process)"
+    )
+    parser.add_argument(
+        "destination", metavar="DEST", nargs="?", default="", help="an address; else anywhere"
+    )
+    parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
+    parser.set_defaults(main=main)
+
+
+def main(options: argparse.Namespace) -> int:
+    """Look, ask the kernel, and print."""
+    from procroute import config
+    from procroute.cli import explanation
+    from procroute.engine.explain import explain
+    from procroute.kernel.linux import Linux
+
+    pid, unit = subject(options.subject)
+    if os.geteuid() != 0:
+        hint = "sudo procroute explain PID|UNIT"
+        raise ProcrouteError("not-root", "explain must be asked for by root", hint)
+    with Linux(config.read().identity) as linux:
+        explained = explain(linux, pid, unit, options.destination)
+    output.answer(
+        explanation.as_json(explained) if options.json else explanation.as_text(explained, output.columns())
+    )
+    return Exit.OK
+
+
+def subject(word: str) -> tuple[int | None, str]:
+    """A PID, or the name of a unit. Raises ProcrouteError usage, process-unknown."""
+    if not word:
+        raise ProcrouteError("usage", "neither a PID nor a unit was given", "see procroute explain --help")
+    if not word.isdecimal():
+        return None, word
+    if len(word) > 7 or not 0 < int(word) <= 1 << 22:  # proc(5), pid_max
+        raise ProcrouteError("process-unknown", f"there is no process {word[:20]}", "ps(1) lists them")
+    return int(word), ""

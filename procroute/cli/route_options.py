@@ -1,0 +1,92 @@
+"""The options that make a route another one, for the verbs that speak of a route."""
+
+from __future__ import annotations
+
+import argparse
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from procroute.model import IPAddress
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add them to a verb's parser."""
+    for family, kind in ((4, _gateway4), (6, _gateway6)):
+        parser.add_argument(
+            f"--gateway{family}",
+            metavar="A",
+            type=kind,
+            help=f"its IPv{family} gateway; without it, that of main, of a lease of networkd's, or "
+            "NetworkManager's; a tunnel needs none",
+        )
+    parser.add_argument(
+        "--dns",
+        metavar="A,…",
+        type=_servers,
+        help="name servers to ask through it, at most 3 a family; system: leave look-ups alone",
+    )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="nothing but the adapter and loopback: no LAN, its addresses are sought behind the adapter",
+    )
+
+
+def given(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given of them, as a Request has it."""
+    return {name: getattr(options, name) for name in ("strict", "gateway4", "gateway6", "dns")}
+
+
+def written(options: argparse.Namespace) -> dict[str, Any]:
+    """What was given of them, as protocol.Wanted has it: addresses as text."""
+    found: dict[str, Any] = {"strict": True} if options.strict else {}
+    for name in ("gateway4", "gateway6"):
+        if getattr(options, name) is not None:
+            found[name] = str(getattr(options, name))
+    if options.dns is not None:
+        found["dns"] = [str(server) for server in options.dns]
+    return found
+
+
+def word(text: str) -> str:
+    """A word that is not empty."""
+    if not text:
+        raise argparse.ArgumentTypeError("is empty")
+    return text
+
+
+def _gateway4(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except AddressValueError as e:
+        raise argparse.ArgumentTypeError(f"{text} is not an IPv4 address") from e
+
+
+def _gateway6(text: str) -> IPv6Address:
+    try:
+        return IPv6Address(text)
+    except AddressValueError as e:
+        raise argparse.ArgumentTypeError(f"{text} is not an IPv6 address") from e
+
+
+def _servers(text: str) -> tuple[IPAddress, ...]:
+    if text == "system":
+        return ()
+    try:
+        servers = tuple(dict.fromkeys(_plain(ip_address(word.strip())) for word in text.split(",")))
+    except ValueError as e:
+        raise argparse.ArgumentTypeError(f"{text!r}: addresses with commas between, or system") from e
+    for server in servers:
+        if server.is_unspecified or server.is_multicast:
+            raise argparse.ArgumentTypeError(f"{server} cannot be a name server")
+        if server.is_link_local:
+            raise argparse.ArgumentTypeError(
+                f"{server} is link-local: look-ups cannot be sent to such a server"
+            )
+    return servers
+
+
+def _plain(address: IPAddress) -> IPAddress:
+    """IPv4 where it is only written as IPv6."""
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

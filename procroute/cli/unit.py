@@ -1,0 +1,56 @@
+"""`procroute unit slice ADAPTER`: what to write behind Slice= and `systemd-run --slice=`."""
+
+from __future__ import annotations
+
+import argparse
+
+from procroute.cli import output, route_options
+from procroute.errors import Exit
+
+_ABOUT = """Prints the slice of the route by ADAPTER; the same options as for run mean
+the same route. What runs in that slice is routed while a route for it
+lives: from the start of a `procroute run` with these options to its end.
+
+  systemd-run --slice=$(procroute unit slice wan1) CMD
+
+With systemd-run --user it is, while a `run --user` of that user's lives."""
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a parser."""
+    verb = verbs.add_parser(
+        "unit",
+        help="say what to write into a systemd unit",
+        description="Says what to write into a systemd unit, or behind systemd-run.",
+    )
+    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    parser = words.add_parser(
+        "slice",
+        help="the slice of a route",
+        description=_ABOUT,
+        usage="procroute unit slice [--gateway4 A] [--gateway6 A] [--dns A,…|system]\n"
+        "                            [--strict] ADAPTER",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    route_options.add(parser)
+    parser.add_argument(
+        "adapter", metavar="ADAPTER", type=route_options.word, help="the adapter, by its name"
+    )
+    parser.set_defaults(main=main)
+    verb.verbs = words.choices  # type: ignore[attr-defined]
+
+
+def main(options: argparse.Namespace) -> int:
+    """Print it."""
+    from procroute import config
+    from procroute.engine.request import Request
+    from procroute.engine.unit import slice_for
+
+    request = Request(command=(), adapter=options.adapter, **route_options.given(options))
+    found = slice_for(config.read().identity, request)
+    output.answer(found.name)
+    if not found.routed:
+        output.tell(
+            f"{found.name} is routed only while a `procroute run` with these options lives; none does"
+        )
+    return Exit.OK

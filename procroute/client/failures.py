@@ -1,0 +1,60 @@
+"""What can go wrong between a client and the daemon, with what helps."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from procroute.errors import ProcrouteError
+
+_START = "systemctl start procrouted, or as root: procroute daemon"
+_LOG = "journalctl -u procrouted may tell why"
+
+
+def unreachable(path: str, problem: OSError) -> ProcrouteError:
+    """Why there is no connection (unix(7), connect(2)): daemon-missing or not-permitted."""
+    if problem.errno == errno.ENOENT:
+        return ProcrouteError("daemon-missing", f"no procrouted runs: there is no {path}", _START)
+    if problem.errno == errno.ECONNREFUSED:
+        return ProcrouteError("daemon-missing", f"procrouted has ended: nobody listens at {path}", _START)
+    if problem.errno in {errno.EACCES, errno.EPERM}:
+        return ProcrouteError(
+            "not-permitted",
+            f"{path} may be used by root and by members of the group procroute only",
+            "sudo usermod -aG procroute $USER, and log in again",
+        )
+    why = os.strerror(problem.errno) if problem.errno else str(problem)
+    return ProcrouteError("daemon-missing", f"procrouted cannot be reached by {path}: {why}", _START)
+
+
+def silent(seconds: float) -> ProcrouteError:
+    """Nothing came for so long."""
+    return ProcrouteError("daemon-silent", f"procrouted has not answered within {seconds:g} s", _LOG)
+
+
+def lost() -> ProcrouteError:
+    """The connection ended while something was to come. What was asked for may have been done."""
+    return ProcrouteError("daemon-lost", "procrouted has closed the connection", _LOG)
+
+
+def too_large(size: int, limit: int) -> ProcrouteError:
+    """A request that the daemon would not read. size and limit: bytes."""
+    return ProcrouteError(
+        "frame-too-large",
+        f"the request has {size} bytes, and {limit} is the most that procrouted reads",
+        "ask for less at a time",
+    )
+
+
+def flood(size: int) -> ProcrouteError:
+    """A frame that nobody of ours would send, so what follows cannot be understood either."""
+    return ProcrouteError("protocol", f"an answer of {size} bytes: this is not procrouted's socket")
+
+
+def other_version(theirs: int, ours: int) -> ProcrouteError:
+    """An answer in another version of the protocol."""
+    return ProcrouteError(
+        "protocol-version",
+        f"procrouted speaks version {theirs} of the protocol, and this procroute version {ours}",
+        "restart procrouted after an upgrade",
+    )

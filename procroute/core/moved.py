@@ -1,0 +1,28 @@
+"""What is told of sockets and look-ups after a move."""
+
+from __future__ import annotations
+
+from procroute.model import LiveRoute
+from procroute.protocol import Moved
+
+
+def total(one: Moved, other: Moved) -> Moved:
+    """Both together."""
+    reasons = {*one.left, *other.left}
+    left = {reason: one.left.get(reason, 0) + other.left.get(reason, 0) for reason in sorted(reasons)}
+    return Moved(one.follow + other.follow, one.remain + other.remain, one.reset + other.reset, left)
+
+
+def dns_words(live: LiveRoute, daemon: str) -> str:
+    """Whether the look-ups of a process that runs already follow its route.
+
+    daemon: the one that it has asked for it, over a Unix socket; empty: none.
+    """
+    if live.route.dns == ():
+        return "left to the system, as asked"
+    if live.no_lookups:
+        return "refused: no name server is known for the adapter; --dns gives one"
+    if daemon:
+        return f"not followed: {daemon} asks for this process; start it by procroute run, or stop {daemon}"
+    servers = ", ".join(map(str, live.servers))
+    return f"followed: asked at {servers}" if servers else "left to the system"

@@ -1,0 +1,1 @@
+"""The daemon: assigns processes for whoever may ask, and keeps the kernel as it should be."""

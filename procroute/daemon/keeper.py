@@ -1,0 +1,81 @@
+"""Keeps the kernel as it should be, in a thread of its own: on news it looks, and repairs what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+import time
+from typing import Final
+
+from procroute.config import Settings
+from procroute.engine.follow import Follower
+from procroute.engine.lock import BusyError
+from procroute.engine.repair import Told
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.kernel import nft
+from procroute.kernel.linux import Linux
+
+_PRIORITY: Final = -10
+"""Of the thread (setpriority(2); Linux has one each): on a busy machine repairs must not wait either."""
+_AT_MOST: Final = 0.004
+"""How long to wait, in seconds, before asking again for a lock that others hold."""
+
+
+class Keeper:
+    """told: takes each repair of what others had changed. tell: says a line to whoever reads the log.
+
+    Both are called in the keeper's thread.
+    """
+
+    def __init__(self, settings: Settings, told: Told, tell: Tell) -> None:
+        self._linux = Linux(settings.identity)
+        self._follower = Follower(self._linux, tell, told, self._pause)
+        self._tell = tell
+        self._over = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread = threading.Thread(target=self._live, name="keeper", daemon=True)
+
+    def start(self) -> None:
+        """Look, and listen from now on."""
+        self.nudge()
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Listen no longer; returns when nothing is done any more."""
+        self._over = True
+        self.nudge()
+        self._thread.join()
+        self._follower.close()
+        self._linux.netlink.close()
+        os.close(self._wake)
+
+    def nudge(self) -> None:
+        """Look now; from any thread."""
+        os.eventfd_write(self._wake, 1)
+
+    def _live(self) -> None:
+        with contextlib.suppress(PermissionError):  # a container may not allow it
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _PRIORITY)
+        nft.load()
+        poll = select.poll()
+        for descriptor in (self._wake, *self._follower.monitor.filenos()):
+            poll.register(descriptor, select.POLLIN)
+        while not self._over:
+            poll.poll(self._follower.timeout())
+            try:
+                self._follower.work(at_once=self._nudged())
+            except (ProcrouteError, OSError) as e:
+                self._tell(f"what was heard could not be looked at: {e}")
+
+    def _nudged(self) -> bool:
+        with contextlib.suppress(BlockingIOError):
+            return os.eventfd_read(self._wake) > 0
+        return False
+
+    def _pause(self, seconds: float) -> None:
+        if self._over:
+            raise BusyError
+        time.sleep(min(seconds, _AT_MOST))

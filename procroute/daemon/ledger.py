@@ -1,0 +1,129 @@
+"""Which assignments there are: in memory, and a small file each, so that a restart knows who asked for what.
+
+    /run/procroute/assignments/7.json       a protocol.Assignment without its processes
+    /run/procroute/assignments/last         the highest id that was given
+    /run/procroute/damaged/7.json           what could not be read
+
+The cgroups say what is there; these files say whose it is. One that is missing or damaged costs that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from procroute.engine.words import Tell
+from procroute.identity import RUN_DIRECTORY
+from procroute.protocol import Assignment
+
+FOLDER: Final = Path(RUN_DIRECTORY) / "assignments"
+DAMAGED: Final = Path(RUN_DIRECTORY) / "damaged"
+_LAST: Final = "last"
+
+
+class Ledger:
+    """Assignments by id. Used from one thread at a time."""
+
+    def __init__(self, tell: Tell, folder: Path = FOLDER, damaged: Path = DAMAGED) -> None:
+        self._tell = tell
+        self._folder = folder
+        self._damaged = damaged
+        self._by_id: dict[int, Assignment] = {}
+        self._by_cgroup: dict[str, int] = {}
+        self._last = 0
+
+    def __iter__(self) -> Iterator[Assignment]:
+        return iter(list(self._by_id.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def get(self, number: int) -> Assignment | None:
+        """The assignment of an id."""
+        return self._by_id.get(number)
+
+    def at(self, cgroup: str) -> Assignment | None:
+        """The assignment whose cgroup, from the mount point, is this one."""
+        number = self._by_cgroup.get(cgroup)
+        return None if number is None else self._by_id[number]
+
+    def load(self, is_there: Callable[[str], bool]) -> None:
+        """Read what an earlier daemon wrote. is_there: whether a cgroup still is; others are forgotten."""
+        self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        for file in sorted(self._folder.iterdir()):
+            if file.name.startswith("."):  # half written
+                file.unlink(missing_ok=True)
+                continue
+            if file.name == _LAST:
+                self._last = max(self._last, self._read_last(file))
+                continue
+            try:
+                found = msgspec.json.decode(file.read_bytes(), type=Assignment)
+                if file.name != f"{found.id}.json":
+                    raise ValueError(f"it holds the id {found.id}")
+            except (msgspec.MsgspecError, ValueError, OSError) as e:
+                self._set_aside(file, e)
+                continue
+            self._last = max(self._last, found.id)
+            if is_there(found.cgroup):
+                self._keep(found)
+            else:
+                file.unlink(missing_ok=True)
+
+    def next_id(self) -> int:
+        """An id that was never given before."""
+        self._last += 1
+        _write(self._folder / _LAST, str(self._last).encode())
+        return self._last
+
+    def add(self, assignment: Assignment) -> None:
+        """Remember an assignment; one of the same id is replaced. Raises OSError."""
+        plain = msgspec.structs.replace(assignment, processes=[], sockets=None)
+        _write(self._folder / f"{assignment.id}.json", msgspec.json.encode(plain))
+        self._keep(plain)
+
+    def remove(self, number: int) -> Assignment | None:
+        """Forget one; None: it was not known."""
+        found = self._by_id.pop(number, None)
+        if found is not None:
+            self._by_cgroup.pop(found.cgroup, None)
+            (self._folder / f"{number}.json").unlink(missing_ok=True)
+        return found
+
+    def close(self) -> None:
+        """Remove the folder where nothing is assigned any more."""
+        if not self._by_id:
+            with contextlib.suppress(OSError):
+                (self._folder / _LAST).unlink(missing_ok=True)
+                self._folder.rmdir()
+
+    def _keep(self, assignment: Assignment) -> None:
+        self._by_id[assignment.id] = assignment
+        self._by_cgroup[assignment.cgroup] = assignment.id
+
+    def _read_last(self, file: Path) -> int:
+        try:
+            return int(file.read_bytes())
+        except (OSError, ValueError) as e:
+            self._set_aside(file, e)
+            return 0
+
+    def _set_aside(self, file: Path, why: Exception) -> None:
+        self._damaged.mkdir(mode=0o755, exist_ok=True)
+        with contextlib.suppress(OSError):
+            file.rename(self._damaged / file.name)
+        self._tell(
+            f"{file} is damaged ({why}): set aside in {self._damaged}; the kernel knows what is routed"
+        )
+
+
+def _write(file: Path, text: bytes) -> None:
+    """All of it or nothing: a daemon that dies meanwhile leaves the old one."""
+    new = file.with_name(f".{file.name}.new")
+    new.write_bytes(text)
+    os.replace(new, file)

@@ -1,0 +1,207 @@
+"""procrouted: puts the parts together, and ends them in order.
+
+One loop speaks with clients; one thread changes the kernel for them (writer.py); another keeps the kernel as
+it should be (keeper.py). So no client waits for another's slowness, and no repair for a client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pwd
+import resource
+import signal
+import traceback
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from procroute import config, protocol
+from procroute.core.access import Peer
+from procroute.daemon.keeper import Keeper
+from procroute.daemon.log import log
+from procroute.daemon.server import Server
+from procroute.daemon.writer import Writer
+from procroute.engine.lock import lock, release_directory
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.identity import RUN_DIRECTORY
+from procroute.kernel.emptied import Emptied
+
+_T = TypeVar("_T")
+_ALONE: Final = Path(RUN_DIRECTORY) / "daemon.lock"
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run until SIGTERM or SIGINT; returns the exit status. Raises ProcrouteError where it cannot start."""
+    if arguments:
+        raise ProcrouteError("usage", f"unexpected: {' '.join(arguments)}", "procrouted takes no arguments")
+    if os.geteuid() != 0:
+        raise ProcrouteError("not-root", "the daemon must be started by root", "sudo procroute daemon")
+    settings = config.read()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a client each, and a route each
+    with alone():
+        asyncio.run(_live(settings))
+    return 0
+
+
+async def _live(settings: config.Settings) -> None:
+    await Daemon(settings, log).live()
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Be the only daemon. Raises ProcrouteError daemon-running."""
+    while True:
+        _ALONE.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        descriptor = os.open(_ALONE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # The last daemon may have removed the file while we opened it.
+            if os.path.samestat(os.stat(_ALONE), os.fstat(descriptor)):
+                break
+        except BlockingIOError as e:
+            hint = "systemctl status procrouted; pgrep -a procrouted"
+            raise ProcrouteError("daemon-running", "a procrouted runs already", hint) from e
+        except FileNotFoundError:
+            pass
+        os.close(descriptor)
+    try:
+        yield
+    finally:
+        _ALONE.unlink(missing_ok=True)
+        with lock():
+            release_directory()
+        os.close(descriptor)
+
+
+class Daemon:
+    """Everything that lives as long as the daemon does. In the loop's thread, but for what says otherwise."""
+
+    def __init__(self, settings: config.Settings, tell: Tell) -> None:
+        self._settings = settings
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, "writer")
+        self._emptied = Emptied()
+        self._server = Server(self._answer, user_name, tell)
+        self._keeper = Keeper(settings, self._say, tell)
+        self._writer = Writer(settings, tell, self._say, self._watch)
+        self._look: asyncio.TimerHandle | None = None
+        self._works: set[asyncio.Task[None]] = set()
+
+    async def live(self) -> None:
+        """From the first look to the last."""
+        over = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, over.set)
+        self._keeper.start()
+        try:
+            adopted = await self._do(self._writer.adopt)
+            self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
+            await self._server.start()
+            self._look_soon()
+            self._tell(f"ready; {adopted} assignments adopted" if adopted else "ready")
+            await over.wait()
+        finally:
+            await self._end()
+
+    async def _end(self) -> None:
+        await self._server.stop()
+        self._loop.remove_reader(self._emptied.fileno())
+        if self._look is not None:
+            self._look.cancel()
+        for work in self._works:
+            work.cancel()
+        self._keeper.stop()
+        stay = await self._do(self._writer.stop)
+        self._thread.shutdown()
+        self._emptied.close()
+        more = f"; {stay} assignments stay on their routes, which nobody keeps in step until the next start"
+        self._tell("ended" + (more if stay else ""))
+
+    async def _do(self, work: Callable[[], _T]) -> _T:
+        return await self._loop.run_in_executor(self._thread, work)
+
+    async def _answer(self, who: Peer, request: protocol.Request) -> protocol.Reply:
+        writer = self._writer
+        by_type: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
+            protocol.Run: writer.run,
+            protocol.Assign: writer.assign,
+            protocol.Release: writer.release,
+            protocol.Ps: writer.ps,
+            protocol.Explain: writer.explain,
+            protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
+        }
+        work = by_type.get(type(request))
+        if work is None:
+            raise ProcrouteError("protocol", "this daemon cannot do that", "see docs/protocol.md")
+        try:
+            return await self._do(lambda: work(who, request))
+        except OSError as e:
+            raise ProcrouteError("system", f"the system refused: {e}") from e
+        except ProcrouteError:
+            raise
+        except Exception as e:  # one request's fault of ours is not everybody's
+            self._tell("".join(traceback.format_exception(e)))
+            hint = "the daemon's log has the details; please report it"
+            raise ProcrouteError("internal", f"a fault in the daemon: {e!r}", hint) from e
+        finally:
+            self._look_soon()
+
+    def _say(self, event: protocol.Event) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._server.say, event)
+
+    def _watch(self, key: int, path: Path | None) -> None:
+        """From any thread."""
+        self._loop.call_soon_threadsafe(self._watch_here, key, path)
+
+    def _watch_here(self, key: int, path: Path | None) -> None:
+        if path is None:
+            self._emptied.remove(key)
+        elif not self._emptied.add(path, key):
+            self._work(self._ended([key]))
+
+    def _on_emptied(self) -> None:
+        if keys := self._emptied.read():
+            self._work(self._ended(keys))
+
+    async def _ended(self, keys: Sequence[int]) -> None:
+        for key in keys:
+            await self._do(lambda key=key: self._writer.emptied(key))  # type: ignore[misc]
+        await self._close_unused()
+
+    async def _close_unused(self) -> None:
+        again = await self._do(self._writer.close_unused)
+        if self._look is not None:
+            self._look.cancel()
+            self._look = None
+        if again is not None:
+            self._look = self._loop.call_later(again, self._look_soon)
+
+    def _look_soon(self) -> None:
+        self._work(self._close_unused())
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        """Have it done; what goes wrong is told, and the daemon goes on."""
+        task = self._loop.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        if not task.cancelled() and (wrong := task.exception()) is not None:
+            self._tell(f"what has ended could not be removed: {wrong}")
+
+
+def user_name(uid: int) -> str:
+    """Empty where the uid has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return ""

@@ -1,0 +1,155 @@
+"""The routes that the daemon cares for: opened for the first assignment, closed after the last connection."""
+
+from __future__ import annotations
+
+import os
+import socket
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from pathlib import Path
+
+import msgspec
+from msgspec import Struct
+
+from procroute.config import Settings
+from procroute.core.machine import Observed
+from procroute.engine.lock import release_directory
+from procroute.engine.opening import decide, open_route, target_for
+from procroute.engine.reconcile import reconcile
+from procroute.engine.request import Request
+from procroute.engine.user import find
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.kernel import cgroups, sysctl
+from procroute.kernel.linux import Linux
+from procroute.model import LiveRoute
+from procroute.protocol import Wanted
+
+
+class Open(Struct, frozen=True):
+    """A route that is in the kernel. path: its target; attending: keeps that in use while we live."""
+
+    live: LiveRoute
+    path: Path
+    attending: int
+
+
+class Routes:
+    """All of it under the lock, but for what says otherwise, and from one thread."""
+
+    def __init__(self, linux: Linux, settings: Settings, tell: Tell) -> None:
+        self._linux = linux
+        self._settings = settings
+        self._tell = tell
+        self._open: dict[int, Open] = {}
+        self._meant: dict[bytes, int] = {}
+
+    def adopt(self) -> list[Open]:
+        """Care for the routes that are there; those that are new."""
+        new = [
+            self._attend(target.live, target.path)
+            for target in cgroups.targets(self._linux.mount, self._linux.namespace)
+            if target.identity == self._linux.identity and target.live.number not in self._open
+        ]
+        if new:
+            self._linux.observe()  # learns where they are
+        return new
+
+    def open(self, wanted: Wanted) -> tuple[Open, list[str]]:
+        """The route that is asked for, and lines for who asked. Raises ProcrouteError."""
+        words = msgspec.json.encode(wanted)
+        known = self._open.get(self._meant.get(words, 0))
+        if known is not None and self._is_still(known, wanted):
+            return known, []
+        request = request_for(wanted)
+        observed, live, notes = decide(self._linux, request, self._settings)
+        open_route(self._linux, observed, live)
+        path = self._linux.path(live.number)
+        found = self._attend(live, path)
+        self._meant = {w: n for w, n in self._meant.items() if n in self._open} | {words: live.number}
+        return found, notes
+
+    def target(self, found: Open, uid: int) -> Path:
+        """Where processes of a user go. Raises ProcrouteError."""
+        if not self._linux.placement.by_systemd or uid == 0 or found.live.route.strict:
+            return found.path
+        now = self._linux.observe()
+        try:
+            user = find(str(uid))
+        except ProcrouteError:
+            return found.path
+
+        def routes(seen: Observed) -> tuple[LiveRoute, ...]:
+            return seen.alive()
+
+        return target_for(self._linux, now, found.live, user, routes, self._tell)
+
+    def all(self) -> list[Open]:
+        """The routes that are cared for."""
+        return list(self._open.values())
+
+    def paths(self, found: Open) -> list[Path]:
+        """The cgroups of a route: the system's, and those in users' trees, as far as they still are."""
+        of_users = [t.path for t in self._linux.users_targets() if t.live.number == found.live.number]
+        return [p for p in (found.path, *of_users) if p.exists()]
+
+    def unused(self) -> list[Open]:
+        """Those without a process. Takes no lock."""
+        return [f for f in self._open.values() if not any(map(cgroups.populated, self.paths(f)))]
+
+    def close(self, number: int) -> None:
+        """Care no longer for a route. What is left of it is removed when nobody uses it."""
+        found = self._open.pop(number, None)
+        if found is not None:
+            os.close(found.attending)
+        self._settle()
+
+    def let_be(self) -> None:
+        """The end of the daemon: routes with living processes stay in the kernel, others go."""
+        for found in self._open.values():
+            os.close(found.attending)
+        self._open.clear()
+        self._settle()
+
+    def _settle(self) -> None:
+        now = reconcile(self._linux, self._linux.identity)
+        if cgroups.identities(self._linux.mount, self._linux.namespace) <= {self._linux.identity}:
+            sysctl.restore_all(self._linux.namespace, but=now.ours.valid_mark)
+        release_directory()
+
+    def _attend(self, live: LiveRoute, path: Path) -> Open:
+        before = self._open.get(live.number)
+        if before is not None and before.path == path and path.exists():
+            attending = before.attending
+        else:
+            if before is not None:
+                os.close(before.attending)
+            attending = cgroups.attend(path)
+        self._open[live.number] = found = Open(live, path, attending)
+        return found
+
+    @staticmethod
+    def _is_still(known: Open, wanted: Wanted) -> bool:
+        """Whether the words mean the same adapter as before, and the route is there: no need to look."""
+        try:
+            return socket.if_nametoindex(wanted.via) == known.live.ifindex and cgroups.named(known.path)
+        except OSError:
+            return False
+
+
+def request_for(wanted: Wanted) -> Request:
+    """What somebody asks for, as the engine takes it. Raises ProcrouteError usage for what is no address."""
+    dns = None if wanted.dns is None else tuple(ip_address(_address(text)) for text in wanted.dns)
+    try:
+        gateway4 = IPv4Address(wanted.gateway4) if wanted.gateway4 is not None else None
+        gateway6 = IPv6Address(wanted.gateway6) if wanted.gateway6 is not None else None
+    except AddressValueError as e:
+        raise ProcrouteError("usage", f"no address: {e}") from e
+    return Request((), wanted.via, wanted.strict, gateway4, gateway6, dns)
+
+
+def _address(text: str) -> str:
+    try:
+        ip_address(text)
+    except ValueError as e:
+        raise ProcrouteError("usage", f"{text!r} is no address of a name server") from e
+    return text

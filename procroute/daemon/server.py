@@ -1,0 +1,190 @@
+"""The daemon's Unix socket: frames in, frames out. Nobody's slowness costs anybody else anything.
+
+A client has one request in hand at a time: the next one is read when the answer was taken. So what is kept
+for it is one request and one answer, or, for who watches, so many events.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import grp
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from msgspec.structs import replace
+
+from procroute import protocol
+from procroute.core.access import Peer, may_see
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.identity import RUN_DIRECTORY
+from procroute.kernel.process_facts import peer
+
+PATH: Final = Path(RUN_DIRECTORY) / "procroute.sock"
+GROUP: Final = "procroute"
+_CLIENTS: Final = 1024
+_OF_ONE_USER: Final = 256
+_EVENTS: Final = 1000
+"""So many events may wait for one that watches."""
+_SECONDS: Final = 10.0
+"""So long a frame that was begun may take, in either direction."""
+
+Answer = Callable[[Peer, protocol.Request], Awaitable[protocol.Reply]]
+
+
+class Server:
+    """Takes requests, has them answered, gives events to who watches.
+
+    answer: makes the reply to a request other than watch; raises ProcrouteError. name_of: a uid's user name.
+    """
+
+    def __init__(self, answer: Answer, name_of: Callable[[int], str], tell: Tell, path: Path = PATH) -> None:
+        self._answer = answer
+        self._name_of = name_of
+        self._tell = tell
+        self._path = path
+        self._server: asyncio.Server | None = None
+        self._tasks: dict[asyncio.Task[None], int] = {}
+        self._watching: set[asyncio.Queue[protocol.Event]] = set()
+
+    async def start(self) -> None:
+        """Listen. Raises OSError."""
+        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        # Beside the place first: whoever finds it there can connect, and nobody else could before.
+        new = self._path.with_name(f".{self._path.name}")
+        new.unlink(missing_ok=True)
+        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+        before = os.umask(0o177)
+        try:
+            listening.bind(str(new))
+        finally:
+            os.umask(before)
+        self._give_to_group(new)
+        self._server = await asyncio.start_unix_server(
+            self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS
+        )
+        new.rename(self._path)
+
+    async def stop(self) -> None:
+        """Listen no longer; what is being answered is dropped."""
+        self._path.unlink(missing_ok=True)
+        if self._server is not None:
+            self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def say(self, event: protocol.Event) -> None:
+        """Give an event to all that watch; who reads too slowly is told so, and gets no more."""
+        for queue in list(self._watching):
+            if queue.qsize() < _EVENTS:
+                queue.put_nowait(event)
+            else:
+                self._watching.discard(queue)
+                queue.put_nowait(protocol.Lost(at=event.at))
+
+    def _give_to_group(self, path: Path) -> None:
+        try:
+            group = grp.getgrnam(GROUP).gr_gid
+        except KeyError:
+            self._tell(f"there is no group {GROUP}: only root may ask (groupadd --system {GROUP})")
+            return
+        os.chown(path, 0, group)
+        os.chmod(path, 0o660)
+
+    async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            pid, uid, began = peer(writer.get_extra_info("socket"))
+            mine = sum(u == uid for u in self._tasks.values())
+            if len(self._tasks) >= _CLIENTS or (uid != 0 and mine >= _OF_ONE_USER):
+                await _send(writer, _refusal("busy", "too many clients at once", "try again"))
+                return
+            self._tasks[task] = uid
+            await self._serve(reader, writer, Peer(uid, pid, self._name_of(uid), began))
+        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # it has gone, or does not read or write on
+        finally:
+            self._tasks.pop(task, None)
+            with contextlib.suppress(OSError, RuntimeError):
+                writer.transport.abort()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Peer) -> None:
+        while True:
+            head = await reader.read(1)
+            if not head:
+                return
+            async with asyncio.timeout(_SECONDS):
+                head += await reader.readexactly(protocol.LENGTH.size - 1)
+                (length,) = protocol.LENGTH.unpack(head)
+                if length > protocol.REQUEST_LIMIT:
+                    text = f"a request of {length} bytes; {protocol.REQUEST_LIMIT} are allowed"
+                    await _send(writer, _refusal("protocol", text, "ask in several requests"))
+                    return
+                body = await reader.readexactly(length)
+            try:
+                request = protocol.read_request(body)
+            except ProcrouteError as e:
+                number = protocol.asked_id(body)[0]
+                await _send(writer, _refusal(e.code, e.message, e.hint, number))
+                continue
+            if isinstance(request, protocol.Watch):
+                await self._watch(reader, writer, who, request)
+                return
+            await _send(writer, await self._reply(who, request))
+
+    async def _reply(self, who: Peer, request: protocol.Request) -> protocol.Reply:
+        try:
+            return with_id(await self._answer(who, request), request.id)
+        except ProcrouteError as e:
+            return _refusal(e.code, e.message, e.hint, request.id)
+
+    async def _watch(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Peer, request: protocol.Watch
+    ) -> None:
+        """Events from now on, until it hangs up or says anything."""
+        queue: asyncio.Queue[protocol.Event] = asyncio.Queue()
+        # Before the answer is made: what happens meanwhile comes after it.
+        self._watching.add(queue)
+        gone = asyncio.ensure_future(reader.read(1))
+        try:
+            await _send(writer, await self._reply(who, request))
+            while True:
+                event = asyncio.ensure_future(queue.get())
+                await asyncio.wait({event, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if not event.done():
+                    event.cancel()
+                    return
+                await _send(writer, seen_by(who, event.result()))
+                if isinstance(event.result(), protocol.Lost):
+                    return
+        finally:
+            self._watching.discard(queue)
+            gone.cancel()
+
+
+async def _send(writer: asyncio.StreamWriter, message: protocol.Reply | protocol.Event) -> None:
+    writer.write(protocol.frame(message))
+    async with asyncio.timeout(_SECONDS):
+        await writer.drain()
+
+
+def _refusal(code: str, message: str, hint: str = "", number: int = 0) -> protocol.Error:
+    return protocol.Error(id=number, code=code, message=message, hint=hint)
+
+
+def with_id(reply: protocol.Reply, number: int) -> protocol.Reply:
+    """A reply to the request of that id."""
+    return replace(reply, id=number)
+
+
+def seen_by(who: Peer, event: protocol.Event) -> protocol.Event:
+    """An event without what is not for who watches."""
+    if isinstance(event, protocol.Added | protocol.Removed) and not may_see(who, event.assignment.owner):
+        return replace(event, assignment=replace(event.assignment, command=""))
+    return event

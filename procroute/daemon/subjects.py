@@ -1,0 +1,81 @@
+"""The processes that somebody speaks of: found, and checked before they are touched."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from procroute.core.access import Peer, check_process
+from procroute.engine.words import describe
+from procroute.errors import ProcrouteError
+from procroute.kernel import cgroups, unit_cgroups
+from procroute.kernel.process_facts import Facts, facts, named
+from procroute.terminal import printable
+
+
+def checked(peer: Peer, pids: Iterable[int], namespace: int) -> list[Facts]:
+    """What the kernel says of processes, each of which may be moved by whoever asks.
+
+    namespace: the inode of the network namespace that they have to be in. Raises ProcrouteError
+    process-unknown, process-unfit, not-permitted, other-namespace.
+    """
+    found = []
+    for pid in pids:
+        known = facts(pid)
+        if known is None:
+            raise ProcrouteError(
+                "process-unknown", f"there is no process {pid}", "ps(1) lists them; it may have ended"
+            )
+        _check(peer, known, namespace)
+        found.append(known)
+    return found
+
+
+def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
+    """The processes of a name that somebody may move. Raises ProcrouteError process-unknown, with why."""
+    found, why = [], f"there is no process {printable(name)}"
+    for pid in sorted(named(name)):
+        known = facts(pid)
+        if known is None or pid == os.getpid():
+            continue
+        try:
+            _check(peer, known, namespace)
+        except ProcrouteError as e:
+            why = e.message
+        else:
+            found.append(pid)
+    if not found:
+        raise ProcrouteError(
+            "process-unknown", why, "--name is as ps(1) shows it, or the program's file name"
+        )
+    return found
+
+
+def of_unit(mount: Path, unit: str) -> list[int]:
+    """The processes of a systemd unit. Raises ProcrouteError unit-unknown."""
+    pids = [pid for pid, _ in cgroups.processes(unit_cgroups.of_unit(mount, unit)) if pid]
+    if not pids:
+        raise ProcrouteError(
+            "unit-unknown", f"no process of a unit {unit} runs", "systemctl status says what it does"
+        )
+    return pids
+
+
+def _check(peer: Peer, known: Facts, namespace: int) -> None:
+    pid = known.pid
+    if known.of_kernel:
+        raise ProcrouteError(
+            "process-unfit", f"{printable(known.name)} (pid {pid}) is a thread of the kernel"
+        )
+    if pid in (1, os.getpid()):
+        raise ProcrouteError(
+            "process-unfit", f"{describe(pid)} cannot be moved", "name the one that is meant"
+        )
+    check_process(peer, pid, known.uids)
+    if known.namespace != namespace:
+        raise ProcrouteError(
+            "other-namespace",
+            f"{describe(pid)} is in another network namespace, which has adapters and routes of its own",
+            "containers are routed by where their bridge leads to; see ip-netns(8)",
+        )

@@ -1,0 +1,251 @@
+"""How packets of a process go, and why: look at it and at the kernel, ask, and put the answers together.
+
+Nothing is changed and nothing is sent.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import socket
+from collections import Counter
+from collections.abc import Callable
+from ipaddress import IPv6Address, ip_address
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from procroute.core.desired import door
+from procroute.core.explain import explain as put_together
+from procroute.core.explain_case import Answered, Attachment, Case, OpenSockets, Subject
+from procroute.core.explain_ways import to_ask, with_mark
+from procroute.core.limits import limits
+from procroute.core.machine import Observed
+from procroute.core.route_get import Question, Reply
+from procroute.engine.look import steadily
+from procroute.engine.words import describe
+from procroute.errors import ProcrouteError
+from procroute.identity import Identity
+from procroute.kernel import (
+    cgroups,
+    netns,
+    open_sockets,
+    process_facts,
+    programs,
+    resolvers,
+    rules,
+    unit_cgroups,
+)
+from procroute.kernel.linux import Linux
+from procroute.kernel.process_facts import Facts
+from procroute.kernel.route_get import route_get, second_try
+from procroute.model import IPAddress, Marks
+from procroute.protocol import Assignment, Explained
+from procroute.terminal import printable
+
+Known = Callable[[str], Assignment | None]
+"""The assignment whose cgroup, from the mount point, is this one."""
+
+
+def explain(
+    linux: Linux,
+    pid: int | None,
+    unit: str,
+    destination: str,
+    known: Known = lambda _: None,
+) -> Explained:
+    """Explain a process, or the first one of a unit, for a destination or (empty) for anywhere.
+
+    known: what a daemon remembers of assignments. Raises ProcrouteError process-unknown, process-unfit,
+    unit-unknown, destination-bad, kernel-refused.
+    """
+    to, ifindex = _destination(destination)
+    place = unit_cgroups.of_unit(linux.mount, unit) if pid is None else None
+    of_unit = [] if place is None else _processes(place, unit)
+    who = _process(pid if pid is not None else of_unit[0])
+    observed = steadily(linux.observe)
+    title = describe(who.pid)
+    if place is not None:
+        many = "1 process" if len(of_unit) == 1 else f"{len(of_unit)} processes"
+        title += f", the first of {many} of {printable(unit)}"
+    subject = steadily(lambda: _subject(linux, observed, who, title, known))
+    netns_cookie = bool(netns.cookie())
+    by_packets = any(t.live.marks is Marks.PACKETS for t in subject.targets)
+    case = Case(
+        linux.identity,
+        observed.machine,
+        subject,
+        tuple(rules.read(linux.netlink, linux.families)),
+        (*observed.machine.main, *observed.ours.entries),
+        limits(observed.machine, netns_cookie=netns_cookie, by_packets=by_packets),
+        belt=bool(observed.ours.fingerprint),
+    )
+    if subject.elsewhere:
+        return put_together(case, [])
+    answers = []
+    for asked in to_ask(case, to, ifindex):
+        question, reply = _answer(linux, asked.question)
+        marked = with_mark(case, question, reply)
+        then = None if marked is None else (marked, route_get(linux.netlink, marked))
+        answers.append(Answered(replace(asked, question=question), reply, then))
+    return put_together(case, answers)
+
+
+def _answer(linux: Linux, question: Question) -> tuple[Question, Reply]:
+    """What the kernel answers, and to what: IPv6 may look again, with a source."""
+    reply = route_get(linux.netlink, question)
+    source = second_try(question) if reply.error else None
+    if source is None:
+        return question, reply
+    again = replace(question, source=source)
+    return again, route_get(linux.netlink, again)
+
+
+def _destination(text: str) -> tuple[IPAddress | None, int]:
+    """An address and the ifindex of its zone. Raises ProcrouteError destination-bad."""
+    if not text:
+        return None, 0
+    plain, _, zone = text.partition("%")
+    try:
+        address = ip_address(plain.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        raise ProcrouteError(
+            "destination-bad",
+            f"{printable(text)} is no address",
+            "a name may have several: getent ahosts NAME lists them",
+        ) from None
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        address = address.ipv4_mapped
+    if not zone:
+        if address.version == 6 and address.is_link_local:
+            raise ProcrouteError(
+                "destination-bad", f"{address} is on every link", f"say on which: {address}%ADAPTER"
+            )
+        return address, 0
+    try:
+        return address, int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
+    except OSError:
+        raise ProcrouteError(
+            "destination-bad", f"there is no adapter {printable(zone)}", "procroute adapters lists them"
+        ) from None
+
+
+def _processes(place: Path, unit: str) -> list[int]:
+    """The processes of a unit, by their PIDs; at least one. Raises ProcrouteError unit-unknown."""
+    found = sorted(pid for pid, _ in cgroups.processes(place) if pid)
+    if not found:
+        raise ProcrouteError(
+            "unit-unknown", f"no process of {printable(unit)} runs here", "systemctl status says what it does"
+        )
+    return found
+
+
+def _process(pid: int) -> Facts:
+    """What is known of a process. Raises ProcrouteError process-unknown, process-unfit."""
+    facts = process_facts.facts(pid)
+    if facts is None:
+        what, hint = process_facts.why_not(pid)
+        raise ProcrouteError("process-unknown", what, hint)
+    if facts.of_kernel:
+        raise ProcrouteError(
+            "process-unfit",
+            f"{printable(facts.name)} (pid {pid}) is a thread of the kernel",
+            "what the kernel sends for itself goes by main; name the process that uses it",
+        )
+    return facts
+
+
+def _subject(linux: Linux, observed: Observed, who: Facts, title: str, known: Known) -> Subject:
+    try:
+        cgroup = cgroups.current(linux.mount, who.pid)
+    except OSError:
+        raise ProcrouteError("process-unknown", *process_facts.why_not(who.pid)) from None
+    uid = who.uids[1]
+    if who.namespace != os.stat("/proc/self/ns/net").st_ino:
+        return Subject(title, cgroup, uid, elsewhere=True)
+    targets = _attachments(linux, observed, cgroup)
+    return Subject(
+        title,
+        cgroup,
+        uid,
+        tuple(targets),
+        assigned=_assigned(linux, targets[0], cgroup, known) if targets else "",
+        sockets=_sockets(linux.identity, who.pid, targets),
+        asks=resolvers.asked_instead(who.pid),
+        own_resolver=resolvers.is_private_for(who.pid),
+    )
+
+
+def _attachments(linux: Linux, observed: Observed, cgroup: str) -> list[Attachment]:
+    """The targets that a cgroup is in, the nearest first."""
+    place = linux.mount / cgroup.lstrip("/")
+    everybodys = [
+        *(t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
+        *linux.users_targets(),
+    ]
+    above = [t for t in everybodys if place.is_relative_to(t.path)]
+    attended = {t.live.number for t in everybodys if cgroups.attended(t.path)}
+    return [
+        _attachment(observed, t, f"/{t.path.relative_to(linux.mount)}", t.live.number in attended)
+        for t in sorted(above, key=lambda t: len(t.path.parts), reverse=True)
+    ]
+
+
+def _attachment(observed: Observed, target: cgroups.Target, cgroup: str, attended: bool) -> Attachment:
+    if target.live.marks is Marks.PACKETS:
+        return Attachment(target.live, cgroup, attended, door=door(observed.machine, target.live))
+    found = programs.attached(str(target.path))
+    if found is None:
+        return Attachment(target.live, cgroup, attended)
+    return Attachment(target.live, cgroup, attended, found.marking, found.door, found.kinds)
+
+
+def _assigned(linux: Linux, target: Attachment, cgroup: str, known: Known) -> str:
+    """Who put it there, as far as that is known."""
+    below = Path(cgroup).relative_to(target.cgroup).parts
+    if not below:
+        return "somebody moved it right into the target"
+    place = f"{target.cgroup}/{below[0]}"
+    assignment = known(place)
+    if assignment is not None:
+        said = "" if assignment.by == assignment.owner else f", asked for by {_user(assignment.by)}"
+        return f"assignment {assignment.id} ({assignment.how}) of {_user(assignment.owner)}{said}"
+    origin = cgroups.origin(linux.mount / place.lstrip("/"))
+    name = below[0].removeprefix("procroute-").removesuffix(".scope")
+    how, _, number = name.partition("-")
+    if how == "run":
+        engine = number.partition(".")[0]
+        facts = process_facts.facts(int(engine)) if engine.isdecimal() else None
+        by = f" by {_user(facts.uids[0])}" if facts is not None else ""
+        return f"put there{by} with procroute run (pid {engine}); it came from {origin}"
+    if how == "assign":
+        return f"put there with procroute assign; it came from {origin}"
+    return f"started there as {below[0]}, by whoever chose that slice for it"
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except (KeyError, OverflowError):
+        return f"uid {uid}"
+
+
+def _sockets(identity: Identity, pid: int, targets: list[Attachment]) -> OpenSockets | None:
+    """What its open sockets carry; None where the kernel does not tell now."""
+    try:
+        found = open_sockets.of_process(pid)
+    except OSError:
+        return None
+    number = targets[0].live.number if targets else 0
+    on_route = older = 0
+    others: Counter[int] = Counter()
+    for each in found:
+        if number and identity.number(each.mark) == number:
+            on_route += 1
+        elif each.mark:
+            others[each.mark] += 1
+        else:
+            older += 1
+    tied = Counter(each.ifindex for each in found if each.ifindex)
+    mptcp = sum(each.protocol == open_sockets.MPTCP for each in found)
+    return OpenSockets(on_route, older, others, tied, mptcp)

@@ -1,0 +1,238 @@
+"""Move processes that run already into an assignment, with all that descends from them, and out again.
+
+All threads of a process move at once, and what it forks afterwards is born inside. So those that were given
+go first, and then whoever is found outside, until nobody is: a process that forks all the time is inside as
+soon as one of its line is met alive.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Collection, Iterable, Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+from procroute.core.gathering import Kin, alike, belonging, own_stacks
+from procroute.engine.let_go import let_go
+from procroute.errors import ProcrouteError
+from procroute.kernel import cgroup_mount, cgroups, family
+from procroute.kernel.pinned import Known, is_of, kin, lives, pinned
+
+_SECONDS = 10.0
+_QUIET = 20
+"""So many looks in a row must find nobody where some have gone before it could be told whose they were."""
+
+
+class Gathered(Struct, frozen=True):
+    """Who was moved. others: descendants of another user's, which stay where they are.
+
+    settled: nobody was outside any more; else somebody forks faster than it can be followed.
+    """
+
+    members: frozenset[Known]
+    others: frozenset[Known] = frozenset()
+    settled: bool = True
+
+
+def gather(
+    assignment: Path, given: Collection[Known], *, tree: bool = False, uid: int | None = None
+) -> Gathered:
+    """Move processes into an assignment, which is its cgroup; those that have ended are fine.
+
+    tree: with their descendants; of these, where `uid` is given, only that user's. A process that has got the
+    number of another is never touched. Raises ProcrouteError where the kernel refuses; who was moved by then
+    stays moved (let_out).
+    """
+    gathering = _Gathering(assignment, uid)
+    gathering.begin(given, tree=tree)
+    settled = gathering.follow() if tree else True
+    return Gathered(frozenset(gathering.moved), frozenset(gathering.others), settled)
+
+
+class _Gathering:
+    """members: all that ever were, by PID. own: stacks that only members have.
+
+    origins: the cgroups where members were, with who was in them at the beginning. unclear: at the last look
+    some had gone before it could be told whose they were, or were like members.
+    """
+
+    def __init__(self, assignment: Path, uid: int | None) -> None:
+        self.moved: set[Known] = set()
+        self.others: set[Known] = set()
+        self._assignment = assignment
+        self._uid = uid
+        self._mount = cgroup_mount.find()
+        self._members: dict[int, Kin] = {}
+        self._reapers: set[int] = {0, 1}
+        self._origins: dict[Path, set[int]] = {}
+        self._own: frozenset[int] = frozenset()
+        self._unclear: bool | None = None
+
+    def begin(self, given: Collection[Known], *, tree: bool) -> None:
+        """Move those that were given; with a tree, note what tells who else belongs to it."""
+        if tree:
+            for one in given:
+                found = kin(one.pid)
+                if found and found[0] == one:
+                    self._members[one.pid] = found[1]
+                    self._note_origin(one.pid)
+            self._own = own_stacks((k, self._parent_of(k)) for k in self._members.values())
+        self._move(given)
+
+    def _parent_of(self, child: Kin) -> Kin | None:
+        found = kin(child.parent) if child.parent else None
+        self._note_reapers(child.parent)
+        return found and found[1]
+
+    def follow(self) -> bool:
+        """Move whoever is outside until nobody is; whether that came about."""
+        deadline = time.monotonic() + _SECONDS
+        quiet = unclear = 0
+        while time.monotonic() < deadline:
+            outside = self._outside()
+            self._move(outside)
+            quiet = 0 if outside else quiet + 1
+            unclear = 0 if outside else unclear + bool(self._unclear)
+            if quiet >= (_QUIET if unclear else 1):
+                return True
+        return False
+
+    def _outside(self) -> list[Known]:
+        """The members that can be seen outside."""
+        inside = {pid for pid, _ in cgroups.processes(self._assignment)}
+        living = inside | set(family.descendants(inside))
+        children = self._who(living - inside)
+        newcomers = self._who(self._newcomers(living))
+        new = {pid: one[1] for pid, one in newcomers.items() if one}
+        orphans = any(kin.parent in self._reapers for kin in new.values())
+        # Looking at all who were there costs most; not where nothing stirs.
+        earlier = self._earlier(living) if orphans or self._unclear is not False else []
+        found = [one for one in children.values() if one]
+        found += [one for one in earlier if one[1].stack in self._own]
+        bystanders = [its_kin for _, its_kin in earlier if its_kin.stack not in self._own]
+        for pid in belonging(new, living, self._members, self._reapers, bystanders):
+            found += [one] if (one := newcomers[pid]) else []
+            del new[pid]
+        self._unclear = (
+            None in children.values()
+            or None in newcomers.values()
+            or alike([*bystanders, *new.values()], self._members)
+        )
+        return [known for known, its_kin in found if self._meet(known, its_kin)]
+
+    @staticmethod
+    def _who(pids: Iterable[int]) -> dict[int, tuple[Known, Kin] | None]:
+        return {pid: kin(pid) for pid in pids}
+
+    def _earlier(self, but: Collection[int]) -> list[tuple[Known, Kin]]:
+        """Who was in the members' cgroups at the beginning and lives."""
+        there = {
+            pid
+            for path, before in self._origins.items()
+            for pid in _pids(path)
+            if pid in before and pid not in but
+        }
+        return [one for one in self._who(there).values() if one]
+
+    def _meet(self, known: Known, its_kin: Kin) -> bool:
+        """Take note of a member that is outside; whether it is to be moved."""
+        self._members[known.pid] = its_kin
+        self._note_origin(known.pid)
+        if self._uid is None or is_of(known.pid, self._uid):
+            return True
+        self.others.add(known)
+        return False
+
+    def _newcomers(self, but: Collection[int]) -> Iterator[int]:
+        """The latest first: they live the longest."""
+        for path, before in self._origins.items():
+            yield from (pid for pid in reversed(list(_pids(path))) if pid not in before and pid not in but)
+
+    def _note_origin(self, pid: int) -> None:
+        try:
+            name = cgroup_mount.of_process(pid)
+        except OSError:
+            return
+        below = name and self._mount.below(name)
+        if below:
+            path = self._mount.path / below.lstrip("/")
+            if path != self._assignment and path not in self._origins:
+                self._origins[path] = set(_pids(path))
+
+    def _note_reapers(self, pid: int) -> None:
+        """A process and its ancestors: whoever of them is a subreaper gets the orphans."""
+        while pid not in self._reapers and (found := kin(pid)) is not None:
+            self._reapers.add(pid)
+            pid = found[1].parent
+
+    def _move(self, all_of: Iterable[Known]) -> int:
+        moved = {one for one in all_of if enter(self._assignment, one)}
+        self.moved |= moved
+        return len(moved)
+
+
+def enter(assignment: Path, one: Known) -> bool:
+    """Move this very process; whether it was there to be moved. Raises ProcrouteError.
+
+    The kernel moves by number. It is this one's as long as it lives; where it has ended meanwhile, whoever
+    has the number by now is put back.
+    """
+    with pinned(one) as pidfd:
+        if pidfd is None:
+            return False
+        try:
+            cgroups.enter(assignment, one.pid)
+        except ProcrouteError as e:
+            if isinstance(e.__cause__, OSError) and e.__cause__.errno == errno.ESRCH:
+                return False
+            raise
+        if lives(pidfd):
+            return True
+        _put_back(assignment, one)
+        return False
+
+
+def _put_back(assignment: Path, one: Known) -> None:
+    """Return who got the number of one that ended to where it was born: its parent's cgroup."""
+    found = kin(one.pid)
+    if found is None or found[0] == one:
+        return
+    mount = cgroup_mount.find()
+    try:
+        below = mount.below(cgroup_mount.of_process(found[1].parent) or "")
+    except OSError:
+        below = "/"
+    if below and mount.path / below.lstrip("/") != assignment:
+        cgroups.enter(mount.path / below.lstrip("/"), one.pid)
+
+
+def let_out(mount: Path, assignment: Path) -> frozenset[Known]:
+    """Move everybody out of an assignment, to the cgroup that they came from or its nearest living parent.
+
+    mount: where cgroup v2 is. Who was moved. Raises ProcrouteError where somebody forks faster than that.
+    """
+    moved: set[Known] = set()
+    deadline = time.monotonic() + _SECONDS
+    while time.monotonic() < deadline:
+        inside = [(pid, folder) for pid, folder in cgroups.processes(assignment) if pid]
+        if not inside:
+            return frozenset(moved)
+        for pid, folder in inside:
+            found = kin(pid)
+            if found is not None:
+                moved.add(found[0])
+            let_go(mount, pid, folder)
+    raise ProcrouteError(
+        "release-incomplete",
+        f"processes in {assignment.name} fork faster than they can be moved",
+        "try again",
+    )
+
+
+def _pids(path: Path) -> Iterator[int]:
+    try:
+        yield from map(int, (path / "cgroup.procs").read_text().split())
+    except OSError:
+        return

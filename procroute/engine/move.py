@@ -1,0 +1,208 @@
+"""What becomes of open sockets when processes that run already are put on a route, or let go.
+
+    ahead = Ahead()                                           # engine/open_sockets.py
+    gathered = gather(assignment, pids, tree=True)            # engine/gather.py
+    moved = follow(identity, live, assignment, machine, ahead=ahead)
+    ...
+    members = let_out(assignment, origin)
+    moved = part(identity, number, members, machine, origin)
+
+To be called under the lock, when the processes are where they belong: what they open from then on is right at
+birth. Sockets that were made outside have no guard: their mark, our ip rules and tables alone hold them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
+from pathlib import Path
+
+from msgspec import Struct
+
+from procroute.core.machine import Machine
+from procroute.core.moving import Ground, assigned, moved, released
+from procroute.engine import open_sockets
+from procroute.engine.words import describe
+from procroute.identity import Identity
+from procroute.kernel import cgroups, family, held, ports, sockets
+from procroute.kernel.pinned import Known, identify, kin
+from procroute.kernel.refusal import refused
+from procroute.model import IPAddress, LiveRoute
+from procroute.protocol import Existing, Moved, Sockets
+
+_LOOKS = 10
+
+
+def follow(
+    identity: Identity,
+    live: LiveRoute,
+    assignment: Path,
+    machine: Machine,
+    *,
+    existing: Existing = "keep",
+    servers: bool = False,
+    ahead: open_sockets.Ahead | None = None,
+) -> Moved:
+    """Have the open sockets of the processes in an assignment follow its route, as far as they can.
+
+    assignment: its cgroup. existing: what becomes of connections. servers: UDP servers follow, too. Sockets
+    that a process outside holds as well are left. ahead: begun before the processes were moved, saves time.
+
+    Raises ProcrouteError; what was done by then stays done.
+    """
+    adapter = machine.adapter_of(live)
+    ground = Ground(
+        identity,
+        live.number,
+        existing,
+        servers,
+        own=frozenset(a.interface.ip for a in adapter.addresses) if adapter else frozenset(),
+        here=_addresses(machine),
+        ports=ports.chosen_by_the_kernel(),
+    )
+    inside = _once(lambda: {pid for pid, _ in cgroups.processes(assignment)})
+    try:
+        seen = _look_inside(assignment, ahead.listing if ahead else open_sockets.listing)
+        everybodys = partial(_with_children, ahead, inside) if ahead else held.everybodys
+        return moved(
+            open_sockets.treat(seen, assigned, ground, lambda pid: pid not in inside(), everybodys=everybodys)
+        )
+    except OSError as e:
+        raise refused(e, "socket", "move open sockets") from e
+
+
+def part(
+    identity: Identity,
+    number: int,
+    members: Collection[Known],
+    machine: Machine,
+    *,
+    existing: Existing = "keep",
+    origin: Path | None = None,
+) -> Moved:
+    """Have the open sockets of processes follow a route no more that they have left.
+
+    members: the processes. origin: a cgroup of no route, where those sockets were made that are older than
+    the assignment; they lose all bits of ours. What was made in the assignment keeps the bound bit, by which
+    its guard lets it go. Connections that are kept go on by the route; see `carriers`. Raises ProcrouteError.
+    """
+    ground = Ground(identity, number, existing, here=_addresses(machine))
+    own = {one.pid: one.began for one in members}
+    try:
+        seen = open_sockets.look(members)
+        plain = cgroups.ids(origin) if origin else frozenset()
+        return moved(
+            open_sockets.treat(seen, released, ground, lambda pid: not _descends(pid, own), plain=plain)
+        )
+    except OSError as e:
+        raise refused(e, "socket", "let go of open sockets") from e
+
+
+class Carrier(Struct, frozen=True):
+    """A socket that carries a route's number. holders: PIDs; none: it has only to close."""
+
+    protocol: str
+    remote: str
+    holders: tuple[int, ...] = ()
+
+    def __str__(self) -> str:
+        who = ", ".join(map(describe, self.holders)) or "nobody"
+        return f"{self.protocol} to {self.remote} of {who}"
+
+
+def carriers(identity: Identity, number: int, *, named: bool = False) -> list[Carrier]:
+    """The sockets that carry a route's number, whoever holds them; connections in TIME_WAIT do not count.
+
+    named: look for who holds them, in all of the machine. Not among them are sockets that were never bound
+    nor sent from: no list of the kernel's has those. Raises ProcrouteError.
+    """
+    try:
+        found = [
+            one
+            for protocol in (sockets.TCP, sockets.UDP)
+            for one in sockets.with_mark(protocol, identity.mark(number), identity.number_mask)
+            if one.state != sockets.TIME_WAIT
+        ]
+        who: Mapping[int, Collection[int]] = held.everybodys() if named and found else {}
+    except OSError as e:
+        raise refused(e, "socket", "list sockets") from e
+    names = {sockets.TCP: "TCP", sockets.UDP: "UDP"}
+    return [
+        Carrier(names[one.protocol], str(one.remote), tuple(sorted(who.get(one.inode, ())))) for one in found
+    ]
+
+
+def count(identity: Identity, assignments: Iterable[tuple[int, Collection[int]]]) -> list[Sockets]:
+    """How many sockets are on the route, and how many are not, for each of (number, PIDs).
+
+    Of TCP connections and UDP sockets that are in use; those of servers and over loopback do not count.
+    Raises ProcrouteError.
+    """
+    try:
+        known = open_sockets.listing()
+    except OSError as e:
+        raise refused(e, "socket", "list sockets") from e
+    return [_count(identity, number, pids, known) for number, pids in assignments]
+
+
+def _count(identity: Identity, number: int, pids: Collection[int], known: open_sockets.Listing) -> Sockets:
+    inodes = {inode for pid in pids for inode in held.sockets_of(pid)}
+    counted = [
+        one
+        for inode in inodes
+        for one in known.get(inode, ())
+        if one.state != sockets.LISTEN and not one.remote.is_loopback and not one.local.is_loopback
+    ]
+    on_route = sum(identity.number(one.mark or 0) == number for one in counted)
+    return Sockets(on_route, len(counted) - on_route)
+
+
+def _with_children(ahead: open_sockets.Ahead, inside: Callable[[], set[int]]) -> dict[int, set[int]]:
+    """Who holds which socket; those outside that have just been forked by members, too."""
+    return ahead.everybodys(set(family.descendants(inside())) - inside())
+
+
+def _look_inside(assignment: Path, known: Callable[[], open_sockets.Listing]) -> list[open_sockets.Seen]:
+    """The sockets of all who are in an assignment; children that came meanwhile may hold others' by now."""
+    found: dict[int, open_sockets.Seen] = {}
+    looked_at: set[Known] = set()
+    made_here = cgroups.ids(assignment)
+    for _ in range(_LOOKS):
+        members = {one for pid, _ in cgroups.processes(assignment) if pid and (one := identify(pid))}
+        new = members - looked_at
+        if not new:
+            break
+        for seen in open_sockets.look(new, made_here, known):
+            found.setdefault(seen.inode, seen)
+        looked_at |= new
+    return list(found.values())
+
+
+def _descends(pid: int, members: Mapping[int, int]) -> bool:
+    """Whether a process is one of these (pid -> began), or a child of theirs that came since."""
+    for _ in range(64):
+        found = kin(pid)
+        if found is None:
+            return True  # it has ended, and holds nothing
+        if members.get(pid) == found[0].began:
+            return True
+        pid = found[1].parent
+        if pid <= 1:
+            return False
+    return False
+
+
+def _addresses(machine: Machine) -> frozenset[IPAddress]:
+    return frozenset(a.interface.ip for adapter in machine.adapters for a in adapter.addresses)
+
+
+def _once(find: Callable[[], set[int]]) -> Callable[[], set[int]]:
+    """The same, looked up when it is first asked for."""
+    found: list[set[int]] = []
+
+    def get() -> set[int]:
+        if not found:
+            found.append(find())
+        return found[0]
+
+    return get

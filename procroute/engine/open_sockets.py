@@ -1,0 +1,212 @@
+"""The internet sockets that processes hold: looked at, judged together, and then touched one by one.
+
+Everything is done to pinned processes, so that it never meets who got their number; a descriptor is what it
+was only if the inode says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import groupby
+from socket import SOCK_DGRAM, SOCK_STREAM
+
+from msgspec import Struct
+from msgspec.structs import replace
+
+from procroute.core.moving import CANNOT, Fate, Ground, Kind, Open, Verdict, new_mark, twins
+from procroute.kernel import held, netns, sockets, taking
+from procroute.kernel.pinned import Known, pinned
+
+Listing = dict[int, list[sockets.InetSocket]]
+"""By inode; of MPTCP, which is one socket to its program, there are several."""
+Judge = Callable[[Open, Ground], Verdict]
+
+
+class Seen(Struct, frozen=True):
+    """A socket, and where it is held: as this descriptor of that process. listed: as the kernel lists it."""
+
+    holder: Known
+    descriptor: int
+    inode: int
+    open: Open
+    listed: tuple[sockets.InetSocket, ...] = ()
+
+    @property
+    def cgroup(self) -> int:
+        """The id of the cgroup that it was made in; 0: the kernel does not tell."""
+        return self.listed[0].cgroup if self.listed else 0
+
+
+def listing() -> Listing:
+    """The TCP and UDP sockets of this network namespace that somebody holds. Raises OSError."""
+    found: Listing = {}
+    for one in sockets.listed(sockets.TCP, sockets.UDP):
+        if one.inode:
+            found.setdefault(one.inode, []).append(one)
+    return found
+
+
+class Ahead:
+    """What the kernel lists, and who holds which socket, looked up while processes are being moved.
+
+    A move waits for the kernel for milliseconds, and this takes as long. What is opened meanwhile is asked
+    for itself later; who is handed a socket in just these milliseconds is missed, children apart.
+    """
+
+    def __init__(self) -> None:
+        pool = ThreadPoolExecutor(1)
+        self._listing = pool.submit(listing)
+        self._everybodys = pool.submit(held.everybodys)
+        pool.shutdown(wait=False)
+
+    def listing(self) -> Listing:
+        """As `listing`. Raises OSError."""
+        return self._listing.result()
+
+    def everybodys(self, later: Iterable[int]) -> dict[int, set[int]]:
+        """As held.everybodys. later: PIDs of processes that may have come since."""
+        found = self._everybodys.result()
+        for inode, pids in held.holders_among(later).items():
+            found.setdefault(inode, set()).update(pids)
+        return found
+
+
+def look(
+    members: Iterable[Known], made_here: Collection[int] = (), known: Callable[[], Listing] = listing
+) -> list[Seen]:
+    """The internet sockets of these processes, each once.
+
+    made_here: the ids of the assignment's cgroups. known: tells what the kernel lists.
+    Raises OSError.
+    """
+    cookie = netns.cookie()
+    found: dict[int, Seen] = {}
+    entries: Listing | None = None
+    for member in members:
+        with pinned(member) as pidfd:
+            if pidfd is None:
+                continue
+            for inode, descriptor in held.sockets_of(member.pid).items():
+                if inode in found:
+                    continue
+                entries = known() if entries is None else entries
+                seen = _see(member, pidfd, descriptor, inode, entries.get(inode), cookie)
+                if seen is not None:
+                    here = seen.cgroup in made_here
+                    found[inode] = replace(seen, open=replace(seen.open, made_here=here)) if here else seen
+    return list(found.values())
+
+
+def _see(
+    member: Known,
+    pidfd: int,
+    descriptor: int,
+    inode: int,
+    entries: list[sockets.InetSocket] | None,
+    cookie: int,
+) -> Seen | None:
+    if entries is None and not taking.is_inet(member.pid, descriptor):
+        return None
+    listed = tuple(entries or ())
+    if listed and (listed[0].protocol == sockets.TCP or listed[0].state == sockets.ESTABLISHED):
+        return Seen(member, descriptor, inode, _from_listing(listed[0]), listed)
+    with taking.taken(pidfd, descriptor, inode) as sock:
+        facts = sock and taking.facts(sock)
+    return Seen(member, descriptor, inode, _from_facts(facts, cookie), listed) if facts else None
+
+
+def _from_listing(one: sockets.InetSocket) -> Open:
+    kind: Kind = "tcp" if one.protocol == sockets.TCP else "udp"
+    connected = not one.remote.is_unspecified
+    return Open(
+        kind,
+        one.local,
+        one.local_port,
+        one.remote if connected else None,
+        one.state == sockets.LISTEN,
+        one.ifindex,
+        one.mark or 0,
+    )
+
+
+def _from_facts(facts: taking.Facts, cookie: int) -> Open:
+    kinds: dict[tuple[int, int], Kind] = {
+        (SOCK_STREAM, sockets.TCP): "tcp",
+        (SOCK_DGRAM, sockets.UDP): "udp",
+    }
+    return Open(
+        kinds.get((facts.kind, facts.protocol), "other"),
+        facts.local,
+        facts.local_port,
+        facts.remote,
+        facts.listening,
+        facts.ifindex,
+        facts.mark,
+        facts.reuse,
+        foreign=bool(cookie and facts.namespace and facts.namespace != cookie),
+    )
+
+
+def treat(
+    seen: list[Seen],
+    judge: Judge,
+    ground: Ground,
+    stays: Callable[[int], bool],
+    *,
+    everybodys: Callable[[], dict[int, set[int]]] = held.everybodys,
+    plain: Collection[int] | None = None,
+) -> list[Verdict]:
+    """Decide for these sockets and do it; what became of each.
+
+    stays: whether another process than their holders goes on as it was, by its PID. everybodys: tells who
+    holds which socket, in all of the machine. plain: they are let go;
+    the ids of cgroups that are surely no route's. Raises OSError.
+    """
+    ground = replace(ground, twins=twins(s.open for s in seen))
+    acted_on = {s.inode for s in seen if judge(s.open, ground).fate.acts}
+    holders = everybodys() if acted_on else {}
+    shared = {inode for inode in acted_on if any(map(stays, holders.get(inode, ())))}
+    judged = []
+    for one in seen:
+        if one.inode in shared:
+            one = replace(one, open=replace(one.open, shared=True))  # noqa: PLW2901
+        verdict = judge(one.open, ground)
+        mark = new_mark(
+            one.open, verdict, ground, leaving=plain is not None, plain=one.cgroup in (plain or ())
+        )
+        judged.append((one, verdict, mark))
+    done = []
+    for holder, its in groupby(judged, lambda each: each[0].holder):
+        done += _do_all(holder, list(its), ground.identity.mark_mask)
+    return done
+
+
+def _do_all(holder: Known, its: list[tuple[Seen, Verdict, int | None]], mask: int) -> list[Verdict]:
+    """Do what was decided to the sockets of one process. Ends first: a goodbye goes as it would have."""
+    ended = [
+        Verdict(Fate.LEFT, CANNOT) if verdict.fate is Fate.RESET and not _end(one) else verdict
+        for one, verdict, _ in its
+    ]
+    if all(mark is None for _, _, mark in its):
+        return ended
+    with pinned(holder) as pidfd:
+        return [
+            verdict if mark is None or verdict.reason == CANNOT else _mark(pidfd, one, verdict, mark, mask)
+            for (one, _, mark), verdict in zip(its, ended, strict=True)
+        ]
+
+
+def _mark(pidfd: int | None, one: Seen, verdict: Verdict, mark: int, mask: int) -> Verdict:
+    if pidfd is not None:
+        with taking.taken(pidfd, one.descriptor, one.inode) as sock:
+            if sock is not None:
+                taking.set_mark(sock, mark, mask)
+                return verdict
+    # Its process has ended, or has closed it.
+    return Verdict(Fate.PASS) if verdict.fate is Fate.FOLLOW else verdict
+
+
+def _end(one: Seen) -> bool:
+    entries = one.listed or listing().get(one.inode, ())  # it may have been connected just now
+    return bool(entries) and not [each for each in entries if not sockets.destroy(each)]

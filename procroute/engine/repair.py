@@ -1,0 +1,109 @@
+"""Bring the kernel back to what it should be as far as it lets us, and say what it was and who did it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from msgspec import Struct
+
+from procroute.core.damage import blamed, damage, spoken
+from procroute.core.machine import Observed, Ours
+from procroute.core.plan import Step
+from procroute.core.step_words import things
+from procroute.engine.reconcile import alive, reconcile, steps
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.kernel import authors
+from procroute.kernel.interface import Kernel
+from procroute.kernel.witness import ROUTING, Witness
+from procroute.protocol import Repaired
+from procroute.terminal import printable
+
+Told = Callable[[Repaired], None]
+_HOPELESS: Final = frozenset({"adapter-unfit", "kernel-option", "library-missing", "not-root"})
+"""Codes of refusals that stay as long as the machine does not change."""
+
+
+class Outcome(Struct, frozen=True):
+    """What is there now. failure: why some of it is not as it should be; missing: the steps that it takes."""
+
+    observed: Observed
+    failure: ProcrouteError | None = None
+    missing: Sequence[Step] = ()
+
+    @property
+    def hopeful(self) -> bool:
+        """Whether trying again may help although nothing is heard of."""
+        return self.failure is None or self.failure.code not in _HOPELESS
+
+    @property
+    def words(self) -> str:
+        """What is wrong, for people."""
+        return f"{self.failure}; missing: {', '.join(things(self.missing))}"
+
+
+def repair(kernel: Kernel, observed: Observed) -> Outcome:
+    """Do what is missing, under the lock; a step that is refused holds up no other.
+
+    Steps may come without those before them: rules without their entries lead to unreachable.
+    Raises ProcrouteError where nothing can be seen.
+    """
+    identity = kernel.identity
+    try:
+        return Outcome(reconcile(kernel, identity, observed=observed))
+    except ProcrouteError as e:
+        failure = e
+    now = kernel.observe()
+    for step in steps(identity, now, alive(now)):
+        try:
+            kernel.apply([step])
+        except ProcrouteError as e:
+            failure = e
+    now = kernel.observe()
+    missing = steps(identity, now, alive(now))
+    return Outcome(now, failure if missing else None, missing)
+
+
+class Reporter:
+    """Tells of what others had changed. told: takes each repair; tell: says a line."""
+
+    def __init__(self, witness: Witness, told: Told, tell: Tell) -> None:
+        self._witness = witness
+        self._told = told
+        self._tell = tell
+        self._last: Ours | None = None
+
+    @property
+    def heard(self) -> int:
+        """How much of what others did has been heard of so far."""
+        return self._witness.heard
+
+    @property
+    def suspects(self) -> bool:
+        """Whether somebody changed what is ours since it was last seen to be as it should be."""
+        return self._witness.suspects
+
+    def seen(self, now: Ours, heard: int) -> None:
+        """All is as it should be, whatever was heard by then."""
+        self._last = now
+        self._witness.forget(heard)
+
+    def repaired(self, todo: Sequence[Step], before: Ours, after: Outcome, seconds: float) -> None:
+        """What was found missing, and has been put right unless `after` says otherwise."""
+        last, self._last = self._last, after.observed.ours
+        missing = set(map(repr, after.missing))
+        put_right = [step for step in todo if repr(step) not in missing]
+        ms = seconds * 1000
+        if last is None:
+            if put_right:
+                self._tell(f"put right at the start: {', '.join(things(put_right))}")
+            return
+        found = damage(put_right, before, last)
+        if not found:
+            return
+        by = [authors.found(ROUTING, author) for author in blamed(found, self._witness.deeds())]
+        who, what = printable(spoken(a for a in by if not a.ours)), things(found)
+        self._tell(f"repaired in {ms:.0f} ms: {', '.join(what)}; changed by {who or 'nobody knows whom'}")
+        self._told(Repaired(at=time.time(), what=what, who=who, ms=round(ms, 1)))

@@ -1,0 +1,39 @@
+"""The slice of a route, for unit files and systemd-run."""
+
+from __future__ import annotations
+
+import os
+
+from msgspec import Struct
+
+from procroute.core.choose import known
+from procroute.core.unit_names import slice_of
+from procroute.engine.request import Request, asked_for
+from procroute.identity import SLICE, Identity
+from procroute.kernel import cgroups
+from procroute.kernel.linux import Linux
+
+
+class Slice(Struct, frozen=True):
+    """A slice's name, and whether it is routed now: a route for it lives."""
+
+    name: str
+    routed: bool
+
+
+def slice_for(identity: Identity, request: Request) -> Slice:
+    """The slice of the route that a request means. Its command is not looked at.
+
+    Only root can read what a target is (xattr(7), trusted); others take a slice that is there for routed.
+    Raises ProcrouteError adapter-unknown or gateway-bad.
+    """
+    with Linux(identity) as linux:
+        route = asked_for(known(linux.adapters_and_main(), request.adapter), request)
+        name = slice_of(route.name)
+        if os.geteuid() != 0:
+            return Slice(name, (linux.mount / SLICE / name).exists())
+        there = (
+            t for t in cgroups.targets(linux.mount, linux.namespace) if t.live.route == route and t.in_use
+        )
+        target = next(there, None)
+        return Slice(target.path.name if target else name, target is not None)

@@ -1,0 +1,91 @@
+"""Where cgroup v2 is mounted; how its cgroups are called there and in /proc (proc(5), cgroup_namespaces(7)).
+
+A mount may show a part of the tree only: it was bound, or the reader is in another cgroup namespace than it
+was made in. /proc names a cgroup from the root of the reader's namespace all the same:
+
+    mounted at /run/part: /sub      /run/part/procroute.slice is /sub/procroute.slice
+    mounted from outside: /../..    /sys/fs/cgroup/procroute.slice is /../../procroute.slice
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+from msgspec import Struct
+
+from procroute.errors import ProcrouteError
+
+
+class CgroupMount(Struct, frozen=True):
+    """path: the mount point; root: the cgroup that is seen there, by its name in /proc."""
+
+    path: Path
+    root: str = "/"
+
+    def in_proc(self, path: Path) -> str:
+        """What /proc calls a cgroup that is here at this path."""
+        return _joined(self.root, str(path.relative_to(self.path)))
+
+    def below(self, cgroup: str) -> str | None:
+        """Where a cgroup that /proc calls so is, from the mount point; None: it cannot be seen here."""
+        if self.root == "/":
+            return None if cgroup.startswith("/..") else cgroup
+        if cgroup == self.root:
+            return "/"
+        return cgroup.removeprefix(self.root) if cgroup.startswith(f"{self.root}/") else None
+
+
+def find() -> CgroupMount:
+    """The one to use: where there are several one that can be written, of the whole tree, of a short path.
+
+    Raises ProcrouteError cgroup-missing.
+    """
+    found = []
+    for root, path, read_only in _mounts():
+        if os.path.exists(f"{path}/cgroup.controllers"):  # not so where another mount covers it
+            found.append((read_only, root != "/", len(path), path, root))
+    if not found:
+        raise ProcrouteError(
+            "cgroup-missing", "cgroup v2 is not mounted", "mount -t cgroup2 none /sys/fs/cgroup (as root)"
+        )
+    *_, path, root = min(found)
+    return CgroupMount(Path(path), root)
+
+
+def at(path: Path) -> CgroupMount:
+    """What is mounted at a path that was found earlier."""
+    roots = [root for root, place, _ in _mounts() if place == str(path)]
+    return CgroupMount(path, roots[-1] if roots else "/")  # the last covers the others
+
+
+def of_process(pid: int | str) -> str | None:
+    """What /proc calls the cgroup of a process, or of "self"; None: version 2 is not there.
+
+    Its name may be any bytes. Raises OSError where there is no such process, or none that can be seen.
+    """
+    lines = os.fsdecode(Path(f"/proc/{pid}/cgroup").read_bytes()).split("\n")
+    return next((line[3:] for line in lines if line.startswith("0::")), None)
+
+
+def _mounts() -> list[tuple[str, str, bool]]:
+    """Root, mount point, and whether it is read-only, of every mount of cgroup v2. Paths may be any bytes."""
+    found = []
+    for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n"):
+        before, _, after = line.partition(" - ")
+        kind, *rest = after.split(" ")
+        if kind == "cgroup2":
+            root, path, options = before.split(" ")[3:6]
+            read_only = "ro" in options.split(",") or "ro" in rest[-1].split(",")
+            found.append((_plain(root), _plain(path), read_only))
+    return found
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda m: chr(int(m[1], 8)), text)
+
+
+def _joined(root: str, path: str) -> str:
+    whole = root.rstrip("/") if path == "." else f"{root.rstrip('/')}/{path}"
+    return whole or "/"

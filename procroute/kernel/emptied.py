@@ -1,0 +1,126 @@
+"""News of cgroups that have become empty, of many at once and without looking again and again.
+
+A cgroup's events file tells of its last process by a modification (cgroup-v2.rst, cgroup.events; inotify(7)),
+but up to 10 ms later, and never when the cgroup is removed within that time (kernel/cgroup/cgroup.c,
+cgroup_rm_file): so the directories above are watched for removals, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import struct
+from collections.abc import Iterator
+from ctypes import c_char_p, c_int, c_uint32
+from pathlib import Path
+from typing import Final
+
+from procroute.kernel import cgroups
+from procroute.kernel.libc import call
+
+# linux/inotify.h
+_MODIFY, _DELETE, _ONLY_DIRECTORIES = 0x2, 0x200, 0x01000000
+_OVERFLOW: Final = 0x4000
+_EVENT: Final = struct.Struct("=iIII")
+
+
+class Emptied:
+    """A descriptor that becomes readable when one of the cgroups may have become empty, or is gone.
+
+    Raises OSError when the kernel gives none: EMFILE at fs.inotify.max_user_instances.
+    """
+
+    def __init__(self) -> None:
+        self._inotify = call("inotify_init1", c_int(os.O_NONBLOCK | os.O_CLOEXEC))
+        # Key -> the watch on the cgroup's events file, that on the directory above, and its path.
+        self._watched: dict[int, tuple[int, int, Path]] = {}
+        # Watch on an events file -> key; watch on a directory -> by name the keys of what is watched in it.
+        self._keys: dict[int, int] = {}
+        self._within: dict[int, dict[str, int]] = {}
+        self._already: set[int] = set()
+
+    def fileno(self) -> int:
+        """For poll(2)."""
+        return self._inotify
+
+    def close(self) -> None:
+        """Watch no longer."""
+        os.close(self._inotify)
+
+    def add(self, path: Path, key: int) -> bool:
+        """Watch a cgroup; whether a process is in it now. Where there is none the next `read` tells it, too.
+
+        A key stands for one cgroup, which may be another one than before, also by the same path. Raises
+        OSError ENOSPC at fs.inotify.max_user_watches.
+        """
+        self._already.add(key)
+        directory = 0
+        try:
+            directory = self._watch(path.parent, _DELETE | _ONLY_DIRECTORIES)
+            watch = self._watch(path / "cgroup.events", _MODIFY)
+        except FileNotFoundError:
+            if directory not in self._within:
+                self._unwatch(directory)
+            self.remove(key)
+            self._already.add(key)
+            return False
+        now = (watch, directory, path)
+        if self._watched.get(key, now) != now:
+            self.remove(key)
+            return self.add(path, key)
+        self._watched[key] = now
+        self._keys[watch] = key
+        self._within.setdefault(directory, {})[path.name] = key
+        # After the watch: what happens between the two is seen by one of them.
+        if cgroups.populated(path):
+            self._already.discard(key)
+            return True
+        return False
+
+    def remove(self, key: int) -> None:
+        """Watch it no longer; one that is not watched is fine."""
+        self._already.discard(key)
+        watch, directory, path = self._watched.pop(key, (0, 0, None))
+        if path is None:
+            return
+        del self._keys[watch]
+        self._unwatch(watch)
+        del self._within[directory][path.name]
+        if not self._within[directory]:
+            del self._within[directory]
+            self._unwatch(directory)
+
+    def read(self) -> list[int]:
+        """The keys of those that have no process now, or are gone. Where news were lost all are looked at."""
+        told, self._already = dict.fromkeys(self._already), set()
+        for watch, mask, name in self._news():
+            if mask & _OVERFLOW:
+                told.update(dict.fromkeys(self._watched))
+            elif (key := self._keys.get(watch, self._within.get(watch, {}).get(name))) is not None:
+                told[key] = None
+        return [key for key in told if key not in self._watched or self._is_empty(key)]
+
+    def _is_empty(self, key: int) -> bool:
+        return not cgroups.populated(self._watched[key][2])
+
+    def _news(self) -> Iterator[tuple[int, int, str]]:
+        """The watch, what happened, and the name in a directory, of each event that has come."""
+        while True:
+            try:
+                data = os.read(self._inotify, 1 << 16)
+            except BlockingIOError:
+                return
+            at = 0
+            while at < len(data):
+                watch, mask, _, length = _EVENT.unpack_from(data, at)
+                at += _EVENT.size + length
+                yield watch, mask, os.fsdecode(data[at - length : at].rstrip(b"\0"))
+
+    def _watch(self, path: Path, mask: int) -> int:
+        """The same number as before where that very file is watched already."""
+        file = c_char_p(os.fsencode(path))
+        return call("inotify_add_watch", c_int(self._inotify), file, c_uint32(mask))
+
+    def _unwatch(self, watch: int) -> None:
+        with contextlib.suppress(OSError):  # it went with its cgroup
+            call("inotify_rm_watch", c_int(self._inotify), c_int(watch))

@@ -1,0 +1,66 @@
+"""Which sockets processes hold, by the links in /proc/PID/fd (proc(5))."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterable, Iterator
+
+_SOCKET = "socket:["
+
+
+def sockets_of(pid: int) -> dict[int, int]:
+    """The sockets that a process holds: inode -> one of its descriptors. None when it has gone.
+
+    Threads that have descriptors of their own (unshare(2), CLONE_FILES) are not looked at, unless the first
+    one has ended.
+    """
+    found = dict(_links(f"/proc/{pid}/fd"))
+    return found or dict(_of_threads(pid))
+
+
+def everybodys() -> dict[int, set[int]]:
+    """Every socket of the machine that a process holds: inode -> PIDs.
+
+    Looks at every process: about 10 µs each, and 2 µs for each of its files.
+    """
+    return holders_among(int(name) for name in os.listdir("/proc") if name.isdecimal())
+
+
+def holders_among(pids: Iterable[int]) -> dict[int, set[int]]:
+    """The sockets that these processes hold: inode -> PIDs."""
+    found: dict[int, set[int]] = {}
+    for pid in pids:
+        for inode, _ in _links(f"/proc/{pid}/fd"):
+            found.setdefault(inode, set()).add(pid)
+    return found
+
+
+def _of_threads(pid: int) -> Iterator[tuple[int, int]]:
+    with contextlib.suppress(OSError):
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            if int(thread) != pid:
+                yield from _links(f"/proc/{pid}/task/{thread}/fd")
+                return
+
+
+def _links(folder: str) -> list[tuple[int, int]]:
+    """The sockets among the descriptors in a folder of /proc: inode, descriptor."""
+    found: list[tuple[int, int]] = []
+    try:
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return found
+    try:
+        for name in os.listdir(directory):
+            try:
+                link = os.readlink(name, dir_fd=directory)
+            except OSError:
+                continue
+            if link.startswith(_SOCKET):
+                found.append((int(link[len(_SOCKET) : -1]), int(name)))
+    except OSError:
+        return found
+    finally:
+        os.close(directory)
+    return found

@@ -1,0 +1,95 @@
+"""Processes that stay the same whatever becomes of their numbers: by pidfd and start time.
+
+    one = identify(4711)              # (pid, began), to be kept
+    with pinned(one) as descriptor:   # None: it has ended; its number may be another's
+        ...
+
+A pidfd alone would do, were there always descriptors enough for 10,000; so it is opened for as long as
+something is done to a process, and the start time says that it is the same one. The kernel counts it in
+hundredths of a second (proc(5)); in one, no machine goes through all numbers.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from msgspec import Struct
+
+from procroute.core.gathering import Kin
+
+_NOT_THERE = frozenset({b"Z", b"X"})
+
+
+class Known(Struct, frozen=True):
+    """A process. began: its start time in clock ticks since boot (proc(5), /proc/PID/stat)."""
+
+    pid: int
+    began: int
+
+
+def kin(pid: int) -> tuple[Known, Kin] | None:
+    """Who has a number now, and where it comes from; None: nobody, or one that has ended.
+
+    One whose first thread has ended while others live has not.
+    """
+    try:
+        words = _stat(pid).rpartition(b")")[2].split()
+        if words[0] in _NOT_THERE and len(os.listdir(f"/proc/{pid}/task")) <= 1:
+            return None
+    except OSError:
+        return None
+    return Known(pid, int(words[19])), Kin(int(words[1]), int(words[2]), int(words[3]), int(words[25]))
+
+
+def identify(pid: int) -> Known | None:
+    """Who has a number now; None: nobody, or one that has ended."""
+    found = kin(pid)
+    return found and found[0]
+
+
+def is_of(pid: int, uid: int) -> bool:
+    """Whether a process is a user's: its real, effective and saved uid (proc(5), /proc/PID/status)."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+    except OSError:
+        return False
+    uids = next((line.split()[1:4] for line in lines if line.startswith("Uid:")), [])
+    return uids == [str(uid)] * 3
+
+
+@contextmanager
+def pinned(one: Known) -> Iterator[int | None]:
+    """A pidfd of this very process, while the block lasts; None when it has ended. Raises OSError.
+
+    What is done by its number alone is done to it only if `lives` says so afterwards, too.
+    """
+    try:
+        descriptor = os.pidfd_open(one.pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
+        # Asked now that the descriptor is there: while that one lives, the number is its.
+        yield descriptor if identify(one.pid) == one and lives(descriptor) else None
+    finally:
+        os.close(descriptor)
+
+
+def lives(pidfd: int) -> bool:
+    """Whether a pinned process has not ended: until then nobody else can have its number (pidfd_open(2))."""
+    poll = select.poll()
+    poll.register(pidfd, select.POLLIN)
+    return not poll.poll(0)
+
+
+def _stat(pid: int) -> bytes:
+    """As a file object would, in half the time: this is asked of every process of a tree, more than once."""
+    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.read(descriptor, 4096)
+    finally:
+        os.close(descriptor)

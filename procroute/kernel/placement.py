@@ -1,0 +1,244 @@
+"""Who makes the cgroups of routes and assignments: systemd where the tree is its own, else we.
+
+by hand:      <mount>/procroute.slice/procroute-wan1.slice/run-4711.scope
+by systemd:   <mount>/procroute.slice/procroute-wan1.slice/procroute-run-4711.scope
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from procroute.errors import ProcrouteError
+from procroute.identity import SLICE
+from procroute.kernel import cgroup_mount, cgroups, programs, user_managers
+
+_EMPTY_WITHIN = 5.0
+"""So long systemd may take to see that a scope has become empty, in seconds."""
+
+
+class Newcomer(Struct, frozen=True):
+    """A process that gets an assignment of its own.
+
+    name: of the assignment, a word; description: what it is, for people to read; origin: the cgroup, from the
+    mount point, to which it returns.
+    """
+
+    pid: int
+    name: str
+    description: str
+    origin: str
+
+
+class Placement(Protocol):
+    """What differs between machines. All of it under the lock."""
+
+    by_systemd: bool
+
+    def make(self, name: str) -> Path:
+        """Make a slice for a target.
+
+        Raises FileExistsError where something of that name is taken, OSError or ProcrouteError where it
+        cannot be made.
+        """
+
+    def make_for(self, uid: int, name: str) -> Path | None:
+        """Make a slice in a user's own part of the tree; None where he has none. Raises ProcrouteError."""
+
+    def remove(self, target: Path) -> None:
+        """Remove a target, in which no process is left; gone already is no error. Raises ProcrouteError."""
+
+    def remove_root(self) -> None:
+        """Remove procroute.slice when nobody has a target in it. Raises ProcrouteError."""
+
+    def leftovers(self, namespace: int) -> list[Path]:
+        """Targets of other network namespaces that nothing uses, and what engines that died left unnamed.
+
+        namespace: the number of ours (netns.namespace).
+        """
+
+    def place(self, target: Path, new: Newcomer) -> Path:
+        """Put a process into a new assignment below a target, which is returned. Raises ProcrouteError."""
+
+    def end(self, assignment: Path) -> None:
+        """Remove an assignment without processes; gone already is no error. Raises ProcrouteError."""
+
+
+def placement(mount: Path) -> Placement:
+    """By what is PID 1 here."""
+    return BySystemd(mount) if booted(cgroup_mount.at(mount)) else ByHand(mount)
+
+
+def booted(mount: cgroup_mount.CgroupMount) -> bool:
+    """Whether systemd is PID 1 (sd_booted(3)) and cgroup v2 is its tree: it keeps itself in init.scope."""
+    try:
+        cgroup = cgroup_mount.of_process(1)
+    except OSError:
+        return False
+    in_init_scope = mount.below(cgroup or "/") == "/init.scope"
+    return in_init_scope and os.path.isdir("/run/systemd/system")
+
+
+class ByHand:
+    """Directories, made and removed."""
+
+    by_systemd = False
+
+    def __init__(self, mount: Path) -> None:
+        self._mount = mount
+
+    def make(self, name: str) -> Path:
+        """See Placement."""
+        path = self._mount / SLICE / name
+        path.parent.mkdir(exist_ok=True)
+        path.mkdir()
+        return path
+
+    def make_for(self, uid: int, name: str) -> Path | None:  # noqa: ARG002 - systemd has them
+        """See Placement."""
+        return None
+
+    def remove(self, target: Path) -> None:
+        """See Placement."""
+        cgroups.remove_tree(target)
+
+    def remove_root(self) -> None:
+        """See Placement."""
+        cgroups.remove_root(self._mount)
+
+    def leftovers(self, namespace: int) -> list[Path]:
+        """See Placement."""
+        return [*cgroups.unnamed(self._mount), *cgroups.abandoned(self._mount, namespace)]
+
+    def place(self, target: Path, new: Newcomer) -> Path:
+        """See Placement."""
+        assignment = cgroups.add_assignment(target, new.name, new.origin)
+        try:
+            cgroups.enter(assignment, new.pid)
+        except ProcrouteError:
+            cgroups.remove_tree(assignment)
+            raise
+        return assignment
+
+    def end(self, assignment: Path) -> None:
+        """See Placement."""
+        cgroups.remove_tree(assignment)
+
+
+class BySystemd:
+    """Slices, and transient scopes in them, of the system's manager or a user's.
+
+    A slice that others keep busy stays, and is no target then.
+    """
+
+    by_systemd = True
+
+    def __init__(self, mount: Path) -> None:
+        # Only here: it imports asyncio and D-Bus.
+        from procroute.kernel.systemd import Manager
+
+        self._mount = mount
+        self._manager = Manager()
+        self._manager_of = Manager
+
+    def make(self, name: str) -> Path:
+        """See Placement. A slice that is there (systemd-run --slice, a unit file) becomes the target."""
+        if cgroups.named(self._mount / SLICE / name):
+            raise FileExistsError(name)
+        path = self._path(self._manager.start_slice(name))
+        if path.parent != self._mount / SLICE:
+            raise ProcrouteError("cgroup-missing", f"systemd keeps {name} at {path}, not below {SLICE}")
+        return path
+
+    def make_for(self, uid: int, name: str) -> Path | None:
+        """See Placement. It stands below the manager's cgroup, which is the user's (user@.service(5))."""
+        if not user_managers.runs(uid):
+            return None
+        manager = self._manager_of(user_managers.address(uid))
+        path = self._path(user_managers.as_user(uid, lambda: manager.start_slice(name)))
+        if user_managers.owner(path) != uid:
+            raise ProcrouteError("cgroup-missing", f"the manager of user {uid} keeps {name} at {path}")
+        return path
+
+    def remove(self, target: Path) -> None:
+        """See Placement."""
+        if not target.exists():
+            return
+        if cgroups.populated(target):
+            raise ProcrouteError("kernel-refused", f"there are processes in {target}")
+        if not self._stop_slice(target):
+            programs.detach(str(target))
+            cgroups.forget(target)
+            return
+        _await_gone(target)
+
+    def remove_root(self) -> None:
+        """See Placement."""
+        top = self._mount / SLICE
+        if top.exists() and not cgroups.populated(top) and not list(top.glob("*.slice")):
+            self._manager.stop_slice(SLICE)
+
+    def leftovers(self, namespace: int) -> list[Path]:
+        """See Placement. A slice that nothing is written on is of whoever started it."""
+        return cgroups.abandoned(self._mount, namespace)
+
+    def place(self, target: Path, new: Newcomer) -> Path:
+        """See Placement."""
+        name = f"procroute-{new.name}.scope"
+        described = "".join(c if c.isprintable() else "?" for c in new.description[:200])
+        uid = user_managers.owner(target)
+        if uid is None:
+            group = self._manager.start_scope(name, target.name, new.pid, described)
+        else:
+            manager = self._manager_of(user_managers.address(uid))
+            group = user_managers.as_user(
+                uid, lambda: manager.start_scope(name, target.name, new.pid, described)
+            )
+        assignment = self._path(group)
+        # A user's processes stay in his tree when they are let go, in the one leaf that is always there.
+        own = "" if uid is None else f"/{user_managers.TREE.format(uid)}/init.scope"
+        cgroups.note_origin(assignment, own or new.origin)
+        return assignment
+
+    def end(self, assignment: Path) -> None:
+        """See Placement. systemd ends an empty scope by itself."""
+        if cgroups.populated(assignment):
+            raise ProcrouteError("kernel-refused", f"there are processes in {assignment}")
+        if assignment.exists() and user_managers.owner(assignment) is None:
+            self._manager.stop(assignment.name)
+        _await_gone(assignment)
+
+    def _stop_slice(self, target: Path) -> bool:
+        """Stop it, unless units are active in it; whether it is gone, or about to go."""
+        uid = user_managers.owner(target)
+        if uid is None:
+            return self._manager.stop_slice(target.name)
+        if not target.exists():
+            return True
+        manager = self._manager_of(user_managers.address(uid))
+
+        def stop() -> str:
+            stopped = manager.stop_slice(target.name)
+            manager.stop_slice(SLICE)  # unless there is another route's in it
+            return "stopped" if stopped else ""
+
+        try:
+            return bool(user_managers.as_user(uid, stop))
+        except ProcrouteError:
+            return not target.exists()  # he has logged out, or his manager does not answer
+
+    def _path(self, control_group: str) -> Path:
+        # By its name in systemd's own cgroup namespace, which may be another one than ours.
+        below = cgroup_mount.at(self._mount).below(control_group) or control_group
+        return self._mount / below.lstrip("/")
+
+
+def _await_gone(path: Path) -> None:
+    """Wait until systemd has removed a cgroup; no longer than it may take."""
+    until = time.monotonic() + _EMPTY_WITHIN
+    while path.exists() and time.monotonic() < until:
+        time.sleep(0.002)

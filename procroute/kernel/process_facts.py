@@ -1,0 +1,119 @@
+"""What the kernel says of a process: whose it is, and whether it can be moved at all (proc(5))."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import Struct
+
+_PEER = struct.Struct("3i")
+_SO_PEERPIDFD = 77  # include/uapi/asm-generic/socket.h
+_KTHREAD = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
+
+
+class Facts(Struct, frozen=True):
+    """A living process. uids: real, effective and saved. began: clock ticks since boot, tells pids apart.
+
+    namespace: the inode of its network namespace. of_kernel: a kernel thread.
+    """
+
+    pid: int
+    name: str
+    uids: tuple[int, int, int]
+    began: int
+    namespace: int
+    of_kernel: bool
+
+
+def peer(connection: socket.socket) -> tuple[int, int, int]:
+    """The pid, uid and start time of who connected (unix(7), SO_PEERCRED).
+
+    pid 0: not visible from here. began 0: it has ended, and its number may be another's.
+    """
+    pid, uid, _ = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+    found = facts(pid) if pid else None
+    return pid, uid, found.began if found is not None and _connected(connection, pid) else 0
+
+
+def _connected(connection: socket.socket, pid: int) -> bool:
+    """Whether it is still that process which has the number; taken for granted before Linux 6.5."""
+    try:
+        pidfd = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4), "little")
+    except OSError as e:
+        return e.errno == errno.ENOPROTOOPT
+    try:
+        return pidfd > 0 and f"Pid:\t{pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+    finally:
+        os.close(pidfd)
+
+
+def facts(pid: int) -> Facts | None:
+    """What is known of a process; None where there is none, or a zombie."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_bytes()
+        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        # A thread's number has a folder as well, but is no process.
+        lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
+        if int(lines["Tgid"]) != pid:
+            return None
+        words = text.rpartition(b")")[2].split()
+        if words[0] in (b"Z", b"X"):
+            return None
+        name = text[text.index(b"(") + 1 : text.rindex(b")")].decode(errors="replace")
+        real, effective, saved, _ = map(int, lines["Uid"].split())
+        of_kernel = bool(int(words[6]) & _KTHREAD)
+        namespace = 0 if of_kernel else os.stat(f"/proc/{pid}/ns/net").st_ino
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return Facts(pid, name, (real, effective, saved), int(words[19]), namespace, of_kernel)
+
+
+def why_not(pid: int) -> tuple[str, str]:
+    """Why there are no facts of a process, in words, and what helps."""
+    try:
+        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return f"there is no process {pid}", "ps(1) lists them; it may have ended"
+    lines = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    if lines["Tgid"] != str(pid):
+        return f"{pid} is a thread of process {lines['Tgid']}", f"name that: {lines['Tgid']}"
+    return f"process {pid} has ended (a zombie)", f"its parent, {lines['PPid']}, has not been told yet"
+
+
+def named(name: str) -> Iterator[int]:
+    """The processes of this name, as ps(1) shows it (proc(5), comm), or of a program so called."""
+    for entry in os.listdir("/proc"):
+        if entry.isdecimal() and name in _names(int(entry)):
+            yield int(entry)
+
+
+def name_of(pid: int) -> str:
+    """Its name; empty where it has ended."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(errors="replace").rstrip("\n")
+    except OSError:
+        return ""
+
+
+def command_of(pid: int) -> list[str]:
+    """Its command line; empty where it has ended."""
+    try:
+        text = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return []
+    return [word.decode(errors="replace") for word in text.split(b"\0")[:-1]]
+
+
+def _names(pid: int) -> set[str]:
+    """comm is cut at 15 bytes: the program's own file name counts as well."""
+    names = {name_of(pid)}
+    try:
+        names.add(os.path.basename(os.readlink(f"/proc/{pid}/exe")).removesuffix(" (deleted)"))
+    except OSError:
+        pass
+    return names - {""}

@@ -1,0 +1,223 @@
+"""What is asked of a systemd manager over D-Bus: slices and scopes (org.freedesktop.systemd1(5)).
+
+Each call is a short connection of its own, and bounded in time. To be imported only where there is systemd:
+that takes long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from typing import Any, Final, TypeVar
+
+from dbus_fast import Message, MessageType, Variant
+from dbus_fast.aio import MessageBus
+
+from procroute.errors import ProcrouteError
+
+SYSTEM_BUS: Final = "unix:path=/run/dbus/system_bus_socket"
+_NAME: Final = "org.freedesktop.systemd1"
+_MANAGER: Final = "org.freedesktop.systemd1.Manager"
+_UNIT: Final = "org.freedesktop.systemd1.Unit"
+_TOP: Final = "/org/freedesktop/systemd1"
+_GONE: Final = frozenset({"org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.UnknownObject"})
+_SECONDS: Final = 10.0
+"""So long may a call or a job take. A manager that is reexecuted answers within one second."""
+
+_T = TypeVar("_T")
+
+
+class RefusedError(ProcrouteError):
+    """A manager said no. name: the D-Bus name of the error."""
+
+    def __init__(self, name: str, text: str, what: str) -> None:
+        super().__init__("systemd-refused", f"systemd refused to {what}: {text or name}")
+        self.name = name
+
+
+class Manager:
+    """A systemd manager, behind the bus at this address."""
+
+    def __init__(self, address: str = SYSTEM_BUS) -> None:
+        self._address = address
+
+    def start_slice(self, name: str) -> str:
+        """Start a slice, which may be active already; its cgroup, from the root that systemd itself sees.
+
+        Not as a transient unit: after a daemon-reload systemd remembers the file of one that is gone, and
+        then takes the slice, which needs none, for missing (seen on 252 and 257).
+
+        Raises ProcrouteError systemd-refused or systemd-silent.
+        """
+
+        async def work(bus: _Bus) -> str:
+            await bus.job("StartUnit", "ss", [name, "replace"])
+            return await bus.control_group(name, "Slice")
+
+        return self._do(work, f"start {name}")
+
+    def start_scope(self, name: str, slice_: str, pid: int, description: str) -> str:
+        """Make a scope of one process in a slice; its cgroup, from the root that systemd itself sees.
+
+        pid: it is in the scope when this returns. Raises ProcrouteError systemd-refused or systemd-silent.
+        """
+
+        async def work(bus: _Bus) -> str:
+            properties = [
+                ("Description", "s", description),
+                ("Slice", "s", slice_),
+                ("PIDs", "au", [pid]),
+                ("CollectMode", "s", "inactive-or-failed"),
+            ]
+            await bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", [name, "fail", properties, []])
+            return await bus.control_group(name, "Scope")
+
+        return self._do(work, f"start {name}")
+
+    def stop(self, name: str) -> None:
+        """Stop a unit; one that is gone is fine. Raises ProcrouteError systemd-refused or systemd-silent."""
+
+        async def work(bus: _Bus) -> None:
+            with _gone_is_fine():
+                await bus.job("StopUnit", "ss", [name, "fail"])
+
+        self._do(work, f"stop {name}")
+
+    def stop_slice(self, name: str) -> bool:
+        """Stop a slice, unless units are active in it, which would be stopped with it; whether it is gone.
+
+        Raises ProcrouteError systemd-refused or systemd-silent.
+        """
+
+        async def work(bus: _Bus) -> bool:
+            with _gone_is_fine():
+                if any([await bus.active(unit) for unit in await bus.requiring(name)]):
+                    return False
+                await bus.job("StopUnit", "ss", [name, "fail"])
+            return True
+
+        return self._do(work, f"stop {name}")
+
+    def _do(self, work: Callable[[_Bus], Awaitable[_T]], what: str) -> _T:
+        async def connected() -> _T:
+            async with asyncio.timeout(_SECONDS), _connect(self._address, what) as bus:
+                return await work(bus)
+
+        try:
+            return asyncio.run(connected())
+        except TimeoutError as e:
+            raise ProcrouteError(
+                "systemd-silent", f"systemd did not {what} within {_SECONDS:.0f} s", "see systemctl list-jobs"
+            ) from e
+        except (OSError, EOFError) as e:
+            raise ProcrouteError(
+                "systemd-silent",
+                f"systemd cannot be asked to {what}: no D-Bus at {self._address} ({e})",
+                "is dbus.service running?",
+            ) from e
+
+
+class _Bus:
+    """An open connection. what: what it is for, as words for people."""
+
+    def __init__(self, bus: MessageBus, what: str) -> None:
+        self._bus = bus
+        self._what = what
+        self._ended: dict[str, str] = {}
+        self._news = asyncio.Event()
+        bus.add_message_handler(self._hear)
+
+    def _hear(self, message: Any) -> None:
+        if message.member == "JobRemoved":
+            self._ended[message.body[1]] = message.body[3]
+            self._news.set()
+
+    async def call(self, path: str, interface: str, member: str, signature: str = "", body: Any = ()) -> Any:
+        """Call a method of the manager; its reply's values. Raises RefusedError."""
+        return await self._call(_NAME, path, interface, member, signature, body)
+
+    async def _call(self, to: str, path: str, interface: str, member: str, signature: str, body: Any) -> Any:
+        message = Message(
+            destination=to,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
+        reply = await self._bus.call(message)
+        assert reply is not None
+        if reply.message_type is MessageType.ERROR:
+            text = str(reply.body[0]) if reply.body else ""
+            raise RefusedError(reply.error_name or "", text, self._what)
+        return reply.body
+
+    async def listen(self) -> None:
+        """Have the ends of jobs told; the match stands before any job is asked for."""
+        match = f"type='signal',sender='{_NAME}',interface='{_MANAGER}',member='JobRemoved'"
+        bus = "org.freedesktop.DBus"
+        await self._call(bus, "/org/freedesktop/DBus", bus, "AddMatch", "s", [match])
+        await self.call(_TOP, _MANAGER, "Subscribe")
+
+    async def job(self, member: str, signature: str, body: Sequence[Any]) -> None:
+        """Ask for a job and wait for its end. Raises RefusedError, also when the job was not done."""
+        (path,) = await self.call(_TOP, _MANAGER, member, signature, _with_variants(body))
+        while path not in self._ended:
+            self._news.clear()
+            await self._news.wait()
+        if (result := self._ended[path]) != "done":
+            raise RefusedError(result, f"the job ended as {result}", self._what)
+
+    async def control_group(self, unit: str, kind: str) -> str:
+        """The cgroup of an active unit."""
+        (path,) = await self.call(_TOP, _MANAGER, "GetUnit", "s", [unit])
+        return str(await self._get(path, f"{_NAME}.{kind}", "ControlGroup"))
+
+    async def requiring(self, unit: str) -> list[str]:
+        """The units that would be stopped with one: those in a slice require it (systemd.slice(5))."""
+        (path,) = await self.call(_TOP, _MANAGER, "GetUnit", "s", [unit])
+        return list(await self._get(path, _UNIT, "RequiredBy"))
+
+    async def active(self, unit: str) -> bool:
+        """Whether a unit is there, and neither inactive nor failed."""
+        with _gone_is_fine():
+            (path,) = await self.call(_TOP, _MANAGER, "GetUnit", "s", [unit])
+            return await self._get(path, _UNIT, "ActiveState") not in ("inactive", "failed")
+        return False
+
+    async def _get(self, path: str, interface: str, name: str) -> Any:
+        properties = "org.freedesktop.DBus.Properties"
+        (value,) = await self.call(path, properties, "Get", "ss", [interface, name])
+        return value.value
+
+
+def _with_variants(body: Sequence[Any]) -> list[Any]:
+    """Properties, which are given as (name, type, value), as D-Bus has them."""
+
+    def plain(value: Any) -> Any:
+        return [[n, Variant(t, v)] for n, t, v in value] if isinstance(value, list) else value
+
+    return [plain(value) for value in body]
+
+
+@contextlib.contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    """Nothing is raised where there is no such unit."""
+    try:
+        yield
+    except RefusedError as e:
+        if e.name not in _GONE:
+            raise
+
+
+@contextlib.asynccontextmanager
+async def _connect(address: str, what: str) -> AsyncIterator[_Bus]:
+    connected = MessageBus(bus_address=address)
+    try:
+        await connected.connect()
+        bus = _Bus(connected, what)
+        await bus.listen()
+        yield bus
+    finally:
+        connected.disconnect()

@@ -1,0 +1,128 @@
+"""Sockets of other processes, taken by pidfd_getfd(2) for as long as something is asked of them or set.
+
+with taken(pidfd, descriptor, inode) as sock:
+    set_mark(sock, mark)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import IPv6Address, ip_address
+
+from msgspec import Struct
+
+from procroute.kernel.libc import call
+from procroute.model import IPAddress
+
+_PIDFD_GETFD = 438  # asm-generic/unistd.h; the same everywhere but on alpha
+# asm-generic/socket.h
+_BIND_TO_IFINDEX, _NETNS_COOKIE = 62, 71
+_OWN_NAMES = frozenset({"TCP", "UDP", "PING", "RAW", "MPTCP", "UDP-Lite", "SCTP", "DCCP"})
+_GONE = frozenset({errno.EBADF, errno.ESRCH})
+
+
+class Facts(Struct, frozen=True):
+    """What a socket says of itself. remote: None where it is not connected; reuse: it may share its port.
+
+    namespace: the cookie of its network namespace, 0 where the kernel has none (before Linux 5.14).
+    """
+
+    kind: int
+    protocol: int
+    local: IPAddress
+    local_port: int
+    remote: IPAddress | None
+    ifindex: int
+    mark: int
+    listening: bool
+    reuse: bool
+    namespace: int
+
+
+def is_inet(pid: int, descriptor: int) -> bool:
+    """Whether a process's socket is one of the internet's, by the name of its protocol in the kernel.
+
+    That is an attribute which every socket has (net/socket.c, system.sockprotoname).
+    """
+    try:
+        name = os.getxattr(f"/proc/{pid}/fd/{descriptor}", "system.sockprotoname")
+    except OSError:
+        return False
+    return name.rstrip(b"\0").decode(errors="replace").removesuffix("v6") in _OWN_NAMES
+
+
+@contextmanager
+def taken(pidfd: int, descriptor: int, inode: int) -> Iterator[socket.socket | None]:
+    """A socket of a pinned process; None where that descriptor is no more of this socket. Raises OSError."""
+    try:
+        own = call("syscall", _PIDFD_GETFD, pidfd, descriptor, 0)
+    except OSError as e:
+        if e.errno not in _GONE:
+            raise
+        yield None
+        return
+    if os.fstat(own).st_ino != inode:
+        os.close(own)
+        yield None
+        return
+    with socket.socket(fileno=own) as sock:
+        yield sock
+
+
+def facts(sock: socket.socket) -> Facts | None:
+    """What an internet socket says; None where it is of another kind. Raises OSError."""
+    if sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return None
+    local, port = _end(sock.getsockname())
+    try:
+        remote: IPAddress | None = _end(sock.getpeername())[0]
+    except OSError:
+        remote = None
+
+    def option(name: int) -> int:
+        return sock.getsockopt(socket.SOL_SOCKET, name)
+
+    return Facts(
+        sock.type,
+        sock.proto,
+        local,
+        port,
+        remote,
+        option(_BIND_TO_IFINDEX),
+        mark(sock),
+        bool(option(socket.SO_ACCEPTCONN)),
+        bool(option(socket.SO_REUSEADDR) or option(socket.SO_REUSEPORT)),
+        _cookie(sock),
+    )
+
+
+def mark(sock: socket.socket) -> int:
+    """The mark of a socket (socket(7), SO_MARK)."""
+    return int(struct.unpack("=I", sock.getsockopt(socket.SOL_SOCKET, socket.SO_MARK, 4))[0])
+
+
+def set_mark(sock: socket.socket, value: int, mask: int) -> None:
+    """Give a socket these bits of a mark; those outside the mask stay. Raises OSError.
+
+    What it sends next is routed anew.
+    """
+    new = (mark(sock) & ~mask) | value
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", new))
+
+
+def _cookie(sock: socket.socket) -> int:
+    try:
+        return int(struct.unpack("=Q", sock.getsockopt(socket.SOL_SOCKET, _NETNS_COOKIE, 8))[0])
+    except OSError:
+        return 0
+
+
+def _end(name: tuple[str, int]) -> tuple[IPAddress, int]:
+    address = ip_address(name[0].partition("%")[0])
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address, name[1]

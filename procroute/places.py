@@ -1,0 +1,14 @@
+"""Where files are that several parts speak of. Imports nothing: a quick run needs some of them."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+RUN_DIRECTORY: Final = "/run/procroute"
+"""Of the lock, the daemon's socket and state, old values of sysctls. Goes with the machine's next start."""
+SOCKET: Final = "/run/procroute/procroute.sock"
+"""Where the daemon listens."""
+RESOLV_CONF: Final = "/etc/resolv.conf"
+"""Which name servers the system is configured with (resolv.conf(5))."""

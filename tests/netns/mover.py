@@ -1,0 +1,139 @@
+"""A program to run in the lab's machine: puts processes that run already on a route, as the daemon does.
+
+One JSON request a line on stdin, one JSON answer a line on stdout, until stdin ends:
+
+    {"how": "assign", "pids": [4711], "via": "wan1", "tree": true}
+    {"how": "release", "pids": [4711], "existing": "reset"}
+
+Without a daemon: the engine's own steps in their order.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from procroute.config import Settings
+from procroute.core.machine import Observed
+from procroute.engine import gather, move, open_sockets
+from procroute.engine.lock import lock
+from procroute.engine.reconcile import reconcile
+from procroute.engine.request import Request, route_for
+from procroute.errors import ProcrouteError
+from procroute.kernel import cgroup_mount, cgroups
+from procroute.kernel.linux import Linux
+from procroute.kernel.pinned import identify
+from procroute.model import LiveRoute
+from procroute.protocol import Existing
+
+
+class Mover:
+    """routes: those that were made, by number. assignments: the cgroup of each, and its route's number."""
+
+    def __init__(self, linux: Linux) -> None:
+        self._linux = linux
+        self._routes: dict[int, LiveRoute] = {}
+        self._assignments: dict[Path, int] = {}
+        self._observed: Observed | None = None
+
+    def assign(
+        self, pids: list[int], via: str = "wan1", tree: bool = False, strict: bool = False, **options: Any
+    ) -> dict[str, Any]:
+        """Put processes on a route: what became of their sockets, and who was moved."""
+        linux = self._linux
+        with lock():
+            observed = linux.observe()
+            live, _ = route_for(linux, observed, Request([], via, strict))
+            self._routes[live.number] = live
+            observed = reconcile(linux, linux.identity, lambda _: self._routes.values(), observed)
+            origin = linux.cgroup_mount.below(cgroup_mount.of_process(pids[0]) or "/") or "/"
+            assignment = cgroups.add_assignment(linux.path(live.number), "assign", origin)
+            self._assignments[assignment] = live.number
+            given = [one for pid in pids if (one := identify(pid))]
+            began = time.monotonic()
+            ahead = open_sockets.Ahead()
+            gathered = gather.gather(assignment, given, tree=tree)
+            between = time.monotonic()
+            moved = move.follow(linux.identity, live, assignment, observed.machine, ahead=ahead, **options)
+        return {
+            "moved": moved,
+            "members": sorted(one.pid for one in gathered.members),
+            "settled": gathered.settled,
+            "inside": sorted(pid for pid, _ in cgroups.processes(assignment)),
+            "gather_ms": (between - began) * 1000,
+            "follow_ms": (time.monotonic() - between) * 1000,
+        }
+
+    def release(self, pid: int, existing: Existing = "keep", silently: bool = False) -> dict[str, Any]:
+        """Let go of the assignment that a process is in. silently: its sockets lose all bits of ours."""
+        linux = self._linux
+        with lock():
+            assignment = next(
+                path for path in self._assignments if pid in {one for one, _ in cgroups.processes(path)}
+            )
+            number = self._assignments.pop(assignment)
+            observed = linux.observe()
+            origin = linux.mount / cgroups.origin(assignment).lstrip("/")
+            origin = assignment if silently else origin
+            members = gather.let_out(linux.mount, assignment)
+            moved = move.part(
+                linux.identity, number, members, observed.machine, existing=existing, origin=origin
+            )
+            linux.placement.end(assignment)
+        return {"moved": moved}
+
+    def carriers(self, number: int = 1) -> dict[str, Any]:
+        """The sockets that carry a route's number."""
+        found = move.carriers(self._linux.identity, number, named=True)
+        return {"carriers": [(one.protocol, one.remote, one.holders) for one in found]}
+
+    def next_number(self, via: str) -> dict[str, Any]:
+        """The number that a new route gets."""
+        linux = self._linux
+        return {"number": route_for(linux, linux.observe(), Request([], via, strict=True))[0].number}
+
+    def forget(self) -> dict[str, Any]:
+        """Remove routes without processes."""
+        linux = self._linux
+        with lock():
+            used = set(self._assignments.values())
+            self._routes = {n: live for n, live in self._routes.items() if n in used}
+            reconcile(linux, linux.identity, lambda _: self._routes.values())
+        return {}
+
+    def count(self) -> dict[str, Any]:
+        """The sockets of every assignment."""
+        asked = [
+            (number, [pid for pid, _ in cgroups.processes(path)])
+            for path, number in self._assignments.items()
+        ]
+        return {"counts": move.count(self._linux.identity, asked)}
+
+
+def main() -> None:
+    """Answer requests until there are no more."""
+    with Linux(Settings().identity) as linux:
+        mover = Mover(linux)
+        ways: dict[str, Callable[..., dict[str, Any]]] = {
+            name: getattr(mover, name)
+            for name in ("assign", "release", "carriers", "next_number", "forget", "count")
+        }
+        print(json.dumps({"pid": os.getpid()}), flush=True)
+        for line in sys.stdin:
+            request = json.loads(line)
+            try:
+                answer = ways[request.pop("how")](**request)
+            except ProcrouteError as e:
+                answer = {"error": str(e)}
+            print(msgspec.json.encode(answer).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,198 @@
+"""The daemon places commands for users, tells of them, lets them go; what lives survives its end."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from procroute.lab import Lab
+from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
+from tests.netns.inhabitants import PROBE, Command, bystander
+from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, unchanged, until
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray
+
+promise = pytest.mark.promise
+both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
+
+
+@pytest.fixture(scope="module", params=[(m, r) for m in ("both", "none", "wan1") for r in (0, 1, 2)], ids=str)
+def alices(request: pytest.FixtureRequest) -> Iterator[Command]:
+    """A command of a user's by wan1."""
+    main, rp_filter = request.param
+    given = ("--gateway4", "198.51.100.1", "--gateway6", "2001:db8:1::1") if main == "none" else ()
+    with Lab(main=main, rp_filter=rp_filter) as lab, daemon(lab), placed(lab, ALICE, *given) as command:
+        yield command
+
+
+@promise("DAEMON-01")
+@pytest.mark.parametrize("way", WAYS)
+@both_families
+def test_a_users_command_leaves_by_the_adapter(alices: Command, family: int, way: str) -> None:
+    assert not astray(alices.lab, alices, way, family, alices.lab.wan1)
+
+
+@promise("DAEMON-01")
+def test_the_command_stays_the_users(alices: Command) -> None:
+    """It is the very process that asked: the daemon starts nothing."""
+    hello = alices.ask("hello")
+    assert alices.lab.sh(f"stat -c %u /proc/{hello.pid}").strip() == str(ALICE)
+    assert alices.lab.sh(f"ps -o ppid= -p {hello.pid}").strip() != ""
+
+
+@pytest.fixture
+def machine() -> Iterator[tuple[Lab, Daemon]]:
+    """A machine with a daemon, on which nothing is routed."""
+    with Lab(main="both") as lab, daemon(lab) as running:
+        yield lab, running
+
+
+@promise("DAEMON-02")
+def test_what_ends_is_forgotten_and_removed(machine: tuple[Lab, Daemon]) -> None:
+    lab, running = machine
+    with placed(lab, ALICE):
+        (found,) = running.ps()
+        assert (found["route"], found["how"], found["owner"], found["by"]) == ("wan1", "run", ALICE, ALICE)
+        assert found["processes"]
+    until(lambda: not running.ps())
+    until(lambda: not {*ours(lab)} - {"files"})
+
+
+@promise("DAEMON-03")
+@both_families
+def test_others_are_shown_no_command_line_and_may_not_let_go(
+    machine: tuple[Lab, Daemon], family: int
+) -> None:
+    lab, running = machine
+    with placed(lab, ALICE) as command:
+        (mine,) = running.ps(user=ALICE)
+        (others,) = running.ps(user=BOB)
+        assert mine["command"]
+        assert mine["processes"][0]["command"]
+        assert not others["command"]
+        assert not any(process["command"] for process in others["processes"])
+        refused = lab.run([*as_user(BOB), *PROCROUTE, "release", f"%{mine['id']}"], env=ENVIRONMENT)
+        assert refused.returncode == 125
+        assert f"uid {ALICE}" in refused.stderr
+        assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+
+
+@promise("DAEMON-04")
+@both_families
+@pytest.mark.parametrize("user", [ALICE, 0], ids=["its owner", "root"])
+def test_let_go_it_leaves_as_others_do(machine: tuple[Lab, Daemon], family: int, user: int) -> None:
+    lab, running = machine
+    with placed(lab, ALICE) as command:
+        assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+        (found,) = running.ps()
+        done = lab.run([*as_user(user), *PROCROUTE, "release", f"%{found['id']}"], env=ENVIRONMENT)
+        assert done.returncode == 0, done.stderr
+        assert not running.ps()
+        assert command.ask("tcp", to=SERVER[family]).router == "wan2"
+        assert command.ask("unconnected", to=SERVER[family]).router == "wan2"
+
+
+@promise("DAEMON-05")
+@both_families
+def test_a_killed_daemon_leaves_everything_as_it_is(machine: tuple[Lab, Daemon], family: int) -> None:
+    lab, running = machine
+    with placed(lab, ALICE) as command, bystander(lab) as other:
+        before = running.ps()
+        running.kill()
+        assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+        with daemon(lab) as again:
+            assert "1 assignments adopted" in again.log()
+            assert again.ps() == before
+            assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+            assert other.ask("tcp", to=SERVER[family]).router == "wan2"
+
+
+@promise("DAEMON-05")
+@both_families
+def test_a_stopped_daemon_leaves_what_lives_and_says_so(family: int) -> None:
+    with Lab(main="both") as lab, unchanged(lab):
+        with daemon(lab) as running:
+            with placed(lab, ALICE) as command:
+                assert running.stop() == 0
+                assert "1 assignments stay" in running.log()
+                assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+                with daemon(lab) as again:
+                    assert len(again.ps()) == 1
+        with daemon(lab) as last:
+            until(lambda: not last.ps())
+
+
+@promise("DAEMON-06")
+def test_a_damaged_file_is_set_aside(machine: tuple[Lab, Daemon]) -> None:
+    lab, running = machine
+    with placed(lab, ALICE) as command:
+        (before,) = running.ps()
+        running.kill()
+        file = lab.path(f"/run/procroute/assignments/{before['id']}.json")
+        file.write_bytes(file.read_bytes()[:-10])
+        lab.path("/run/procroute/assignments/last").write_bytes(b"\xff")
+        with daemon(lab) as again:
+            assert again.log().count("set aside") == 2
+            (found,) = again.ps()
+            assert found["cgroup"] == before["cgroup"]
+            assert found["owner"] == ALICE
+            assert command.ask("tcp", to=SERVER[4]).router == "wan1"
+        assert lab.path(f"/run/procroute/damaged/{before['id']}.json").exists()
+        lab.sh("rm -r /run/procroute/damaged")
+
+
+@promise("DAEMON-07")
+def test_a_second_daemon_is_refused(machine: tuple[Lab, Daemon]) -> None:
+    lab, _ = machine
+    second = lab.run([*PROCROUTE, "daemon"], env=ENVIRONMENT)
+    assert second.returncode == 125
+    assert "runs already" in second.stderr
+
+
+def _assign(lab: Lab, *words: str, user: int = 0) -> str:
+    done = lab.run([*as_user(user), *PROCROUTE, "assign", *words, "--via", "wan1"], env=ENVIRONMENT)
+    return "" if done.returncode == 0 else done.stderr or "it said nothing"
+
+
+@promise("DAEMON-08")
+@both_families
+@pytest.mark.parametrize("by", ["pid", "name"])
+def test_what_runs_already_is_moved_and_given_back(machine: tuple[Lab, Daemon], family: int, by: str) -> None:
+    lab, running = machine
+    lab.sh(f"ln -s {PROBE[0]} /tmp/the-backup")
+    with bystander(lab, "/tmp/the-backup") as moved, bystander(lab) as other:
+        pid = str(moved.ask("hello").pid)
+        ways = ("tcp", "udp", "unconnected")
+        assert {moved.ask(way, to=SERVER[family]).router for way in ways} == {"wan2"}
+        assert not _assign(lab, *([pid] if by == "pid" else ["--name", "the-backup"]))
+        assert {moved.ask(way, to=SERVER[family]).router for way in ways} == {"wan1"}
+        assert {other.ask(way, to=SERVER[family]).router for way in ways} == {"wan2"}
+        (found,) = running.ps("--sockets")
+        assert [process["pid"] for process in found["processes"]] == [int(pid)]
+        assert not lab.run([*PROCROUTE, "release", pid], env=ENVIRONMENT).returncode
+        assert {moved.ask(way, to=SERVER[family]).router for way in ways} == {"wan2"}
+    until(lambda: not {*ours(lab)} - {"files"})
+
+
+@promise("DAEMON-09")
+def test_what_cannot_be_moved_is_refused(machine: tuple[Lab, Daemon]) -> None:
+    lab, running = machine
+    with bystander(lab) as other:
+        pid = str(other.ask("hello").pid)
+        apart = lab.popen(["unshare", "-n", "sh", "-c", "echo $$; exec sleep 60"], stdout=subprocess.PIPE)
+        assert apart.stdout
+        there = apart.stdout.readline().strip()
+        for words, user, why in (
+            ([pid], ALICE, "not yours alone"),
+            (["1"], 0, "cannot be moved"),
+            (["999999"], 0, "no process 999999"),
+            (["--name", "nobody-has-this"], 0, "no process nobody-has-this"),
+            (["--unit", "no-such-unit"], 0, "no-such-unit.service"),
+            ([there], 0, "another network namespace"),
+        ):
+            assert why in _assign(lab, *words, user=user)
+        apart.kill_session()
+        apart.stdout.close()
+        assert not running.ps()
+        assert not {*ours(lab)} - {"files"}

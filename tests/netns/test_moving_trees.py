@@ -1,0 +1,73 @@
+"""All of a tree is moved: threads, children, those that fork while it goes on and whose parents are gone."""
+
+from __future__ import annotations
+
+import secrets
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from procroute.lab import Lab
+from procroute.lab.commands import Process
+from tests.netns.moving import mover
+from tests.netns.running import until
+
+promise = pytest.mark.promise
+STORM = str(Path(__file__).with_name("storm.py"))
+
+
+def cgroups_of(lab: Lab, word: str) -> dict[int, str]:
+    """The cgroup of each living process that was started with this word, by its PID in the machine."""
+    found = {}
+    for folder in lab.path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and f"\0{word}\0" in (folder / "cmdline").read_text():
+                found[int(folder.name)] = (folder / "cgroup").read_text().split("::")[1].strip()
+        except OSError:
+            continue
+    return {pid: cgroup for pid, cgroup in found.items() if "(deleted)" not in cgroup}
+
+
+def outside(lab: Lab, word: str) -> list[int]:
+    """Those of its processes that are not in the assignment."""
+    return [pid for pid, cgroup in cgroups_of(lab, word).items() if not cgroup.endswith("assign.scope")]
+
+
+@contextmanager
+def storm(lab: Lab, how: str, count: int) -> Iterator[tuple[str, Process, int]]:
+    """The word, the process and the PID of a storm."""
+    word = secrets.token_hex(8)
+    pipe = subprocess.PIPE
+    process = lab.popen([sys.executable, "-S", STORM, word, how, str(count)], stdin=pipe, stdout=pipe)
+    assert process.stdin
+    assert process.stdout
+    try:
+        assert process.stdout.readline() == "up\n"
+        yield word, process, min(cgroups_of(lab, word))
+    finally:
+        process.stdin.close()
+        process.wait(20)
+        process.stdout.close()
+
+
+@promise("MOVE-06")
+@pytest.mark.parametrize(("how", "count"), [("line", 1), ("line", 5), ("sessions", 3), ("threads", 4)])
+def test_who_forks_all_the_time_ends_up_inside(how: str, count: int) -> None:
+    with Lab() as lab, mover(lab) as move, storm(lab, how, count) as (word, _, pid):
+        with storm(lab, how, 1) as (bystanders, _, _):
+            answer = move.assign(pid, tree=True)
+            assert answer["settled"]
+            # Those whose parents were gone before may live for some milliseconds yet.
+            until(lambda: outside(lab, word) == [], seconds=1, what="the end of earlier orphans")
+            seen = 0
+            for _ in range(30):
+                found = cgroups_of(lab, word)
+                seen += len(found)
+                assert {Path(cgroup).name for cgroup in found.values()} == {"assign.scope"}, (found, answer)
+            assert seen > 30
+            assert "assign.scope" not in str(cgroups_of(lab, bystanders).values())
+            print(how, count, answer)

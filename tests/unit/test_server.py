@@ -1,0 +1,229 @@
+"""The daemon's socket among clients that are slow, rude, many, or gone."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from procroute import protocol
+from procroute.core.access import Peer
+from procroute.daemon import server
+from procroute.daemon.server import Server
+from procroute.errors import ProcrouteError
+
+promise = pytest.mark.promise
+NOTHING = protocol.Assignments(assignments=[])
+_MINE = protocol.Assignment(1, "wan1", "wan1", "run", 1000, 1000, "/a", command="secret word")
+
+
+async def _nothing(_: Peer, request: protocol.Request) -> protocol.Reply:
+    if isinstance(request, protocol.Release):
+        raise ProcrouteError("assignment-unknown", "there is none", "look")
+    return protocol.Watching(assignments=[]) if isinstance(request, protocol.Watch) else NOTHING
+
+
+@asynccontextmanager
+async def _listening(
+    place: Path, answer: Callable[[Peer, protocol.Request], Awaitable[protocol.Reply]] = _nothing
+) -> AsyncIterator[Server]:
+    running = Server(answer, lambda uid: f"u{uid}", lambda _: None, place)
+    await running.start()
+    try:
+        yield running
+    finally:
+        await running.stop()
+
+
+async def _read(reader: asyncio.StreamReader) -> bytes:
+    (length,) = protocol.LENGTH.unpack(await reader.readexactly(4))
+    return await reader.readexactly(length)
+
+
+async def _ask(place: Path, request: protocol.Request) -> protocol.Reply:
+    reader, writer = await asyncio.open_unix_connection(place)
+    writer.write(protocol.frame(request))
+    reply = protocol.read_reply(await asyncio.wait_for(_read(reader), 10))
+    writer.close()
+    return reply
+
+
+async def _until(true: Callable[[], bool]) -> None:
+    while not true():  # noqa: ASYNC110 - the server tells nobody when a client has gone
+        await asyncio.sleep(0.01)
+
+
+def _run(work: Callable[[Path], Awaitable[None]], place: Path) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await work(place)
+
+    asyncio.run(bounded())
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    return tmp_path / "s"
+
+
+@promise("SERVER-01")
+def test_the_asker_is_told_by_the_kernel(place: Path) -> None:
+    asked: list[Peer] = []
+
+    async def answer(peer: Peer, _: protocol.Request) -> protocol.Reply:
+        asked.append(peer)
+        return NOTHING
+
+    async def work(place: Path) -> None:
+        async with _listening(place, answer):
+            assert await _ask(place, protocol.Ps(id=9)) == protocol.Assignments(id=9, assignments=[])
+
+    _run(work, place)
+    (peer,) = asked
+    assert (peer.pid, peer.uid, peer.name) == (os.getpid(), os.getuid(), f"u{os.getuid()}")
+    assert peer.began
+
+
+@promise("SERVER-01")
+def test_an_error_is_a_reply_with_the_requests_id(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place):
+            reply = await _ask(place, protocol.Release(id=4, ids=[1]))
+            assert reply == protocol.Error(
+                id=4, code="assignment-unknown", message="there is none", hint="look"
+            )
+
+    _run(work, place)
+
+
+@promise("SERVER-02")
+def test_nonsense_gets_an_error_and_the_next_request_its_answer(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place):
+            reader, writer = await asyncio.open_unix_connection(place)
+            for text in (b'{"do":"fly","id":3}', b"", b"\xff", b'{"do":"ps","id":3,"x":1}'):
+                writer.write(protocol.LENGTH.pack(len(text)) + text)
+                reply = protocol.read_reply(await _read(reader))
+                assert isinstance(reply, protocol.Error)
+                assert reply.code == "protocol"
+                assert reply.id == (3 if b"id" in text else 0)
+            writer.write(protocol.frame(protocol.Ps(id=5)))
+            assert protocol.read_reply(await _read(reader)).id == 5
+            writer.close()
+
+    _run(work, place)
+
+
+@promise("SERVER-02")
+def test_a_frame_that_is_too_large_is_refused_before_it_is_read(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place):
+            reader, writer = await asyncio.open_unix_connection(place)
+            writer.write(struct.pack(">I", protocol.REQUEST_LIMIT + 1))
+            reply = protocol.read_reply(await _read(reader))
+            assert isinstance(reply, protocol.Error)
+            assert str(protocol.REQUEST_LIMIT) in reply.message
+            assert await reader.read(1) == b""
+            writer.close()
+
+    _run(work, place)
+
+
+@promise("SERVER-03")
+def test_half_a_frame_holds_nobody_up_and_is_dropped(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_SECONDS", 0.3)
+
+    async def work(place: Path) -> None:
+        async with _listening(place):
+            slow = [await asyncio.open_unix_connection(place) for _ in range(100)]
+            for number, (_, writer) in enumerate(slow):
+                writer.write(protocol.frame(protocol.Ps())[: 1 + number % 12])
+            assert (await _ask(place, protocol.Ps(id=2))).id == 2
+            for reader, writer in slow:
+                assert await asyncio.wait_for(reader.read(1), 10) == b""
+                writer.close()
+
+    _run(work, place)
+
+
+@promise("SERVER-03")
+def test_hundreds_at_once_are_all_answered(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place):
+            replies = await asyncio.gather(*(_ask(place, protocol.Ps(id=n)) for n in range(300)))
+            assert [reply.id for reply in replies] == list(range(300))
+
+    _run(work, place)
+
+
+@promise("SERVER-03")
+def test_clients_that_vanish_leave_nothing(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place) as running:
+            for request in (protocol.Ps(), protocol.Watch()):
+                for _ in range(50):
+                    _, writer = await asyncio.open_unix_connection(place)
+                    writer.write(protocol.frame(request))
+                    writer.transport.abort()
+            await _until(lambda: not running._tasks and not running._watching)
+            assert (await _ask(place, protocol.Ps(id=2))).id == 2
+
+    _run(work, place)
+
+
+@promise("SERVER-03")
+def test_one_client_too_many_is_told_so(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "_CLIENTS", 3)
+
+    async def work(place: Path) -> None:
+        async with _listening(place) as running:
+            there = [await asyncio.open_unix_connection(place) for _ in range(3)]
+            await _until(lambda: len(running._tasks) == 3)
+            reply = await _ask(place, protocol.Ps())
+            assert isinstance(reply, protocol.Error)
+            assert reply.code == "busy"
+            for _, writer in there:
+                writer.close()
+
+    _run(work, place)
+
+
+@promise("SERVER-04")
+def test_who_watches_too_slowly_is_told_and_holds_nobody_up(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for it is bounded; the other one hears everything."""
+    monkeypatch.setattr(server, "_EVENTS", 50)
+
+    async def work(place: Path) -> None:
+        async with _listening(place) as running:
+            slow = socket.socket(socket.AF_UNIX)
+            slow.connect(str(place))
+            slow.sendall(protocol.frame(protocol.Watch()))
+            reader, writer = await asyncio.open_unix_connection(place)
+            writer.write(protocol.frame(protocol.Watch()))
+            assert isinstance(protocol.read_reply(await _read(reader)), protocol.Watching)
+            await _until(lambda: len(running._watching) == 2)
+            for number in range(5000):
+                running.say(protocol.Repaired(at=number, what=["x" * 200]))
+                assert protocol.read_event(await _read(reader)).at == number
+            assert len(running._watching) == 1
+            writer.close()
+            slow.close()
+
+    _run(work, place)
+
+
+@promise("SERVER-04", "DAEMON-03")
+def test_others_events_come_without_command_line() -> None:
+    event = protocol.Added(at=0, assignment=_MINE)
+    for uid, shown in ((1000, "secret word"), (0, "secret word"), (1001, "")):
+        seen = server.seen_by(Peer(uid, 5), event)
+        assert isinstance(seen, protocol.Added)
+        assert seen.assignment.command == shown
