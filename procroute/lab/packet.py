@@ -54,6 +54,11 @@ class Packet:
         """Whether this is the first SYN of a TCP connection."""
         return self.protocol == TCP and self.tcp_flags & (SYN | ACK) == SYN
 
+    @property
+    def resets(self) -> bool:
+        """Whether this is a TCP reset: the kernel may send one for itself when a socket has gone already."""
+        return self.protocol == TCP and bool(self.tcp_flags & RST)
+
 
 def parse(uplink: str, data: bytes) -> Packet | None:
     """The packet in `data`, which begins at the IP header; None if it is no IP or cut off."""
