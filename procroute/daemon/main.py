@@ -29,6 +29,7 @@ from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
+from procroute.kernel import files
 from procroute.kernel.emptied import Emptied
 
 _T = TypeVar("_T")
@@ -57,7 +58,7 @@ async def _live(settings: config.Settings) -> None:
 def alone() -> Iterator[None]:
     """Be the only daemon. Raises ProcrouteError daemon-running."""
     while True:
-        _ALONE.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        files.mkdir(_ALONE.parent, 0o755, parents=True, exist_ok=True)
         descriptor = os.open(_ALONE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,7 +74,7 @@ def alone() -> Iterator[None]:
     try:
         yield
     finally:
-        _ALONE.unlink(missing_ok=True)
+        files.unlink(_ALONE, missing_ok=True)
         with lock():
             release_directory()
         os.close(descriptor)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from procroute.core import nft_text, steering_text
 from procroute.core.ruleset import Counter, Ruleset
 from procroute.errors import ProcrouteError
 from procroute.identity import NFT_TABLE
-from procroute.kernel import cgroup_places, nf_tables
+from procroute.kernel import cgroup_places, faults, nf_tables
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.refusal import refused
 
@@ -86,7 +87,11 @@ def load() -> None:
 
 
 def _run(script: str) -> None:
-    status, _, error = _library()().cmd(script)
+    if refusal := faults.due("nft", script):
+        status, error = -1, f"Error: Could not process rule: {os.strerror(refusal)}"
+    else:
+        status, _, error = _library()().cmd(script)
+        faults.done("nft", script)
     if status:
         number = errno.ENOENT if "No such file" in error else errno.EINVAL
         first_line = error.strip().partition("\n")[0]
