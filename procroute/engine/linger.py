@@ -18,10 +18,10 @@ from procroute.engine.words import Tell
 from procroute.identity import Identity
 from procroute.kernel import sockets
 
-# For the peer's goodbye: round trips of a slow line. For data that is still to be sent: as long as it moves,
-# and so long where it does not. In seconds.
+# In seconds. For the peer's goodbye: round trips of a slow line.
 _GOODBYE = 2.0
-_STALLED = 10.0
+STALLED = 10.0
+"""For data that is still to be sent: as long as it moves, and so many seconds where it does not."""
 _STEP = 0.01
 
 
@@ -38,7 +38,7 @@ class Goodbye:
     stalled: for how many seconds at most data may stand still.
     """
 
-    def __init__(self, identity: Identity, carried: Carried, stalled: float = _STALLED) -> None:
+    def __init__(self, identity: Identity, carried: Carried, stalled: float = STALLED) -> None:
         self._identity = identity
         self._carried = carried
         self._stalled = stalled
@@ -56,7 +56,7 @@ class Goodbye:
         return now - self._since > (self._stalled if unsent else min(self._stalled, _GOODBYE))
 
 
-def linger(identity: Identity, carried: Carried, pause: Pause, stalled: float = _STALLED) -> None:
+def linger(identity: Identity, carried: Carried, pause: Pause, stalled: float = STALLED) -> None:
     """Wait until the goodbye is said. pause: lets so many seconds pass. stalled: as of Goodbye."""
     goodbye = Goodbye(identity, carried, stalled)
     while not goodbye.is_said():

@@ -174,8 +174,8 @@ TRIES: list[dict[str, Any]] = [
 def observe(lab: Lab, who: Inhabitant, family: int) -> dict[str, object]:
     """Where a bystander comes out, by way and by what he binds to.
 
-    Resets are left out: what still comes in for a socket that was closed meanwhile is answered by the kernel, not
-    tied to the socket's adapter any more.
+    Resets are left out: what still comes in for a socket that was closed meanwhile is answered by the kernel,
+    not tied to the socket's adapter any more.
     """
     found: dict[str, object] = {}
     own = {name: own_address(uplink, family) for name, uplink in lab.uplinks.items()}

@@ -1,0 +1,94 @@
+"""Closes routes that nobody uses any more, when the last word of their connections is said."""
+
+from __future__ import annotations
+
+import time
+
+from procroute.daemon.register import Register
+from procroute.daemon.routes import Open, Routes
+from procroute.engine.linger import STALLED, Carried, Goodbye, end
+from procroute.engine.lock import lock, patient
+from procroute.engine.words import Tell
+from procroute.identity import Identity
+from procroute.kernel import cgroups, sockets
+from procroute.model import Marks
+
+_SOON, _LATER, _AT_THE_END = 0.02, 1.0, 2.0
+"""When to look again, and for how long connections may close when the daemon ends; in seconds."""
+
+
+class Closing:
+    """Takes the lock itself."""
+
+    def __init__(self, identity: Identity, routes: Routes, register: Register, tell: Tell) -> None:
+        self._identity = identity
+        self._routes = routes
+        self._register = register
+        self._tell = tell
+        self._goodbyes: dict[int, Goodbye] = {}
+
+    def close_unused(self) -> float | None:
+        """Close what can be closed; in how many seconds to look again, None: on news."""
+        unused = self._routes.unused()
+        numbers = {found.live.number for found in unused}
+        self._goodbyes = {n: goodbye for n, goodbye in self._goodbyes.items() if n in numbers}
+        again: list[float] = []
+        for found in unused:
+            if self._kept(found):
+                self._goodbyes.pop(found.live.number, None)
+                again.append(_LATER)
+            elif not self._is_said(found):
+                again.append(_SOON)
+            else:
+                with lock(patient(self._tell)):
+                    if self._ended(found):
+                        self._register.watch(-found.live.number, None)
+                        self._routes.close(found.live.number)
+        return min(again, default=None)
+
+    def close_all(self) -> None:
+        """The end of the daemon: what nobody uses goes, with connections that were kept; the rest stays."""
+        unused = self._routes.unused()
+        for found in unused:
+            kept = self._kept(found)
+            for each in kept:
+                sockets.destroy(each)
+            if kept:
+                self._tell(f"{len(kept)} connections that were kept on {found.live.route.name} were ended")
+        waiting = unused
+        while waiting := [found for found in waiting if not self._is_said(found, _AT_THE_END)]:
+            time.sleep(_SOON)
+        with lock(patient(self._tell)):
+            for found in unused:
+                self._ended(found)
+            self._routes.let_be()
+
+    def _is_said(self, found: Open, stalled: float = STALLED) -> bool:
+        """Whether the connections of a route have had their last word, or their time for it."""
+        number = found.live.number
+        if number not in self._goodbyes:
+            self._goodbyes[number] = Goodbye(self._identity, self._carried(found), stalled)
+        return self._goodbyes[number].is_said()
+
+    def _ended(self, found: Open) -> bool:
+        """End what is left of its connections, under the lock; False: somebody uses the route again."""
+        self._goodbyes.pop(found.live.number, None)
+        if cgroups.populated(found.path):
+            return False
+        end(self._identity, self._carried(found), self._tell)
+        return True
+
+    def _kept(self, found: Open) -> list[sockets.InetSocket]:
+        """The sockets of processes that were let go which still go by a route."""
+        mark = self._identity.mark(found.live.number)
+        some = (
+            sockets.with_mark(protocol, mark, self._identity.number_mask)
+            for protocol in (sockets.TCP, sockets.UDP)
+        )
+        return [each for of in some for each in of if each.inode and each.state != sockets.TIME_WAIT]
+
+    @staticmethod
+    def _carried(found: Open) -> Carried:
+        """What tells the sockets of a route."""
+        made_in = cgroups.ids(found.path) if found.live.marks is Marks.PACKETS else frozenset()
+        return Carried([found.live.number], made_in)

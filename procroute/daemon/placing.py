@@ -1,0 +1,131 @@
+"""Puts processes on routes: the asker itself (run), or some that run already (assign)."""
+
+from __future__ import annotations
+
+import os
+
+from procroute.core.access import Asked, Peer, check_route
+from procroute.core.front_ends import advice
+from procroute.core.machine import Machine
+from procroute.core.moved import dns_words, total
+from procroute.core.unit_names import slice_of
+from procroute.daemon import subjects
+from procroute.daemon.register import Register
+from procroute.daemon.routes import Open, Routes
+from procroute.engine.gather import gather
+from procroute.engine.lock import lock, patient
+from procroute.engine.move import follow
+from procroute.engine.words import Tell, describe
+from procroute.errors import ProcrouteError
+from procroute.kernel import adapters, resolvers
+from procroute.kernel.linux import Linux
+from procroute.kernel.lookup_daemons import asked_by
+from procroute.kernel.pinned import Known, pinned
+from procroute.kernel.placement import Newcomer
+from procroute.kernel.process_facts import Facts, command_of
+from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
+
+
+class Placing:
+    """Whether somebody may have what he asks for is decided here, from what the kernel says of processes
+    that are pinned by then. Takes the lock itself."""
+
+    def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
+        self._linux = linux
+        self._routes = routes
+        self._register = register
+        self._tell = tell
+        self._namespace = os.stat("/proc/self/ns/net").st_ino
+
+    def run(self, peer: Peer, asked: Run) -> Placed:
+        """Put the asker itself on a route. Raises ProcrouteError."""
+        (who,) = subjects.checked(peer, [peer.pid], self._namespace)
+        if who.began != peer.began:
+            raise ProcrouteError("process-unknown", "whoever asked has ended")
+        with lock(patient(self._tell)):
+            found, notes = self._opened(peer, asked.route)
+            command = asked.command or [who.name]
+            known = advice(command, slice_of(found.live.route.name))
+            if known.refuse:
+                raise ProcrouteError("command-leaves", known.text, known.hint)
+            if known.text:
+                notes += [known.text, f"hint: {known.hint}"]
+            assignment = self._placed(peer, found, who, "run", " ".join(command))
+        return Placed(
+            assignment=self._register.shown_one(peer, assignment),
+            notes=notes,
+            resolv_conf=resolvers.private(found.live),
+        )
+
+    def assign(self, peer: Peer, asked: Assign) -> Assigned:
+        """Put processes that run already on a route. Raises ProcrouteError; then none was moved."""
+        who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked)), self._namespace)
+        with lock(patient(self._tell)):
+            found, notes = self._opened(peer, asked.route)
+            together: dict[tuple[int, str], list[Facts]] = {}
+            for one in who:
+                together.setdefault((one.uids[0], self._register.origin(one.pid)), []).append(one)
+            machine = Machine(adapters=adapters.read(self._linux.netlink))
+            made, moved = [], Moved()
+            for some in together.values():
+                assignment, more = self._together(peer, asked, found, some, machine, notes)
+                made.append(self._register.shown_one(peer, assignment))
+                moved = total(moved, more)
+        dns = dns_words(found.live, asked_by(who[0].pid))
+        return Assigned(assignments=made, moved=moved, dns=dns, notes=notes)
+
+    def _named(self, peer: Peer, asked: Assign) -> list[int]:
+        pids = [*asked.pids]
+        if asked.name:
+            pids += subjects.of_name(peer, asked.name, self._namespace)
+        if asked.unit:
+            pids += subjects.of_unit(self._linux.mount, asked.unit)
+        if not pids:
+            raise ProcrouteError("usage", "no process was named", "give PIDs, --name or --unit")
+        return pids
+
+    def _together(
+        self, peer: Peer, asked: Assign, found: Open, some: list[Facts], machine: Machine, notes: list[str]
+    ) -> tuple[Assignment, Moved]:
+        """An assignment for processes of one user from one cgroup, and what became of their sockets."""
+        assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
+        path = self._register.path(assignment.cgroup)
+        uid = None if peer.is_root else peer.uid
+        gathered = gather(path, [Known(f.pid, f.began) for f in some], tree=asked.tree, uid=uid)
+        if not gathered.settled:
+            notes.append("they fork faster than they can be followed: look again with procroute ps")
+        notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]
+        moved = follow(
+            self._linux.identity, found.live, path, machine, existing=asked.existing, servers=asked.servers
+        )
+        return assignment, moved
+
+    def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
+        """The route, if he may have it."""
+        access = self._routes.settings.access
+        if not peer.is_root and access:
+            check_route(access, peer, self._asked(wanted))
+        found, notes = self._routes.open(wanted)
+        self._register.watch(-found.live.number, found.path)
+        return found, notes
+
+    def _asked(self, wanted: Wanted) -> Asked:
+        named = (a for a in adapters.read(self._linux.netlink) if wanted.via in (a.name, *a.altnames))
+        adapter = next(named, None)
+        names = [wanted.via] if adapter is None else [adapter.name, *adapter.altnames]
+        gateway = wanted.gateway4 is not None or wanted.gateway6 is not None
+        return Asked(names, gateway=gateway, dns=bool(wanted.dns))
+
+    def _placed(self, peer: Peer, found: Open, who: Facts, how: How, command: str) -> Assignment:
+        """A new assignment for a process, which is in it then."""
+        owner = who.uids[0]
+        target = self._routes.target(found, owner)
+        number = self._register.next_id()
+        name = f"run-{who.pid}" if how == "run" else f"assign-{number}"
+        described = f"procroute {how}: {command}"
+        origin = self._register.origin(who.pid)
+        with pinned(Known(who.pid, who.began)) as pidfd:
+            if pidfd is None:
+                raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
+            path = self._linux.placement.place(target, Newcomer(who.pid, name, described, origin))
+        return self._register.note(found, number, path, how=how, owner=owner, by=peer.uid, command=command)

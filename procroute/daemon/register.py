@@ -1,0 +1,196 @@
+"""Which assignments there are: remembered, watched for their end, and told of to who asks or listens."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from procroute.core.access import Peer, may_see
+from procroute.daemon.ledger import Ledger
+from procroute.daemon.routes import Open, Routes
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.kernel import cgroups
+from procroute.kernel.linux import Linux
+from procroute.kernel.process_facts import command_of, facts, name_of
+from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
+
+Watch = Callable[[int, Path | None], None]
+
+
+class Register:
+    """Used from one thread; under the lock, but for what says otherwise.
+
+    said: takes each event. watch: told of each cgroup that has to be watched for its last process, by a key:
+    the id of an assignment, or the negative number of a route; with None, no longer.
+    """
+
+    def __init__(
+        self, linux: Linux, routes: Routes, tell: Tell, said: Callable[[Event], None], watch: Watch
+    ) -> None:
+        self._linux = linux
+        self._routes = routes
+        self._ledger = Ledger(tell)
+        self._said = said
+        self.watch = watch
+
+    def __len__(self) -> int:
+        return len(self._ledger)
+
+    def adopt(self) -> None:
+        """Take over what is there: an earlier daemon's, and of runs with engines of their own."""
+        self._ledger.load(lambda cgroup: self.path(cgroup).exists())
+        self.take_in()
+        for assignment in self._ledger:
+            self.watch(assignment.id, self.path(assignment.cgroup))
+
+    def take_in(self) -> None:
+        """Learn of what others have put on routes: runs with an engine of their own, units in our slices."""
+        for found in self._routes.adopt():
+            self.watch(-found.live.number, found.path)
+        for found in self._routes.all():
+            for target in self._routes.paths(found):
+                for place in sorted(p for p in target.iterdir() if p.is_dir()):
+                    if self._ledger.at(self.cgroup(place)) is None and cgroups.populated(place):
+                        self._take(found, place)
+
+    def next_id(self) -> int:
+        """An id that was never given before."""
+        return self._ledger.next_id()
+
+    def note(
+        self, found: Open, number: int, path: Path, *, how: How, owner: int, by: int, command: str
+    ) -> Assignment:
+        """A new assignment. number: its id; path: its cgroup. Raises OSError."""
+        assignment = Assignment(
+            id=number,
+            route=found.live.route.name,
+            adapter=found.live.route.adapter,
+            how=how,
+            owner=owner,
+            by=by,
+            cgroup=self.cgroup(path),
+            origin=cgroups.origin(path),
+            since=time.time(),
+            command=command,
+        )
+        self._ledger.add(assignment)
+        self.watch(number, path)
+        self._said(Added(at=assignment.since, assignment=assignment))
+        return assignment
+
+    def forget(self, assignment: Assignment, why: Why) -> None:
+        """The end of one; its cgroup goes where nobody is in it."""
+        path = self.path(assignment.cgroup)
+        self.watch(assignment.id, None)
+        self._ledger.remove(assignment.id)
+        if path.exists() and not cgroups.populated(path):
+            self._linux.placement.end(path)
+        self._said(Removed(at=time.time(), assignment=assignment, why=why))
+
+    def ended(self) -> list[Assignment]:
+        """Those without a process. Takes no lock."""
+        return [a for a in self._ledger if not cgroups.populated(self.path(a.cgroup))]
+
+    def get(self, number: int) -> Assignment | None:
+        """The assignment of an id. Takes no lock."""
+        return self._ledger.get(number)
+
+    def at(self, cgroup: str) -> Assignment | None:
+        """The assignment whose cgroup, from the mount point, is this one. Takes no lock."""
+        return self._ledger.at(cgroup)
+
+    def of_id(self, peer: Peer, number: int) -> Assignment:
+        """The assignment of an id, for who may change it. Raises ProcrouteError."""
+        found = self._ledger.get(number)
+        if found is None:
+            raise _unknown(f"there is no assignment {number}")
+        return _checked(peer, found)
+
+    def of_pid(self, peer: Peer, pid: int) -> Assignment:
+        """The assignment that a process is in, for who may change it. Raises ProcrouteError."""
+        try:
+            cgroup = cgroups.current(self._linux.mount, pid)
+        except OSError:
+            raise ProcrouteError(
+                "process-unknown", f"there is no process {pid}", "ps(1) lists them"
+            ) from None
+        for place in (cgroup, *map(str, Path(cgroup).parents)):
+            found = self._ledger.at(place)
+            if found is not None:
+                return _checked(peer, found)
+        raise _unknown(f"process {pid} is in no assignment")
+
+    def origin(self, pid: int) -> str:
+        """Where a process returns to: its cgroup, or where it was before it was assigned the last time."""
+        cgroup = cgroups.current(self._linux.mount, pid)
+        before = self._ledger.at(cgroup)
+        return before.origin if before else cgroup
+
+    def number(self, assignment: Assignment) -> int:
+        """Of its route: the target has the same name in everybody's tree. 0: the route has gone."""
+        name = Path(assignment.cgroup).parent.name
+        return next((f.live.number for f in self._routes.all() if f.path.name == name), 0)
+
+    def path(self, cgroup: str) -> Path:
+        """Where a cgroup is, of whose name from the mount point this is."""
+        return self._linux.mount / cgroup.lstrip("/")
+
+    def cgroup(self, path: Path) -> str:
+        """The name from the mount point."""
+        return f"/{path.relative_to(self._linux.mount)}"
+
+    def shown(self, peer: Peer) -> Iterator[Assignment]:
+        """Every assignment as somebody may see it. Takes no lock."""
+        return (self.shown_one(peer, assignment) for assignment in self._ledger)
+
+    def shown_one(self, peer: Peer, assignment: Assignment) -> Assignment:
+        """With its processes; without what only its owner and root may see. Takes no lock."""
+        pids = sorted({pid for pid, _ in cgroups.processes(self.path(assignment.cgroup))})
+        if not may_see(peer, assignment.owner):
+            return replace(assignment, command="", processes=[Process(pid, name_of(pid)) for pid in pids])
+        return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
+
+    def close(self) -> int:
+        """The end of the daemon; how many stay."""
+        self._ledger.close()
+        return len(self._ledger)
+
+    def _take(self, found: Open, place: Path) -> None:
+        first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
+        known = facts(first)
+        owner = known.uids[0] if known else 0
+        command = " ".join(command_of(first))
+        self.note(
+            found, self.next_id(), place, how=_how(place, first), owner=owner, by=owner, command=command
+        )
+
+
+def _checked(peer: Peer, found: Assignment) -> Assignment:
+    if not may_see(peer, found.owner):
+        raise ProcrouteError(
+            "not-permitted",
+            f"assignment {found.id} is of uid {found.owner}",
+            "you may let your own processes go; root may let all",
+        )
+    return found
+
+
+def _unknown(what: str) -> ProcrouteError:
+    return ProcrouteError("assignment-unknown", what, "procroute ps lists them")
+
+
+def _how(place: Path, first: int) -> How:
+    """How an assignment that nobody remembers came about, by its cgroup's name. first: a process in it."""
+    kind, _, rest = place.name.removeprefix("procroute-").removesuffix(".scope").partition("-")
+    if kind == "assign":
+        return "assign"
+    if kind != "run":
+        return "unit"
+    engine = rest.partition(".")[0]
+    has_engine = engine.isdecimal() and int(engine) != first and os.path.exists(f"/proc/{engine}")
+    return "embedded" if has_engine else "run"
