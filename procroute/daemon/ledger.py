@@ -36,6 +36,8 @@ class Ledger:
         self._by_id: dict[int, Assignment] = {}
         self._by_cgroup: dict[str, int] = {}
         self._last = 0
+        self._stale: set[int] = set()
+        self._loaded = False
 
     def __iter__(self) -> Iterator[Assignment]:
         return iter(list(self._by_id.values()))
@@ -74,9 +76,10 @@ class Ledger:
                 self._keep(found)
             else:
                 files.unlink(file, missing_ok=True)
+        self._loaded = True
 
     def next_id(self) -> int:
-        """An id that was never given before."""
+        """An id that was never given before. Raises OSError."""
         self._last += 1
         _write(self._folder / _LAST, str(self._last).encode())
         return self._last
@@ -86,21 +89,31 @@ class Ledger:
         plain = msgspec.structs.replace(assignment, processes=[], sockets=None)
         _write(self._folder / f"{assignment.id}.json", msgspec.json.encode(plain))
         self._keep(plain)
+        with contextlib.suppress(OSError):
+            self.remove_stale()
 
     def remove(self, number: int) -> Assignment | None:
-        """Forget one; None: it was not known."""
+        """Forget one; None: it was not known. Raises OSError where its file stays, for now."""
         found = self._by_id.pop(number, None)
         if found is not None:
             self._by_cgroup.pop(found.cgroup, None)
-            files.unlink(self._folder / f"{number}.json", missing_ok=True)
+            self._stale.add(number)
+            self.remove_stale()
         return found
 
     def close(self) -> None:
-        """Remove the folder where nothing is assigned any more."""
-        if not self._by_id:
+        """Remove the folder where nothing is assigned any more, as far as was seen."""
+        if self._loaded and not self._by_id:
             with contextlib.suppress(OSError):
+                self.remove_stale()
                 files.unlink(self._folder / _LAST, missing_ok=True)
                 files.rmdir(self._folder)
+
+    def remove_stale(self) -> None:
+        """Remove the files of what is forgotten, where they are still there. Raises OSError."""
+        for number in list(self._stale):
+            files.unlink(self._folder / f"{number}.json", missing_ok=True)
+            self._stale.discard(number)
 
     def _keep(self, assignment: Assignment) -> None:
         self._by_id[assignment.id] = assignment

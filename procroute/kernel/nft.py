@@ -24,6 +24,8 @@ from procroute.kernel.refusal import refused
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 _CHANGED = "changed"
+_REFUSALS = (errno.ENOENT, errno.EPERM, errno.ENOMEM, errno.EBUSY, errno.ENOBUFS, errno.EINVAL)
+"""What the library tells of in words alone, at the end of its first line."""
 
 Targets = Mapping[int, Sequence[Path]]
 """Route number -> the cgroups of its targets."""
@@ -93,9 +95,11 @@ def _run(script: str) -> None:
         status, _, error = _library()().cmd(script)
         faults.done("nft", script)
     if status:
-        number = errno.ENOENT if "No such file" in error else errno.EINVAL
         first_line = error.strip().partition("\n")[0]
-        raise refused(number, "nft", f"load the nft table: {first_line}")
+        said = next((n for n in _REFUSALS if first_line.endswith(os.strerror(n))), 0)
+        what = first_line.removesuffix(os.strerror(said)).rstrip(": ") if said else first_line
+        known = errno.ENOENT if "No such file" in error else errno.EINVAL
+        raise refused(said or known, "nft", f"load the nft table: {what}")
 
 
 def _library() -> Callable[[], Any]:

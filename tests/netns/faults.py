@@ -52,9 +52,10 @@ class Fate:
         """Whether the process ends."""
         return self.way in ("before", "after")
 
-    @property
-    def number(self) -> int:
-        """The errno."""
+    def number_for(self, call: str) -> int:
+        """The errno. To say that a file is gone which is there would be no fault but a lie."""
+        if call in ("unlink", "rmdir") and self.way.startswith("ENOENT"):
+            return errno.EBUSY
         return int(getattr(errno, self.way.rstrip("*")))
 
 
@@ -84,6 +85,7 @@ class Hook:
             self._sticks = ""
             self._met = False
             os.ftruncate(self._log, 0)
+            os.lseek(self._log, 0, os.SEEK_SET)
 
     def due(self, call: str, about: object) -> int:
         """See Hook of faults.py."""
@@ -102,8 +104,8 @@ class Hook:
                 self._sticks = call if fate.way.endswith("*") else ""
                 if fate.way == "before":
                     os.kill(os.getpid(), signal.SIGKILL)
-                return 0 if fate.kills else fate.number
-            return fate.number if call == self._sticks else 0
+                return 0 if fate.kills else fate.number_for(call)
+            return fate.number_for(call) if call == self._sticks else 0
 
     def done(self, call: str, about: object) -> None:
         """See Hook of faults.py."""
@@ -118,7 +120,9 @@ def logged(log: int) -> tuple[list[str], str]:
     return [line.removeprefix("!") for line in lines], hit
 
 
-_TOLD = frozenset("bind mkdir netlink open removexattr rename rmdir setxattr unlink write".split())
+_TOLD = frozenset(
+    {"bind", "mkdir", "netlink", "open", "removexattr", "rename", "rmdir", "setxattr", "unlink", "write"}
+)
 """Calls of which it matters what they are about."""
 
 
@@ -140,7 +144,7 @@ def fates(calls: Sequence[str], part: int, parts: int, most: int) -> list[Fate]:
 
 def _kind(call: str) -> str:
     """What only asks of BPF programs is one kind: it comes by the hundred."""
-    name = call.split(" /")[0]
+    name = call.split(" /", maxsplit=1)[0]
     return "ask" if name.startswith("bpf_") and not name.endswith(_DEEDS) else name
 
 

@@ -1,9 +1,10 @@
-"""A program for the machine: a daemon in which a call fails, or which is killed at it, while it does something.
+"""A program for the machine: a daemon in which a call fails, or that is killed at it, as it does something.
 
-    python -m tests.netns.faulty_daemon DEED PART PARTS MOST PID
+    python -m tests.netns.faulty_daemon JSON
 
-DEED: what it does meanwhile (see Deeds); PID: of a process that is to be moved. For each fate
-(tests/netns/faults.py) one JSON line, and it waits for a line on stdin before it goes on without faults:
+JSON: part, parts and most as of fates (tests/netns/faults.py); deed: what it does meanwhile (see Deeds);
+pid: of a process that is to be moved. For each fate one JSON line, and it waits for a line on stdin before
+it goes on without faults:
 
     {"fate": "17:ENOMEM", "call": "netlink 24", "error": ["kernel-refused", "...", "..."], "alive": true,
      "cgroup": "/", "said": "..."}
@@ -49,7 +50,7 @@ def wait(true: Callable[[], object], seconds: float = _SECONDS) -> bool:
 
 
 class Daemon:
-    """procrouted in a fork, with a fault hook. of_keeper: the calls of that thread count, instead of the others."""
+    """procrouted in a fork, with a fault hook. of_keeper: that thread's calls count, not the others'."""
 
     def __init__(self, fate: Fate | None = None, *, of_keeper: bool = False) -> None:
         self._said, self._log = os.memfd_create("said"), os.memfd_create("log")
@@ -130,7 +131,7 @@ class Deeds:
         """What is wrong, as code, message and hint; nothing where it was done."""
         try:
             with Client(timeout=_SECONDS) as client:
-                client.ask(request)  # type: ignore[call-overload]
+                client.ask(request)
         except ProcrouteError as e:
             return [e.code, e.message, e.hint]
         return []
@@ -156,7 +157,7 @@ class Deeds:
 
     def repair(self) -> list[str]:
         """Somebody removes our ip rules and nft table."""
-        os.system(  # noqa: S605
+        os.system(
             "for f in 4 6; do ip -$f rule | sed -nE 's/^(4[456][0-9]{2}):.*/\\1/p' | while read p; do"
             " ip -$f rule del pref $p; done; done; nft delete table inet procroute 2>/dev/null"
         )
@@ -205,6 +206,7 @@ class Sweep:
         wait(lambda: not any("procroute.slice" in line for line in state()))
         self._idle = state()
         self._ready: list[str] = []
+        self._unfinished = False
 
     def _restart(self, fate: Fate | None = None) -> bool:
         self._deeds.daemon = Daemon(fate, of_keeper=self._of_keeper)
@@ -230,7 +232,8 @@ class Sweep:
             self._restart(fate)
         else:
             self._deeds.daemon.arm(fate)
-        error = getattr(self._deeds, self._name)()
+        error: list[str] = getattr(self._deeds, self._name)()
+        self._unfinished = bool(error)
         if fate is None and self._name in ("end", "repair"):
             time.sleep(0.3)
         return error, self._deeds.daemon.calls()[0]
@@ -238,6 +241,8 @@ class Sweep:
     def look(self, fate: Fate, error: list[str]) -> None:
         """Say how it is."""
         daemon = self._deeds.daemon
+        if fate.kills and daemon.calls()[1]:
+            wait(lambda: not daemon.alive())
         tell(
             fate=str(fate),
             call=daemon.calls()[1],
@@ -258,17 +263,18 @@ class Sweep:
             if not self._restart():
                 return [f"no daemon again: {deeds.daemon.said()}"]
         wrong: list[str] = []
-        if self._name == "repair" and not wait(lambda: not changes(self._ready, state())):
+        # What was refused again and again is tried again after a pause.
+        if self._name == "repair" and not wait(lambda: not changes(self._ready, state()), 6 * _SECONDS):
             wrong += changes(self._ready, state())
         there = deeds.subject in deeds.assigned()
-        if self._name == "assign" and not there:
+        if self._name in ("assign", "release") and not there and self._unfinished:
             wrong += deeds.assign()
             there = True
         if self._name in ("start", "repair") and not there:
             wrong.append("it is not assigned any more")
         if there:
             wrong += deeds.release()
-        if not wait(lambda: not changes(self._idle, state())):
+        if not wait(lambda: not changes(self._idle, state()), 3 * _SECONDS):
             wrong += changes(self._idle, state())
         return wrong
 
@@ -279,12 +285,12 @@ class Sweep:
 
 def main() -> int:
     """Sweep as the arguments say."""
-    deed, part, parts, most, subject = sys.argv[1:]
-    sweep = Sweep(deed, int(subject))
+    given = json.loads(sys.argv[1])
+    sweep = Sweep(given["deed"], given["pid"])
     error, calls = sweep.do(None)
     if wrong := [*error, *sweep.restore()]:
         raise RuntimeError(f"it does not go well without a fault: {wrong}")
-    for fate in fates(calls, int(part), int(parts), int(most)):
+    for fate in fates(calls, given["part"], given["parts"], given["most"]):
         error, _ = sweep.do(fate)
         sweep.look(fate, error)
         sys.stdin.readline()

@@ -1,10 +1,11 @@
 """A program for the machine: runs of `procroute run` in which a call fails, or at which the engine is killed.
 
-    python -m tests.netns.faulty_run PART PARTS MOST WHO COMMAND RUN-OPTIONS...
+    python -m tests.netns.faulty_run JSON
 
-WHO: whose calls: the engine's, or the child's that becomes CMD. COMMAND: for sh; $PORT tells runs apart. For
-each fate (tests/netns/faults.py) one JSON line, and it waits for a line on stdin before what is left is
-removed, by turns with `cleanup` and the next run:
+JSON: part, parts and most as of fates (tests/netns/faults.py); who: whose calls, the engine's, or the
+child's that becomes CMD; options of run; command: for sh, ends with 7, and $PORT tells runs apart; restores:
+words for procroute. For each fate one JSON line, and it waits for a line on stdin before what is left is
+removed by the restores, which take turns:
 
     {"fate": "17:ENOMEM", "call": "netlink 24", "port": 20017, "status": 125, "said": "...", "left": [...]}
     {"restored": [...]}                                            what that left or took
@@ -70,17 +71,18 @@ def tell(**found: object) -> None:
 
 def main() -> int:
     """Sweep as the arguments say."""
-    part, parts, most, who, command, *options = sys.argv[1:]
+    given = json.loads(sys.argv[1])
+    who, restores = given["who"], given["restores"]
 
     def words(port: int) -> list[str]:
-        return ["run", *options, "--", "sh", "-c", command.replace("$PORT", str(port))]
+        command = given["command"].replace("$PORT", str(port))
+        return ["run", *given["options"], "--", "sh", "-c", command]
 
-    restores = (["cleanup"], ["run", "--via", "wan2", "--", "true"], ["run", *options, "--", "true"])
     before, lived = state(), living()
     recorded = Begun(words(PORTS - 1), who, None)
     if recorded.status != 7 or changes(before, state()):
         raise RuntimeError(f"it does not go well without a fault: {recorded.status} {recorded.said}")
-    for turn, fate in enumerate(fates(recorded.calls, int(part), int(parts), int(most))):
+    for turn, fate in enumerate(fates(recorded.calls, given["part"], given["parts"], given["most"])):
         port = PORTS + turn
         begun = Begun(words(port), who, fate)
         deadline = time.monotonic() + 5 * FACTOR
