@@ -17,6 +17,8 @@ from subprocess import run
 
 ERRNOS = ("EPERM", "ENOMEM", "EBUSY", "ENOENT", "ENOBUFS")
 WAYS = ("before", "after", *ERRNOS, *(f"{name}*" for name in ERRNOS))
+PORTS, RAN = 20000, 7
+"""From which port on commands send, by which each is known; and the status that they end with."""
 _STATE = """
 printf 'rule\\nroute show table all\\n' | ip -N -4 -batch -
 printf 'rule\\nroute show table all proto 112\\n' | ip -N -6 -batch -

@@ -3,8 +3,8 @@
     python -m tests.netns.faulty_daemon JSON
 
 JSON: part, parts and most as of fates (tests/netns/faults.py); deed: what it does meanwhile (see Deeds);
-pid: of a process that is to be moved. For each fate one JSON line, and it waits for a line on stdin before
-it goes on without faults:
+pid: of a process that is to be moved; command: as of faulty_run.py. For each fate one JSON line, and it
+waits for a line on stdin before it goes on without faults:
 
     {"fate": "17:ENOMEM", "call": "netlink 24", "error": ["kernel-refused", "...", "..."], "alive": true,
      "cgroup": "/", "said": "..."}
@@ -34,7 +34,8 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import faults
 from procroute.lab.patience import FACTOR
 from procroute.protocol import Assign, Ps, Release, Request, Wanted
-from tests.netns.faults import Fate, Hook, changes, fate_of, fates, logged, state
+from tests.netns.faults import PORTS, RAN, Fate, Hook, changes, fate_of, fates, logged, state
+from tests.netns.faulty_run import Begun
 
 _SECONDS = 10 * FACTOR
 
@@ -122,8 +123,10 @@ class Daemon:
 class Deeds:
     """What a daemon does: each returns what was answered. subject: the PID that is to be moved."""
 
-    def __init__(self, subject: int, daemon: Daemon) -> None:
+    def __init__(self, subject: int, daemon: Daemon, command: str) -> None:
         self.subject = subject
+        self.command = command
+        self.port = PORTS
         self.daemon = daemon
         self.child = 0
 
@@ -143,6 +146,13 @@ class Deeds:
     def release(self) -> list[str]:
         """Let it go."""
         return self.ask(Release(pids=[self.subject]))
+
+    def run(self) -> list[str]:
+        """A command, which the daemon places; the next one sends to the next port."""
+        self.port += 1
+        command = self.command.replace("$PORT", str(self.port))
+        begun = Begun(["run", "--via", "wan1", "--", "sh", "-c", command], "", None)
+        return [] if begun.status == RAN else [str(begun.status), begun.said, ""]
 
     def start(self) -> list[str]:
         """Nothing more than to begin."""
@@ -195,10 +205,10 @@ def tell(**found: object) -> None:
 class Sweep:
     """One deed, again and again."""
 
-    def __init__(self, name: str, subject: int) -> None:
+    def __init__(self, name: str, subject: int, command: str) -> None:
         self._name = name
         self._of_keeper = name == "repair"
-        self._deeds = Deeds(subject, Daemon(of_keeper=self._of_keeper))
+        self._deeds = Deeds(subject, Daemon(of_keeper=self._of_keeper), command)
         self._deeds.daemon.begun()
         # From the first assignment on there is a file with the last id.
         if wrong := [*self._deeds.assign(), *self._deeds.release()]:
@@ -250,6 +260,7 @@ class Sweep:
             alive=daemon.alive(),
             status=daemon.status,
             cgroup=self._deeds.cgroup(),
+            port=self._deeds.port,
             said=daemon.said(),
         )
 
@@ -266,6 +277,8 @@ class Sweep:
         # What was refused again and again is tried again after a pause.
         if self._name == "repair" and not wait(lambda: not changes(self._ready, state()), 6 * _SECONDS):
             wrong += changes(self._ready, state())
+        if self._name == "run" and self._unfinished:
+            wrong += deeds.run()
         there = deeds.subject in deeds.assigned()
         if self._name in ("assign", "release") and not there and self._unfinished:
             wrong += deeds.assign()
@@ -286,7 +299,7 @@ class Sweep:
 def main() -> int:
     """Sweep as the arguments say."""
     given = json.loads(sys.argv[1])
-    sweep = Sweep(given["deed"], given["pid"])
+    sweep = Sweep(given["deed"], given["pid"], given.get("command", ""))
     error, calls = sweep.do(None)
     if wrong := [*error, *sweep.restore()]:
         raise RuntimeError(f"it does not go well without a fault: {wrong}")

@@ -27,9 +27,7 @@ from procroute.cli.main import main as procroute
 from procroute.engine import run as engine  # noqa: F401 - same
 from procroute.kernel import cgroups, faults
 from procroute.lab.patience import FACTOR
-from tests.netns.faults import Fate, Hook, changes, fates, logged, state
-
-PORTS = 20000
+from tests.netns.faults import PORTS, RAN, Fate, Hook, changes, fates, logged, state
 
 
 class Begun:
@@ -80,7 +78,7 @@ def main() -> int:
 
     before, lived = state(), living()
     recorded = Begun(words(PORTS - 1), who, None)
-    if recorded.status != 7 or changes(before, state()):
+    if recorded.status != RAN or changes(before, state()):
         raise RuntimeError(f"it does not go well without a fault: {recorded.status} {recorded.said}")
     for turn, fate in enumerate(fates(recorded.calls, given["part"], given["parts"], given["most"])):
         port = PORTS + turn

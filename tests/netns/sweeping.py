@@ -18,11 +18,25 @@ from typing import Any, Final
 import pytest
 
 from procroute.lab import Lab
+from procroute.lab.packet import UDP, Packet
+from tests.netns.faults import PORTS, RAN
 from tests.netns.running import ENVIRONMENT
+from tests.netns.traffic import SERVER
 
 _ASKED: Final = os.environ.get("PROCROUTE_FAULTS", "")
 _A_DAY: Final = 86_400
 patient = pytest.mark.timeout(_A_DAY if _ASKED else 600)
+
+
+SEND: Final = (
+    f"bash -c 'for to in {SERVER[4]} {SERVER[6]}; do echo $PORT >/dev/udp/$to/$PORT; done'; exit {RAN}"
+)
+"""What a command does: a datagram of each family to a port by which it is known."""
+
+
+def is_sent(packet: Packet) -> bool:
+    """Whether it is one of those."""
+    return packet.protocol == UDP and packet.destination_port >= PORTS
 
 
 def sweep(lab: Lab, program: str, most: int, **given: Any) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.inhabitants import Inhabitant, bystander
 from tests.netns.moving import pid_of
-from tests.netns.sweeping import patient, sweep
+from tests.netns.sweeping import SEND, is_sent, patient, sweep
 from tests.netns.traffic import FAMILIES, SERVER, elsewhere
 
 PROGRAM: Final = "tests.netns.faulty_daemon"
@@ -82,6 +82,29 @@ def test_it_is_done_or_undone(lab: Lab, deed: str, part: int, parts: int) -> Non
             allowed = "wan1" if is_routed(found) else "wan2"
             assert not elsewhere(lab, allowed), found
             assert other.ask("tcp", to=SERVER[FAMILIES[turn % 2]]).router == "wan2"
+
+
+@patient
+@pytest.mark.promise("FAULT-01", "FAULT-02", "FAULT-03", "FAULT-04")
+def test_a_command_is_placed_or_not_started(lab: Lab) -> None:
+    """`run` by the daemon: what is refused is said, and nothing was sent; what ran went by the adapter."""
+    with bystander(lab) as who:
+        ran: set[int] = set()
+        failed: set[int] = set()
+        for found in sweep(lab, PROGRAM, 12, deed="run", pid=pid_of(who), part=0, parts=1, command=SEND):
+            assert "Traceback" not in found["said"], found
+            if found["error"]:
+                status, said, _ = found["error"]
+                assert status == "125", found
+                assert said.startswith("procroute: "), found
+            (failed if found["error"] else ran).add(found["port"])
+        lab.settle()
+        by_wan1 = {(p.family, p.destination_port) for p in lab.wan1.packets(where=is_sent)}
+        assert {(family, port) for family in FAMILIES for port in ran} <= by_wan1
+        assert not {port for _, port in by_wan1} & failed
+        assert not lab.wan2.packets(where=is_sent)
+        assert ran
+        assert failed
 
 
 @patient

@@ -9,14 +9,14 @@ import pytest
 
 from procroute.lab import Lab
 from tests.netns.crowd import crowd, hang_up, kill_engine
+from tests.netns.faults import RAN
 from tests.netns.inhabitants import Command, Inhabitant, bystander
 from tests.netns.running import procroute, unchanged, until
-from tests.netns.sweeping import patient, sweep
+from tests.netns.sweeping import SEND, is_sent, patient, sweep
 from tests.netns.traffic import FAMILIES, SERVER
 
 PARTS: Final = 2
-RAN, FAILED, KILLED = 7, 125, -9
-_SEND = f"bash -c 'for to in {SERVER[4]} {SERVER[6]}; do echo $PORT >/dev/udp/$to/$PORT; done'; exit {RAN}"
+FAILED, KILLED = 125, -9
 _NEXT = ["run", "--via", "wan1", "--", "true"]
 
 
@@ -40,21 +40,19 @@ def swept(
     via = options[1]
     (other,) = {"wan1", "wan2"} - {via}
     lab.clear()
-    ran, failed = set(), set()
+    ran: set[int] = set()
+    failed: set[int] = set()
     for found in sweep(
-        lab, "tests.netns.faulty_run", most, options=options, restores=restores, command=_SEND, **given
+        lab, "tests.netns.faulty_run", most, options=options, restores=restores, command=SEND, **given
     ):
         check(found)
         ran |= {found["port"]} if found["status"] == RAN else set()
         failed |= {found["port"]} if found["status"] == FAILED else set()
     lab.settle()
-    by_port = {
-        (packet.family, packet.destination_port)
-        for packet in lab.uplinks[via].packets(where=lambda p: p.destination_port >= 20000)
-    }
+    by_port = {(packet.family, packet.destination_port) for packet in lab.uplinks[via].packets(where=is_sent)}
     assert {(family, port) for family in FAMILIES for port in ran} <= by_port
     assert not {port for _, port in by_port} & failed
-    assert not lab.uplinks[other].packets(where=lambda p: p.destination_port >= 20000)
+    assert not lab.uplinks[other].packets(where=is_sent)
     assert ran or given["who"] == "child"  # whose steps are all needed
     assert failed
 
@@ -94,7 +92,7 @@ def test_others_go_on_undisturbed() -> None:
                     14,
                     options=options,
                     restores=[_NEXT],
-                    command=_SEND,
+                    command=SEND,
                     who="engine",
                     part=0,
                     parts=1,
@@ -103,7 +101,7 @@ def test_others_go_on_undisturbed() -> None:
                 check(found)
                 _go_on(command, other, FAMILIES[turn % 2])
             lab.settle()
-            assert not lab.wan1.packets(where=lambda p: p.destination_port >= 20000)
+            assert not lab.wan1.packets(where=is_sent)
             hang_up(command.process)
         until(lambda: procroute(lab, "cleanup").returncode == 0)
 
