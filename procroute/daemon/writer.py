@@ -38,9 +38,10 @@ class Writer:
         self._routes = routes = Routes(linux, settings, tell)
         self._register = Register(linux, routes, tell, said, watch)
         self._closing = Closing(settings.identity, routes, self._register, tell)
-        placing = Placing(linux, routes, self._register, tell)
+        letting_go = LettingGo(linux, self._register, tell)
+        placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
-        self.release = LettingGo(linux, self._register, tell).release
+        self.release = letting_go.release
         self.close_unused = self._closing.close_unused
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
