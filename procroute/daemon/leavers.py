@@ -27,6 +27,10 @@ _REMEMBERED: Final = 256
 """So many assignments that have ended are known still: who left last may be heard of after that."""
 
 
+_LATE: Final = 2.0
+"""So many seconds at most after the end of an assignment."""
+
+
 class _Kept(Struct, frozen=True):
     assignment: Assignment
     strict: bool
@@ -42,6 +46,8 @@ class Leavers:
         self._left = left.listen()
         self._kept: dict[int, _Kept] = {}
         self._ended: dict[int, _Kept] = {}
+        self._last = 0.0
+        self._rests = True
         if self._left is None:
             tell("this kernel does not tell who leaves a route by another cgroup: see procroute status")
 
@@ -57,6 +63,7 @@ class Leavers:
         """Watch an assignment, whose cgroup is at this path. A run with an engine of its own has that."""
         if self._left is None or assignment.how == "embedded":
             return
+        self._rests = False
         self._kept[assignment.id] = _Kept(assignment, strict)
         try:
             self._left.keep(path, assignment.id)
@@ -69,6 +76,7 @@ class Leavers:
         if kept is None or self._left is None:
             return
         self._left.drop(assignment.id)
+        self._last = time.monotonic()
         if ended and self._is_routed(assignment.cgroup):
             self._ended[assignment.id] = kept
             while len(self._ended) > _REMEMBERED:
@@ -86,10 +94,20 @@ class Leavers:
                 elif kept is not None or (kept := self._ended.get(key)) is not None:
                     self._judge(self._left, kept)
 
-    def rest(self) -> None:
-        """Have the kernel keep nobody, where nothing is assigned."""
-        if self._left is not None:
-            self._left.rest()
+    def rest(self) -> float | None:
+        """Have the kernel keep nobody, where nothing is assigned; in how many seconds to ask again.
+
+        Not at once: that a cgroup is empty is heard of before who left it last.
+        """
+        if self._left is None or self._kept or self._rests:
+            return None
+        left = self._last + _LATE - time.monotonic()
+        if left > 0:
+            return left
+        self._left.rest()
+        self._ended.clear()
+        self._rests = True
+        return None
 
     def close(self) -> None:
         """Listen no longer."""

@@ -82,9 +82,8 @@ class Writer:
 
     def close_unused(self) -> float | None:
         """Close what can be closed; in how many seconds to look again, None: on news."""
-        if not len(self._register):
-            self.leavers.rest()
-        return self._closing.close_unused()
+        again = [self.leavers.rest(), self._closing.close_unused()]
+        return min((seconds for seconds in again if seconds is not None), default=None)
 
     def stop(self) -> int:
         """Leave what lives as it is, remove the rest; how many assignments stay."""

@@ -166,4 +166,5 @@ static long (*probe_read_kernel)(void *to, u32 size, const void *from) = (void *
 static long (*get_ns_current_pid_tgid)(u64 device, u64 inode, void *to, u32 size) = (void *)120;
 static u64 (*get_netns_cookie)(void *ctx) = (void *)122;
 static long (*ringbuf_output)(void *map, void *data, u64 size, u64 flags) = (void *)130;
+static u64 (*get_current_cgroup_id)(void) = (void *)80;
 static long (*set_retval)(int value) = (void *)187;
