@@ -97,11 +97,15 @@ class Explain(_Request, frozen=True, tag="explain"):
     destination: str = ""
 
 
+class Reload(_Request, frozen=True, tag="reload"):
+    """Read the configuration again. For root only."""
+
+
 class Watch(_Request, frozen=True, tag="watch"):
     """From now on send events: first what there is, then what changes."""
 
 
-Request = Run | Assign | Release | Ps | Explain | Watch
+Request = Run | Assign | Release | Ps | Explain | Reload | Watch
 
 
 class Process(Struct, frozen=True, omit_defaults=True):
@@ -243,13 +247,19 @@ class Explained(_Reply, frozen=True, tag="explained"):
     ways: list[Way] = []
 
 
+class Reloaded(_Reply, frozen=True, tag="reloaded"):
+    """The configuration is as the file says. notes: what of it does not hold yet."""
+
+    notes: list[str] = []
+
+
 class Watching(_Reply, frozen=True, tag="watching"):
     """Events follow. assignments: what there is now."""
 
     assignments: list[Assignment]
 
 
-Reply = Error | Placed | Assigned | Released | Assignments | Explained | Watching
+Reply = Error | Placed | Assigned | Released | Assignments | Explained | Reloaded | Watching
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):

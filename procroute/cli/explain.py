@@ -8,6 +8,10 @@ import os
 from procroute.cli import output
 from procroute.errors import Exit, ProcrouteError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from procroute.protocol import Explained
+
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to a parser."""
@@ -16,7 +20,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="say how packets of a process go, and why",
         description="Says by which rule, table, adapter and source address packets of a process go, as the "
         "kernel itself answers, what the guard does with them, where names are looked up, and why some could "
-        "go elsewhere or nowhere. Bystanders are explained as well. Nothing is sent, nothing changed.",
+        "go elsewhere or nowhere. Bystanders are explained as well. Nothing is sent, nothing changed. Asks "
+        "procrouted, for your own processes; without one it needs root.",
     )
     parser.add_argument(
         "subject", metavar="PID|UNIT", help="a process, or a systemd unit (its first process)"
@@ -29,22 +34,37 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Look, ask the kernel, and print."""
-    from procroute import config
+    """Have it looked at, and print."""
     from procroute.cli import explanation
-    from procroute.engine.explain import explain
-    from procroute.kernel.linux import Linux
 
     pid, unit = subject(options.subject)
-    if os.geteuid() != 0:
-        hint = "sudo procroute explain PID|UNIT"
-        raise ProcrouteError("not-root", "explain must be asked for by root", hint)
-    with Linux(config.read().identity) as linux:
-        explained = explain(linux, pid, unit, options.destination)
+    explained = _explained(pid, unit, options.destination)
     output.answer(
         explanation.as_json(explained) if options.json else explanation.as_text(explained, output.columns())
     )
     return Exit.OK
+
+
+def _explained(pid: int | None, unit: str, destination: str) -> Explained:
+    """By the daemon, who knows of assignments; where there is none, by root alone. Raises ProcrouteError."""
+    from procroute import protocol
+    from procroute.client import Client
+
+    try:
+        with Client() as client:
+            return client.ask(protocol.Explain(pid=pid, unit=unit, destination=destination))
+    except ProcrouteError as e:
+        if e.code != "daemon-missing":
+            raise
+        if os.geteuid() != 0:
+            hint = f"sudo procroute explain {unit or pid}; or {e.hint}"
+            raise ProcrouteError("not-root", f"only root may explain while {e.message}", hint) from e
+    from procroute import config
+    from procroute.engine.explain import explain
+    from procroute.kernel.linux import Linux
+
+    with Linux(config.read().identity) as linux:
+        return explain(linux, pid, unit, destination)
 
 
 def subject(word: str) -> tuple[int | None, str]:

@@ -23,6 +23,7 @@ _VERBS = (
     "adapters",
     "unit",
     "cleanup",
+    "reload",
     "daemon",
     "demo",
 )

@@ -12,6 +12,7 @@ REPLY_TO = {
     protocol.Release: protocol.Released,
     protocol.Ps: protocol.Assignments,
     protocol.Explain: protocol.Explained,
+    protocol.Reload: protocol.Reloaded,
     protocol.Watch: protocol.Watching,
 }
 

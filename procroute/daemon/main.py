@@ -99,6 +99,7 @@ class Daemon:
         over = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, over.set)
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._work(self._reload()))
         self._keeper.start()
         try:
             adopted = await self._do(self._writer.adopt)
@@ -139,6 +140,7 @@ class Daemon:
             protocol.Release: writer.release,
             protocol.Ps: writer.ps,
             protocol.Explain: writer.explain,
+            protocol.Reload: writer.reload,
             protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
         }
         work = by_type.get(type(request))
@@ -156,6 +158,15 @@ class Daemon:
             raise ProcrouteError("internal", f"a fault in the daemon: {e!r}", hint) from e
         finally:
             self._look_soon()
+
+    async def _reload(self) -> None:
+        """As by `procroute reload`; what is wrong with the file is told."""
+        try:
+            notes = await self._do(self._writer.reread)
+        except ProcrouteError as e:
+            notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
+        for note in notes or ["the configuration was read again"]:
+            self._tell(note)
 
     def _say(self, event: protocol.Event) -> None:
         """From any thread."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from procroute.config import Settings
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
 from procroute.core.machine import Machine
@@ -31,11 +30,8 @@ class Placing:
     """Whether somebody may have what he asks for is decided here, from what the kernel says of processes
     that are pinned by then. Takes the lock itself."""
 
-    def __init__(
-        self, linux: Linux, settings: Settings, routes: Routes, register: Register, tell: Tell
-    ) -> None:
+    def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
         self._linux = linux
-        self._settings = settings
         self._routes = routes
         self._register = register
         self._tell = tell
@@ -106,8 +102,9 @@ class Placing:
 
     def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
         """The route, if he may have it."""
-        if not peer.is_root and self._settings.access:
-            check_route(self._settings.access, peer, self._asked(wanted))
+        access = self._routes.settings.access
+        if not peer.is_root and access:
+            check_route(access, peer, self._asked(wanted))
         found, notes = self._routes.open(wanted)
         self._register.watch(-found.live.number, found.path)
         return found, notes

@@ -34,11 +34,14 @@ class Open(Struct, frozen=True):
 
 
 class Routes:
-    """All of it under the lock, but for what says otherwise, and from one thread."""
+    """All of it under the lock, but for what says otherwise, and from one thread.
+
+    settings: what routes are opened by from now on; its identity stays what it was.
+    """
 
     def __init__(self, linux: Linux, settings: Settings, tell: Tell) -> None:
         self._linux = linux
-        self._settings = settings
+        self.settings = settings
         self._tell = tell
         self._open: dict[int, Open] = {}
         self._meant: dict[bytes, int] = {}
@@ -61,7 +64,7 @@ class Routes:
         if known is not None and self._is_still(known, wanted):
             return known, []
         request = request_for(wanted)
-        observed, live, notes = decide(self._linux, request, self._settings)
+        observed, live, notes = decide(self._linux, request, self.settings)
         open_route(self._linux, observed, live)
         path = self._linux.path(live.number)
         found = self._attend(live, path)

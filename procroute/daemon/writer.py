@@ -18,14 +18,16 @@ from procroute.daemon.leavers import Leavers
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register, Watch
+from procroute.daemon.reload import reread
 from procroute.daemon.routes import Routes
 from procroute.engine.explain import explain
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
 from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
-from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps
+from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
 
 
 class Writer:
@@ -34,11 +36,11 @@ class Writer:
     def __init__(self, settings: Settings, tell: Tell, said: Callable[[Event], None], watch: Watch) -> None:
         self._tell = tell
         self._linux = linux = Linux(settings.identity)
-        routes = Routes(linux, settings, tell)
+        self._routes = routes = Routes(linux, settings, tell)
         self.leavers = Leavers(linux.cgroup_mount, tell, said)
         self._register = Register(linux, routes, tell, said, watch, self.leavers)
         self._closing = Closing(settings.identity, routes, self._register, tell)
-        placing = Placing(linux, settings, routes, self._register, tell)
+        placing = Placing(linux, routes, self._register, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = LettingGo(linux, self._register, tell).release
         self._namespace = os.stat("/proc/self/ns/net").st_ino
@@ -71,6 +73,19 @@ class Writer:
         if not peer.is_root:
             subjects.checked(peer, pids, self._namespace)
         return explain(self._linux, asked.pid, asked.unit, asked.destination, self._register.at)
+
+    def reload(self, peer: Peer, _: Reload) -> Reloaded:
+        """Take the configuration as it is now, for root. Raises ProcrouteError; then the old one holds."""
+        if not peer.is_root:
+            raise ProcrouteError("not-permitted", "only root may have the configuration read again")
+        return Reloaded(notes=self.reread())
+
+    def reread(self) -> list[str]:
+        """The same for nobody in particular; what of it does not hold yet."""
+        self._routes.settings, notes = reread(
+            self._routes.settings, [found.live for found in self._routes.all()]
+        )
+        return notes
 
     def emptied(self, key: int) -> None:
         """A cgroup that is watched has no process any more."""

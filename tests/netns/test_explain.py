@@ -367,7 +367,9 @@ def test_it_is_for_root(lab: Lab) -> None:
     done = lab.run([*nobody, *PROCROUTE, "explain", "1"], env=ENVIRONMENT)
     assert done.returncode == 125
     assert done.stderr == (
-        "procroute: explain must be asked for by root\n  hint: sudo procroute explain PID|UNIT\n"
+        "procroute: only root may explain while no procrouted runs: "
+        "there is no /run/procroute/procroute.sock\n"
+        "  hint: sudo procroute explain 1; or systemctl start procrouted, or as root: procroute daemon\n"
     )
 
 

@@ -13,8 +13,8 @@ from procroute.lab.commands import Process
 from tests.netns.running import ENVIRONMENT, run, until
 
 promise = pytest.mark.promise
-# The first of them listens and stays; a later one tells it what to do, and ends. With "net" it makes a socket of
-# its own as well, with "fail" it ends badly.
+# The first of them listens and stays; a later one tells it what to do, and ends. With "net" it makes a socket
+# of its own as well, with "fail" it ends badly.
 SINGLE = f"""#!{sys.executable}
 import os, socket, sys, time
 there = socket.socket(socket.AF_UNIX)
