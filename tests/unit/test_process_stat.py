@@ -37,5 +37,5 @@ def test_one_that_has_ended_is_told_until_its_parent_knows() -> None:
         found = stat(child.pid)
         assert (found.ended, found.parent) == (True, os.getpid())
         assert found.began >= stat(os.getpid()).began
-    with pytest.raises(OSError):
+    with pytest.raises(FileNotFoundError):
         stat(child.pid)
