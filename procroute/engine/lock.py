@@ -118,9 +118,9 @@ def release_directory() -> None:
 
 
 def _release(directory: Path) -> None:
-    for folder in (directory / "src_valid_mark",):
-        if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+    before = directory / "src_valid_mark"
+    if before.is_dir() and not any(before.iterdir()):
+        before.rmdir()
     if [f.name for f in directory.iterdir()] == ["lock"]:
         (directory / "lock").unlink()
         try:

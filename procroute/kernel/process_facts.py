@@ -45,7 +45,7 @@ def peer(connection: socket.socket) -> tuple[int, int, int]:
 def _connected(connection: socket.socket, pid: int) -> bool:
     """Whether it is still that process which has the number; taken for granted before Linux 6.5."""
     try:
-        pidfd = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4), "little")
+        pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError as e:
         return e.errno == errno.ENOPROTOOPT
     try:
