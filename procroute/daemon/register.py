@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -41,6 +42,7 @@ class Register:
     ) -> None:
         self._linux = linux
         self._routes = routes
+        self._tell = tell
         self._ledger = Ledger(tell)
         self._said = said
         self.watch = watch
@@ -92,13 +94,18 @@ class Register:
         return assignment
 
     def forget(self, assignment: Assignment, why: Why) -> None:
-        """The end of one; its cgroup goes where nobody is in it."""
+        """The end of one; its cgroup goes where nobody is in it.
+
+        What cannot be removed now goes with the route, or at the next start.
+        """
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, None)
         self._leavers.forget(assignment, ended=why == "ended")
-        self._ledger.remove(assignment.id)
-        if path.exists() and not cgroups.populated(path):
-            self._linux.placement.end(path)
+        with self._going_on(assignment.id):
+            self._ledger.remove(assignment.id)
+        with self._going_on(assignment.id):
+            if path.exists() and not cgroups.populated(path):
+                self._linux.placement.end(path)
         self._said(Removed(at=time.time(), assignment=assignment, why=why))
 
     def end_with(self, number: int) -> None:
@@ -173,10 +180,21 @@ class Register:
             return replace(assignment, command="", processes=[Process(pid, name_of(pid)) for pid in pids])
         return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
+    def tidy(self) -> None:
+        """Remove what could not be removed before. Takes no lock. Raises OSError."""
+        self._ledger.remove_stale()
+
     def close(self) -> int:
         """The end of the daemon; how many stay."""
         self._ledger.close()
         return len(self._ledger)
+
+    @contextmanager
+    def _going_on(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except (ProcrouteError, OSError) as e:
+            self._tell(f"what is left of assignment {number} could not be removed: {e}")
 
     def _watch(self, assignment: Assignment) -> None:
         """For its last process, and for who leaves it."""

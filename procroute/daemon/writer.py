@@ -40,9 +40,10 @@ class Writer:
         self.leavers = Leavers(linux.cgroup_mount, tell, said)
         self._register = Register(linux, routes, tell, said, watch, self.leavers)
         self._closing = Closing(settings.identity, routes, self._register, tell)
-        placing = Placing(linux, routes, self._register, tell)
+        letting_go = LettingGo(linux, self._register, tell)
+        placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
-        self.release = LettingGo(linux, self._register, tell).release
+        self.release = letting_go.release
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def adopt(self) -> int:

@@ -16,6 +16,7 @@ from procroute.core.door import Door, Marking
 from procroute.core.gateways import gateways_of, silent_gateways
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.core.ruleset import Ruleset
+from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import (
     adapters,
@@ -37,7 +38,7 @@ from procroute.kernel import (
     table_names,
 )
 from procroute.kernel.placement import placement
-from procroute.kernel.refusal import refused
+from procroute.kernel.refusal import may_pass, refused
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Entry, Family, LiveRoute, Marks, Rule
 
@@ -76,15 +77,18 @@ class Linux:
     def observe(self, machine: Machine | None = None) -> Observed:
         """Everything that decisions need; machine: what is known of it already, to look at ours only.
 
-        Raises ProcrouteError kernel-refused. A look during which something changed is taken again.
+        Raises ProcrouteError kernel-refused or bpf-refused. A look during which something changed is taken
+        again, and one that failed for a reason that may pass.
         """
         looks = 0
         while True:
             try:
                 return self._look(machine)
-            except OSError as e:
+            except (OSError, ProcrouteError) as e:
                 looks += 1
-                if looks == _LOOKS:
+                if looks == _LOOKS or not may_pass(e):
+                    if isinstance(e, ProcrouteError):
+                        raise
                     raise refused(e, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:
