@@ -100,7 +100,9 @@ class Flows:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.engine, signal.SIGCONT)
             os.kill(self.routed.pid, signal.SIGCONT)
-        said = [json.loads(process.communicate(timeout=20)[0]) for process in (self.routed, self.other)]
+        said = [
+            json.loads(process.communicate(timeout=20 * FACTOR)[0]) for process in (self.routed, self.other)
+        ]
         return said[0], said[1]
 
     def astray(self) -> list[Packet]:
