@@ -79,7 +79,7 @@ class Phases:
         phase = self._by_destination.get(packet.destination)
         if phase is None or packet.protocol not in (TCP, UDP):
             return
-        if packet.resets:  # the kernel's own, where a socket has gone already
+        if packet.of_the_closed:  # the kernel's own, where a socket has gone already
             return
         assert packet.family in FAMILIES
         if adapter not in phase.may[packet.family]:
