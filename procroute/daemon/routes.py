@@ -44,7 +44,7 @@ class Routes:
         self._tell = tell
         self.unsettled = False
         self._open: dict[int, Open] = {}
-        self._meant: dict[bytes, int] = {}
+        self._meant: dict[bytes, LiveRoute] = {}
 
     def adopt(self) -> list[Open]:
         """Care for the routes that are there; those that are new."""
@@ -60,15 +60,18 @@ class Routes:
     def open(self, wanted: Wanted) -> tuple[Open, list[str]]:
         """The route that is asked for, and lines for who asked. Raises ProcrouteError."""
         words = msgspec.json.encode(wanted)
-        known = self._open.get(self._meant.get(words, 0))
-        if known is not None and self._is_still(known, wanted):
+        meant = self._meant.get(words)
+        known = None if meant is None else self._open.get(meant.number)
+        # Another route may have got the number of one that was closed.
+        if meant and known and known.live.route == meant.route and self._is_still(known, wanted):
             return known, []
         request = request_for(wanted)
         observed, live, notes = decide(self._linux, request, self.settings)
         with undoing(self._linux, lambda _: self.settle()):
             open_route(self._linux, observed, live)
             found = self._attend(live, self._linux.path(live.number))
-        self._meant = {w: n for w, n in self._meant.items() if n in self._open} | {words: live.number}
+        still = {w: m for w, m in self._meant.items() if m.number in self._open}
+        self._meant = still | {words: live}
         return found, notes
 
     def target(self, found: Open, uid: int) -> Path:

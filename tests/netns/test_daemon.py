@@ -113,6 +113,25 @@ def test_so_does_what_has_an_engine_of_its_own(
         assert command.end() == 0
 
 
+@promise("DAEMON-08")
+@both_families
+def test_a_route_that_got_the_number_of_another_is_not_taken_for_that(
+    machine: tuple[Lab, Daemon], family: int
+) -> None:
+    lab, running = machine
+    lan = lab.lan.wire.gateway4 if family == 4 else lab.lan.wire.gateway6
+    with placed(lab, ALICE):
+        (asked_for,) = running.ps()
+    until(lambda: not {*ours(lab)} - {"files"})
+    with placed(lab, 0, "--strict") as strict, bystander(lab) as moved:
+        (other,) = running.ps()
+        assert (asked_for["route"], other["route"]) == ("wan1", "wan1~strict")
+        assert strict.ask("tcp", to=lan).router == "wan1"
+        assert not _assign(lab, str(moved.ask("hello").pid))
+        assert moved.ask("tcp", to=SERVER[family]).router == "wan1"
+        assert moved.ask("tcp", to=lan).router == "lan"
+
+
 @promise("DAEMON-05")
 @both_families
 def test_a_killed_daemon_leaves_everything_as_it_is(machine: tuple[Lab, Daemon], family: int) -> None:
