@@ -13,6 +13,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups
 from procroute.kernel.linux import Linux
+from procroute.kernel.pinned import identify
 from procroute.protocol import Assignment, Existing, Moved, Release, Released
 
 
@@ -41,12 +42,18 @@ class LettingGo:
 
     def _let_go(self, assignment: Assignment, existing: Existing) -> Moved:
         """Move every process back, and what it has open, as far as that can be."""
-        members = let_out(self._linux.mount, self._register.path(assignment.cgroup))
+        path, number = self._register.path(assignment.cgroup), self._register.number(assignment)
+        if assignment.in_place:
+            self._linux.let_be(path)
+            pids = (pid for pid, _ in cgroups.processes(path))
+            members = frozenset(one for pid in pids if pid and (one := identify(pid)))
+        else:
+            members = let_out(self._linux.mount, path)
         origin = self._register.path(assignment.origin)
         routed = cgroups.within_target(self._linux.mount, assignment.origin)
         return part(
             self._linux.identity,
-            self._register.number(assignment),
+            number,
             members,
             Machine(adapters=adapters.read(self._linux.netlink)),
             existing=existing,

@@ -24,7 +24,6 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
 from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
 
@@ -89,7 +88,7 @@ class Writer:
     def emptied(self, key: int) -> None:
         """A cgroup that is watched has no process any more."""
         assignment = self._register.get(key)
-        if assignment is not None and not cgroups.populated(self._register.path(assignment.cgroup)):
+        if assignment is not None and not self._register.lives(assignment):
             with lock(patient(self._tell)):
                 self._register.forget(assignment, "ended")
 

@@ -110,7 +110,9 @@ def daemon(box: SystemdBox) -> Iterator[Daemon]:
 
 
 @contextlib.contextmanager
-def placed(box: SystemdBox, before: Sequence[str] = (), *options: str, via: str = "wan1") -> Iterator[Command]:
+def placed(
+    box: SystemdBox, before: Sequence[str] = (), *options: str, via: str = "wan1"
+) -> Iterator[Command]:
     """A probe under `procroute run`, which the daemon placed. before: the words to become somebody."""
     with commanded(box, [*before, *RUN, "--via", via, *options, "--", *PROBE]) as command:
         yield command
