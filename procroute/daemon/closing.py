@@ -28,7 +28,14 @@ class Closing:
         self._goodbyes: dict[int, Goodbye] = {}
 
     def close_unused(self) -> float | None:
-        """Close what can be closed; in how many seconds to look again, None: on news."""
+        """Close what can be closed, and remove what could not be before.
+
+        In how many seconds to look again, None: on news. Raises ProcrouteError and OSError.
+        """
+        self._register.tidy()
+        if self._routes.unsettled:
+            with lock(patient(self._tell)):
+                self._routes.settle()
         unused = self._routes.unused()
         numbers = {found.live.number for found in unused}
         self._goodbyes = {n: goodbye for n, goodbye in self._goodbyes.items() if n in numbers}

@@ -10,7 +10,6 @@ The cgroups say what is there; these files say whose it is. One that is missing 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -19,6 +18,7 @@ import msgspec
 
 from procroute.engine.words import Tell
 from procroute.identity import RUN_DIRECTORY
+from procroute.kernel import files
 from procroute.protocol import Assignment
 
 FOLDER: Final = Path(RUN_DIRECTORY) / "assignments"
@@ -36,6 +36,8 @@ class Ledger:
         self._by_id: dict[int, Assignment] = {}
         self._by_cgroup: dict[str, int] = {}
         self._last = 0
+        self._stale: set[int] = set()
+        self._loaded = False
 
     def __iter__(self) -> Iterator[Assignment]:
         return iter(list(self._by_id.values()))
@@ -54,10 +56,10 @@ class Ledger:
 
     def load(self, is_there: Callable[[Assignment], bool]) -> None:
         """Read what an earlier daemon wrote. is_there: whether it still is one; others are forgotten."""
-        self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        files.mkdir(self._folder, 0o755, parents=True, exist_ok=True)
         for file in sorted(self._folder.iterdir()):
             if file.name.startswith("."):  # half written
-                file.unlink(missing_ok=True)
+                files.unlink(file, missing_ok=True)
                 continue
             if file.name == _LAST:
                 self._last = max(self._last, self._read_last(file))
@@ -73,10 +75,11 @@ class Ledger:
             if is_there(found):
                 self._keep(found)
             else:
-                file.unlink(missing_ok=True)
+                files.unlink(file, missing_ok=True)
+        self._loaded = True
 
     def next_id(self) -> int:
-        """An id that was never given before."""
+        """An id that was never given before. Raises OSError."""
         self._last += 1
         _write(self._folder / _LAST, str(self._last).encode())
         return self._last
@@ -86,21 +89,31 @@ class Ledger:
         plain = msgspec.structs.replace(assignment, processes=[], sockets=None)
         _write(self._folder / f"{assignment.id}.json", msgspec.json.encode(plain))
         self._keep(plain)
+        with contextlib.suppress(OSError):
+            self.remove_stale()
 
     def remove(self, number: int) -> Assignment | None:
-        """Forget one; None: it was not known."""
+        """Forget one; None: it was not known. Raises OSError where its file stays, for now."""
         found = self._by_id.pop(number, None)
         if found is not None:
             self._by_cgroup.pop(found.cgroup, None)
-            (self._folder / f"{number}.json").unlink(missing_ok=True)
+            self._stale.add(number)
+            self.remove_stale()
         return found
 
     def close(self) -> None:
-        """Remove the folder where nothing is assigned any more."""
-        if not self._by_id:
+        """Remove the folder where nothing is assigned any more, as far as was seen."""
+        if self._loaded and not self._by_id:
             with contextlib.suppress(OSError):
-                (self._folder / _LAST).unlink(missing_ok=True)
-                self._folder.rmdir()
+                self.remove_stale()
+                files.unlink(self._folder / _LAST, missing_ok=True)
+                files.rmdir(self._folder)
+
+    def remove_stale(self) -> None:
+        """Remove the files of what is forgotten, where they are still there. Raises OSError."""
+        for number in list(self._stale):
+            files.unlink(self._folder / f"{number}.json", missing_ok=True)
+            self._stale.discard(number)
 
     def _keep(self, assignment: Assignment) -> None:
         self._by_id[assignment.id] = assignment
@@ -114,9 +127,9 @@ class Ledger:
             return 0
 
     def _set_aside(self, file: Path, why: Exception) -> None:
-        self._damaged.mkdir(mode=0o755, exist_ok=True)
+        files.mkdir(self._damaged, 0o755, exist_ok=True)
         with contextlib.suppress(OSError):
-            file.rename(self._damaged / file.name)
+            files.rename(file, self._damaged / file.name)
         self._tell(
             f"{file} is damaged ({why}): set aside in {self._damaged}; the kernel knows what is routed"
         )
@@ -125,5 +138,5 @@ class Ledger:
 def _write(file: Path, text: bytes) -> None:
     """All of it or nothing: a daemon that dies meanwhile leaves the old one."""
     new = file.with_name(f".{file.name}.new")
-    new.write_bytes(text)
-    os.replace(new, file)
+    files.write(new, text)
+    files.rename(new, file)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from pathlib import Path
+
 from procroute.core.access import Peer
 from procroute.core.machine import Machine
 from procroute.core.moved import total
 from procroute.daemon.register import Register
-from procroute.engine.gather import let_out
+from procroute.engine.gather import back_in, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import part
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups
 from procroute.kernel.linux import Linux
-from procroute.kernel.pinned import identify
+from procroute.kernel.pinned import Known, identify
 from procroute.protocol import Assignment, Existing, Moved, Release, Released
 
 
@@ -26,7 +29,7 @@ class LettingGo:
         self._tell = tell
 
     def release(self, peer: Peer, asked: Release) -> Released:
-        """Let assignments go. Raises ProcrouteError; then none was."""
+        """Let assignments go. Raises ProcrouteError, that says which were let go nevertheless."""
         with lock(patient(self._tell)):
             chosen = [self._register.of_id(peer, number) for number in asked.ids]
             chosen += [self._register.of_pid(peer, pid) for pid in asked.pids]
@@ -35,27 +38,69 @@ class LettingGo:
             released = list({a.id: a for a in chosen}.values())
             shown = [self._register.shown_one(peer, a) for a in released]
             moved = Moved()
+            gone: list[int] = []
             for assignment in released:
-                moved = total(moved, self._let_go(assignment, asked.existing))
-                self._register.forget(assignment, "released")
+                try:
+                    moved = total(moved, self.let_go(assignment, asked.existing))
+                except (ProcrouteError, OSError) as e:
+                    raise _unreleased(e, assignment, gone) from e
+                gone.append(assignment.id)
         return Released(assignments=shown, moved=moved)
 
-    def _let_go(self, assignment: Assignment, existing: Existing) -> Moved:
-        """Move every process back, and what it has open, as far as that can be."""
+    def let_go(self, assignment: Assignment, existing: Existing = "keep") -> Moved:
+        """Move every process back, and what it has open, as far as that can be; then it is forgotten.
+
+        Under the lock. Raises ProcrouteError and OSError.
+        """
+        # What is needed is seen before anything is moved.
+        machine = Machine(adapters=adapters.read(self._linux.netlink))
         path, number = self._register.path(assignment.cgroup), self._register.number(assignment)
-        if assignment.in_place:
-            self._linux.let_be(path)
-            pids = (pid for pid, _ in cgroups.processes(path))
-            members = frozenset(one for pid in pids if pid and (one := identify(pid)))
-        else:
-            members = let_out(self._linux.mount, path)
+        members = self._let_be(path) if assignment.in_place else let_out(self._linux.mount, path)
+        try:
+            moved = self._part(assignment, number, members, machine, existing)
+        except (ProcrouteError, OSError):
+            if assignment.in_place or not back_in(path, members):
+                self._register.forget(assignment, "released")
+            raise
+        self._register.forget(assignment, "released")
+        return moved
+
+    def _let_be(self, place: Path) -> frozenset[Known]:
+        """Who is in a unit that follows no route any more."""
+        self._linux.let_be(place)
+        pids = (pid for pid, _ in cgroups.processes(place))
+        return frozenset(one for pid in pids if pid and (one := identify(pid)))
+
+    def _part(
+        self,
+        assignment: Assignment,
+        number: int,
+        members: Collection[Known],
+        machine: Machine,
+        existing: Existing,
+    ) -> Moved:
         origin = self._register.path(assignment.origin)
         routed = cgroups.within_target(self._linux.mount, assignment.origin)
         return part(
             self._linux.identity,
             number,
             members,
-            Machine(adapters=adapters.read(self._linux.netlink)),
+            machine,
             existing=existing,
             origin=None if routed or not origin.exists() else origin,
         )
+
+
+def _unreleased(
+    why: ProcrouteError | OSError, assignment: Assignment, gone: Collection[int]
+) -> ProcrouteError:
+    """The error for one that was let go in part only. gone: the ids of those that were."""
+    code, hint = (why.code, why.hint) if isinstance(why, ProcrouteError) else ("system", "")
+    text = why.message if isinstance(why, ProcrouteError) else why.strerror or str(why)
+    done = f"; let go: {', '.join(map(str, gone))}" if gone else ""
+    more = "procroute ps shows who is still on a route; sockets that were open may be on either way"
+    return ProcrouteError(
+        code,
+        f"assignment {assignment.id} could not be let go: {text}{done}",
+        f"{hint}; {more}" if hint else more,
+    )

@@ -29,10 +29,13 @@ from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
+from procroute.kernel import files
 from procroute.kernel.emptied import Emptied
 
 _T = TypeVar("_T")
 _ALONE: Final = Path(RUN_DIRECTORY) / "daemon.lock"
+_AGAIN, _AGAIN_AT_MOST, _UNWATCHED = 0.25, 60.0, 2.0
+"""In seconds: when to try again to remove what could not be, twice as long each time; and to watch."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -57,7 +60,7 @@ async def _live(settings: config.Settings) -> None:
 def alone() -> Iterator[None]:
     """Be the only daemon. Raises ProcrouteError daemon-running."""
     while True:
-        _ALONE.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        files.mkdir(_ALONE.parent, 0o755, parents=True, exist_ok=True)
         descriptor = os.open(_ALONE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -73,7 +76,7 @@ def alone() -> Iterator[None]:
     try:
         yield
     finally:
-        _ALONE.unlink(missing_ok=True)
+        files.unlink(_ALONE, missing_ok=True)
         with lock():
             release_directory()
         os.close(descriptor)
@@ -92,6 +95,9 @@ class Daemon:
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watch)
         self._look: asyncio.TimerHandle | None = None
+        self._again = _AGAIN
+        self._due: dict[int, None] = {}
+        self._untidy: set[str] = set()
         self._works: set[asyncio.Task[None]] = set()
 
     async def live(self) -> None:
@@ -104,6 +110,8 @@ class Daemon:
         try:
             adopted = await self._do(self._writer.adopt)
             self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
+            if (left := self._writer.leavers.fileno()) is not None:
+                self._loop.add_reader(left, self._on_left)
             await self._server.start()
             self._look_soon()
             self._tell(f"ready; {adopted} assignments adopted" if adopted else "ready")
@@ -114,6 +122,8 @@ class Daemon:
     async def _end(self) -> None:
         await self._server.stop()
         self._loop.remove_reader(self._emptied.fileno())
+        if (left := self._writer.leavers.fileno()) is not None:
+            self._loop.remove_reader(left)
         if self._look is not None:
             self._look.cancel()
         for work in self._works:
@@ -175,25 +185,53 @@ class Daemon:
     def _watch_here(self, key: int, path: Path | None) -> None:
         if path is None:
             self._emptied.remove(key)
-        elif not self._emptied.add(path, key):
+            return
+        try:
+            there = self._emptied.add(path, key)
+        except OSError as e:  # fs.inotify.max_user_watches
+            self._tell(f"{path} cannot be watched ({e}): it is looked at every {_UNWATCHED:.0f} s")
+            self._loop.call_later(_UNWATCHED, self._watch_here, key, path)
+            return
+        if not there:
             self._work(self._ended([key]))
 
     def _on_emptied(self) -> None:
         if keys := self._emptied.read():
             self._work(self._ended(keys))
 
+    def _on_left(self) -> None:
+        if self._writer.leavers.hear():
+            self._work(self._do(self._writer.leavers.judge))
+
     async def _ended(self, keys: Sequence[int]) -> None:
-        for key in keys:
-            await self._do(lambda key=key: self._writer.emptied(key))  # type: ignore[misc]
+        self._due.update(dict.fromkeys(keys))
         await self._close_unused()
 
     async def _close_unused(self) -> None:
-        again = await self._do(self._writer.close_unused)
+        try:
+            again = await self._do(self._tidy)
+        except (ProcrouteError, OSError) as e:
+            if str(e) not in self._untidy:
+                self._tell(f"what has ended could not be removed, and is tried again: {e}")
+            self._untidy.add(str(e))
+            again, self._again = self._again, min(2 * self._again, _AGAIN_AT_MOST)
+        else:
+            if self._untidy:
+                self._tell("what has ended is removed now")
+            self._untidy.clear()
+            self._again = _AGAIN
         if self._look is not None:
             self._look.cancel()
             self._look = None
         if again is not None:
             self._look = self._loop.call_later(again, self._look_soon)
+
+    def _tidy(self) -> float | None:
+        """In the writer's thread: forget what has ended, close what nobody uses. Raises as close_unused."""
+        for key in list(self._due):
+            self._writer.emptied(key)
+            self._due.pop(key, None)
+        return self._writer.close_unused()
 
     def _look_soon(self) -> None:
         self._work(self._close_unused())

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
@@ -10,13 +13,15 @@ from procroute.core.machine import Machine
 from procroute.core.moved import dns_words, total
 from procroute.core.unit_names import slice_of
 from procroute.daemon import subjects, whole_units
+from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import Open, Routes
 from procroute.daemon.whole_units import WholeUnit
-from procroute.engine.gather import gather
+from procroute.engine.gather import gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
 from procroute.engine.reconcile import reconcile
+from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, family, resolvers, user_managers
@@ -33,10 +38,13 @@ class Placing:
     """Whether somebody may have what he asks for is decided here, from what the kernel says of processes
     that are pinned by then. Takes the lock itself."""
 
-    def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
+    def __init__(
+        self, linux: Linux, routes: Routes, register: Register, letting_go: LettingGo, tell: Tell
+    ) -> None:
         self._linux = linux
         self._routes = routes
         self._register = register
+        self._letting_go = letting_go
         self._tell = tell
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
@@ -66,27 +74,23 @@ class Placing:
         with lock(patient(self._tell)):
             found, notes = self._opened(peer, asked.route)
             machine = Machine(adapters=adapters.read(self._linux.netlink))
-            made, moved = [], Moved()
-            whole, apart = self._whole_units(peer, asked, found, who)
-            for unit in whole:
-                try:
-                    assignment, more = self._in_place(peer, asked, found, unit, machine)
-                except ProcrouteError as e:
-                    self._linux.let_be(unit.place)
-                    notes.append(f"{unit.place.name} cannot follow as a whole, so its processes move: {e}")
-                    apart += unit.members
-                    continue
-                made.append(self._register.shown_one(peer, assignment))
-                moved = total(moved, more)
-            together: dict[tuple[int, str], list[Facts]] = {}
-            for one in apart:
-                together.setdefault((one.uids[0], self._register.origin(one.pid)), []).append(one)
-            for some in together.values():
-                assignment, more = self._together(peer, asked, found, some, machine, notes)
-                made.append(self._register.shown_one(peer, assignment))
-                moved = total(moved, more)
+            made: list[Assignment] = []
+            moved = Moved()
+            with self._undoing(made):
+                whole, apart = self._whole_units(peer, asked, found, who)
+                for unit in whole:
+                    if self._followed(found, unit, notes):
+                        moved = total(moved, self._in_place(peer, asked, found, unit, machine, made))
+                    else:
+                        apart += unit.members
+                together: dict[tuple[int, str], list[Facts]] = {}
+                for one in apart:
+                    together.setdefault((one.uids[0], self._register.origin(one.pid)), []).append(one)
+                for some in together.values():
+                    moved = total(moved, self._together(peer, asked, found, some, machine, notes, made))
+            shown = [self._register.shown_one(peer, assignment) for assignment in made]
         dns = dns_words(found.live, asked_by(who[0].pid))
-        return Assigned(assignments=made, moved=moved, dns=dns, notes=notes)
+        return Assigned(assignments=shown, moved=moved, dns=dns, notes=notes)
 
     def _named(self, peer: Peer, asked: Assign) -> list[int]:
         pids = [*asked.pids]
@@ -117,49 +121,82 @@ class Placing:
             apart += subjects.checked(peer, sorted(outside), self._namespace)
         return whole, apart
 
-    def _in_place(
-        self, peer: Peer, asked: Assign, found: Open, unit: WholeUnit, machine: Machine
-    ) -> tuple[Assignment, Moved]:
-        """An assignment for a unit that stays where it is, and what became of its sockets."""
-        linux, number = self._linux, found.live.number
+    def _followed(self, found: Open, unit: WholeUnit, notes: list[str]) -> bool:
+        """Have a unit follow in place; else `notes` says why it does not, and it follows no route."""
         self._register.superseded(unit.place)
-        if not linux.follow_in_place(number, unit.place):
-            reconcile(linux, linux.identity)
-        command = " ".join(command_of(unit.members[0].pid))
-        assignment = self._register.note(
-            found,
-            self._register.next_id(),
-            unit.place,
-            how="assign",
-            owner=unit.owner,
-            by=peer.uid,
-            command=command,
+        try:
+            if not self._linux.follow_in_place(found.live.number, unit.place):
+                reconcile(self._linux, self._linux.identity)
+        except ProcrouteError as e:
+            self._linux.let_be(unit.place)
+            notes.append(f"{unit.place.name} cannot follow as a whole, so its processes move: {e}")
+            return False
+        return True
+
+    def _in_place(
+        self,
+        peer: Peer,
+        asked: Assign,
+        found: Open,
+        unit: WholeUnit,
+        machine: Machine,
+        made: list[Assignment],
+    ) -> Moved:
+        """Note the assignment of a unit that follows in place, also in `made`; what became of its sockets."""
+        command, owner = " ".join(command_of(unit.members[0].pid)), unit.owner
+        try:
+            number = self._register.next_id()
+            assignment = self._register.note(
+                found, number, unit.place, how="assign", owner=owner, by=peer.uid, command=command
+            )
+        except BaseException:
+            self._linux.let_be(unit.place)
+            raise
+        made.append(assignment)
+        existing, servers = asked.existing, asked.servers
+        return follow(
+            self._linux.identity, found.live, unit.place, machine, existing=existing, servers=servers
         )
-        moved = follow(
-            linux.identity,
-            found.live,
-            unit.place,
-            machine,
-            existing=asked.existing,
-            servers=asked.servers,
-        )
-        return assignment, moved
 
     def _together(
-        self, peer: Peer, asked: Assign, found: Open, some: list[Facts], machine: Machine, notes: list[str]
-    ) -> tuple[Assignment, Moved]:
-        """An assignment for processes of one user from one cgroup, and what became of their sockets."""
+        self,
+        peer: Peer,
+        asked: Assign,
+        found: Open,
+        some: list[Facts],
+        machine: Machine,
+        notes: list[str],
+        made: list[Assignment],
+    ) -> Moved:
+        """Put processes of one user from one cgroup into an assignment, which is noted in `made`; what became
+        of their sockets."""
         assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
+        made.append(assignment)
         path = self._register.path(assignment.cgroup)
         uid = None if peer.is_root else peer.uid
         gathered = gather(path, [Known(f.pid, f.began) for f in some], tree=asked.tree, uid=uid)
         if not gathered.settled:
             notes.append("they fork faster than they can be followed: look again with procroute ps")
         notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]
-        moved = follow(
+        return follow(
             self._linux.identity, found.live, path, machine, existing=asked.existing, servers=asked.servers
         )
-        return assignment, moved
+
+    @contextmanager
+    def _undoing(self, made: list[Assignment]) -> Iterator[None]:
+        """Where it fails within, what was made goes back; the error says who does not."""
+        try:
+            yield
+        except BaseException as e:
+            stay: list[Exception] = []
+            for assignment in made:
+                try:
+                    self._letting_go.let_go(assignment)
+                except (ProcrouteError, OSError) as more:
+                    stay.append(more)
+            if stay and isinstance(e, ProcrouteError | OSError):
+                raise not_undone(e, stay[0], "see procroute ps", "procroute release lets them go") from e
+            raise
 
     def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
         """The route, if he may have it."""
@@ -191,4 +228,19 @@ class Placing:
             if pidfd is None:
                 raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
             path = self._linux.placement.place(target, Newcomer(who.pid, name, described, origin))
-        return self._register.note(found, number, path, how=how, owner=owner, by=peer.uid, command=command)
+        try:
+            return self._register.note(
+                found, number, path, how=how, owner=owner, by=peer.uid, command=command
+            )
+        except BaseException as e:
+            self._put_back(path, e)
+            raise
+
+    def _put_back(self, path: Path, why: BaseException) -> None:
+        """Undo a placing that could not be noted. Raises ProcrouteError where that cannot be."""
+        try:
+            let_out(self._linux.mount, path)
+            self._linux.placement.end(path)
+        except (ProcrouteError, OSError) as more:
+            if isinstance(why, ProcrouteError | OSError):
+                raise not_undone(why, more, "see procroute ps", "procroute release lets them go") from why

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see
+from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
 from procroute.engine.words import Tell
@@ -30,14 +32,21 @@ class Register:
     """
 
     def __init__(
-        self, linux: Linux, routes: Routes, tell: Tell, said: Callable[[Event], None], watch: Watch
+        self,
+        linux: Linux,
+        routes: Routes,
+        tell: Tell,
+        said: Callable[[Event], None],
+        watch: Watch,
+        leavers: Leavers,
     ) -> None:
         self._linux = linux
         self._routes = routes
+        self._tell = tell
         self._ledger = Ledger(tell)
         self._said = said
-        self._tell = tell
         self.watch = watch
+        self._leavers = leavers
 
     def __len__(self) -> int:
         return len(self._ledger)
@@ -48,7 +57,7 @@ class Register:
         self._list_anew()
         self.take_in()
         for assignment in self._ledger:
-            self.watch(assignment.id, self.path(assignment.cgroup))
+            self._watch(assignment)
 
     def take_in(self) -> None:
         """Learn of what others have put on routes: runs with an engine of their own, units in our slices."""
@@ -83,19 +92,25 @@ class Register:
             command=command,
         )
         self._ledger.add(assignment)
-        self.watch(number, path)
+        self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
         return assignment
 
     def forget(self, assignment: Assignment, why: Why) -> None:
-        """The end of one; its cgroup goes where nobody is in it."""
+        """The end of one; its cgroup goes where nobody is in it.
+
+        What cannot be removed now goes with the route, or at the next start.
+        """
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, None)
-        self._ledger.remove(assignment.id)
-        if assignment.in_place:
-            self._linux.let_be(path)
-        elif path.exists() and not cgroups.populated(path):
-            self._linux.placement.end(path)
+        self._leavers.forget(assignment, ended=why == "ended")
+        with self._going_on(assignment.id):
+            self._ledger.remove(assignment.id)
+        with self._going_on(assignment.id):
+            if assignment.in_place:
+                self._linux.let_be(path)
+            elif path.exists() and not cgroups.populated(path):
+                self._linux.placement.end(path)
         self._said(Removed(at=time.time(), assignment=assignment, why=why))
 
     def ended(self) -> list[Assignment]:
@@ -115,6 +130,7 @@ class Register:
         before = self._ledger.at(self.cgroup(place))
         if before is not None:
             self.watch(before.id, None)
+            self._leavers.forget(before, ended=False)
             self._ledger.remove(before.id)
             self._said(Removed(at=time.time(), assignment=before, why="released"))
 
@@ -180,10 +196,29 @@ class Register:
             return replace(assignment, command="", processes=[Process(pid, name_of(pid)) for pid in pids])
         return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
+    def tidy(self) -> None:
+        """Remove what could not be removed before. Takes no lock. Raises OSError."""
+        self._ledger.remove_stale()
+
     def close(self) -> int:
         """The end of the daemon; how many stay."""
         self._ledger.close()
         return len(self._ledger)
+
+    @contextmanager
+    def _going_on(self, number: int) -> Iterator[None]:
+        try:
+            yield
+        except (ProcrouteError, OSError) as e:
+            self._tell(f"what is left of assignment {number} could not be removed: {e}")
+
+    def _watch(self, assignment: Assignment) -> None:
+        """For its last process, and for who leaves it."""
+        path = self.path(assignment.cgroup)
+        self.watch(assignment.id, path)
+        number = self.number(assignment)
+        strict = any(f.live.route.strict for f in self._routes.all() if f.live.number == number)
+        self._leavers.note(assignment, path, strict=strict)
 
     def _take(self, found: Open, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)

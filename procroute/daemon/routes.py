@@ -12,14 +12,13 @@ from msgspec import Struct
 
 from procroute.config import Settings
 from procroute.core.machine import Observed
-from procroute.engine.lock import release_directory
 from procroute.engine.opening import decide, open_route, target_for
-from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request
+from procroute.engine.settle import settle, undoing
 from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, sysctl
+from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute
 from procroute.protocol import Wanted
@@ -43,6 +42,7 @@ class Routes:
         self._linux = linux
         self.settings = settings
         self._tell = tell
+        self.unsettled = False
         self._open: dict[int, Open] = {}
         self._meant: dict[bytes, int] = {}
 
@@ -65,9 +65,9 @@ class Routes:
             return known, []
         request = request_for(wanted)
         observed, live, notes = decide(self._linux, request, self.settings)
-        open_route(self._linux, observed, live)
-        path = self._linux.path(live.number)
-        found = self._attend(live, path)
+        with undoing(self._linux, lambda _: self.settle()):
+            open_route(self._linux, observed, live)
+            found = self._attend(live, self._linux.path(live.number))
         self._meant = {w: n for w, n in self._meant.items() if n in self._open} | {words: live.number}
         return found, notes
 
@@ -108,20 +108,20 @@ class Routes:
         found = self._open.pop(number, None)
         if found is not None:
             os.close(found.attending)
-        self._settle()
+        self.settle()
 
     def let_be(self) -> None:
         """The end of the daemon: routes with living processes stay in the kernel, others go."""
         for found in self._open.values():
             os.close(found.attending)
         self._open.clear()
-        self._settle()
+        self.settle()
 
-    def _settle(self) -> None:
-        now = reconcile(self._linux, self._linux.identity)
-        if cgroups.identities(self._linux.mount, self._linux.namespace) <= {self._linux.identity}:
-            sysctl.restore_all(self._linux.namespace, but=now.ours.valid_mark)
-        release_directory()
+    def settle(self) -> None:
+        """Remove what nobody uses. Raises ProcrouteError and OSError; then there is some left."""
+        self.unsettled = True
+        settle(self._linux)
+        self.unsettled = False
 
     def _attend(self, live: LiveRoute, path: Path) -> Open:
         before = self._open.get(live.number)

@@ -22,6 +22,8 @@ from procroute.core.access import Peer, may_see
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
+from procroute.kernel import files
+from procroute.kernel.faults import passed
 from procroute.kernel.process_facts import peer
 
 PATH: Final = Path(RUN_DIRECTORY) / "procroute.sock"
@@ -53,25 +55,25 @@ class Server:
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        files.mkdir(self._path.parent, 0o755, parents=True, exist_ok=True)
         # Beside the place first: whoever finds it there can connect, and nobody else could before.
         new = self._path.with_name(f".{self._path.name}")
-        new.unlink(missing_ok=True)
+        files.unlink(new, missing_ok=True)
         listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         before = os.umask(0o177)
         try:
-            listening.bind(str(new))
+            passed("bind", new, listening.bind, str(new))
         finally:
             os.umask(before)
         self._give_to_group(new)
         self._server = await asyncio.start_unix_server(
             self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS
         )
-        new.rename(self._path)
+        files.rename(new, self._path)
 
     async def stop(self) -> None:
         """Listen no longer; what is being answered is dropped."""
-        self._path.unlink(missing_ok=True)
+        files.unlink(self._path, missing_ok=True)
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -187,4 +189,7 @@ def seen_by(who: Peer, event: protocol.Event) -> protocol.Event:
     """An event without what is not for who watches."""
     if isinstance(event, protocol.Added | protocol.Removed) and not may_see(who, event.assignment.owner):
         return replace(event, assignment=replace(event.assignment, command=""))
+    if isinstance(event, protocol.Left) and not may_see(who, event.assignment.owner):
+        hidden = replace(event.assignment, command="")
+        return replace(event, assignment=hidden, process=protocol.Process(event.process.pid))
     return event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from msgspec import Struct
@@ -111,7 +111,8 @@ def _release_all(mount: Path, targets: list[Path]) -> None:
     for _ in range(_PASSES):
         for pid, folder in _living(targets):
             if pid:
-                let_go(mount, pid, folder)
+                with suppress(ProcrouteError):  # who is left is named at the end
+                    let_go(mount, pid, folder)
         living = list(_living(targets))
         if not living:
             return

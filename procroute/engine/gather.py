@@ -211,14 +211,34 @@ def _put_back(assignment: Path, one: Known) -> None:
 def let_out(mount: Path, assignment: Path) -> frozenset[Known]:
     """Move everybody out of an assignment, to the cgroup that they came from or its nearest living parent.
 
-    mount: where cgroup v2 is. Who was moved. Raises ProcrouteError where somebody forks faster than that.
+    mount: where cgroup v2 is. Who was moved. Raises ProcrouteError where somebody forks faster than that, or
+    the kernel refuses; who was moved by then is back, where that can be.
     """
     moved: set[Known] = set()
+    try:
+        _let_out(mount, assignment, moved)
+    except ProcrouteError:
+        back_in(assignment, moved)
+        raise
+    return frozenset(moved)
+
+
+def back_in(assignment: Path, members: Collection[Known]) -> bool:
+    """Undo let_out; whether all who live are in it again."""
+    try:
+        for one in members:
+            enter(assignment, one)
+    except (ProcrouteError, OSError):
+        return False
+    return True
+
+
+def _let_out(mount: Path, assignment: Path, moved: set[Known]) -> None:
     deadline = time.monotonic() + _SECONDS
     while time.monotonic() < deadline:
         inside = [(pid, folder) for pid, folder in cgroups.processes(assignment) if pid]
         if not inside:
-            return frozenset(moved)
+            return
         for pid, folder in inside:
             found = kin(pid)
             if found is not None:

@@ -17,6 +17,7 @@ from procroute.engine.execute import execute, failure
 from procroute.engine.user import User
 from procroute.errors import ProcrouteError
 from procroute.kernel import mounts
+from procroute.kernel.faults import passed
 
 # Python ignores these; a command that is started directly does not.
 _PYTHONS = (signal.SIGPIPE, signal.SIGXFSZ)
@@ -73,7 +74,7 @@ def launch(start: Start) -> Launched:
             stream.flush()
     # Where SIGCHLD is ignored the kernel reaps children, and CMD's status would be lost (sigaction(2)).
     inherited = signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    pid = os.fork()
+    pid = passed("fork", "", os.fork)
     if pid == 0:
         _child(start, inherited, (reading, going), waiting, writing)
     os.close(writing)

@@ -15,6 +15,8 @@ from pathlib import Path
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
+from procroute.kernel import files
+from procroute.kernel.faults import passed
 
 Pause = Callable[[float], None]
 # Who waits has a turn: of the threads of this process none comes again before all others have.
@@ -61,8 +63,9 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
         try:
             # Not exist_ok: the folder that was there may be gone when that looks what it was.
             with contextlib.suppress(FileExistsError):
-                path.parent.mkdir(mode=0o755, parents=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+                files.mkdir(path.parent, 0o755, parents=True)
+            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+            descriptor = passed("open", path, os.open, path, flags, 0o600)
         except FileNotFoundError:
             continue
         except PermissionError as e:
@@ -120,11 +123,11 @@ def release_directory() -> None:
 def _release(directory: Path) -> None:
     for folder in (directory / "src_valid_mark",):
         if folder.is_dir() and not any(folder.iterdir()):
-            folder.rmdir()
+            files.rmdir(folder)
     if [f.name for f in directory.iterdir()] == ["lock"]:
-        (directory / "lock").unlink()
+        files.unlink(directory / "lock")
         try:
-            directory.rmdir()
+            files.rmdir(directory)
         except OSError as e:
             if e.errno != errno.ENOTEMPTY:
                 raise

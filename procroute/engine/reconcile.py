@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Final
 
 from procroute.core.desired import desired
 from procroute.core.machine import Observed
@@ -15,6 +16,8 @@ from procroute.model import LiveRoute
 
 Routes = Callable[[Observed], Collection[LiveRoute]]
 _TRIES = 4
+HOPELESS: Final = frozenset({"adapter-unfit", "kernel-option", "library-missing", "not-root"})
+"""Codes of refusals that stay as long as the machine does not change."""
 
 
 def alive(observed: Observed) -> Collection[LiveRoute]:
@@ -35,7 +38,8 @@ def reconcile(
     observed: a look that the caller has just taken under the same lock.
 
     Raises ProcrouteError when a step fails, or when somebody keeps changing it at the same time; what is
-    there then is partly done and a further call goes on from it.
+    there then is partly done and a further call goes on from it. What failed is tried again where that can
+    help: an adapter may just have gone, memory may have been short.
     """
     observed = observed or kernel.observe()
     failure: ProcrouteError | None = None
@@ -44,6 +48,8 @@ def reconcile(
         if not todo:
             return observed
         failure = _apply(kernel, todo)
+        if failure is not None and failure.code in HOPELESS:
+            raise failure
         observed = kernel.observe(None if failure else observed.machine)
         failure = failure or ProcrouteError(
             "unstable",

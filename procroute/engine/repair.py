@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
 
 from msgspec import Struct
 
@@ -12,7 +11,7 @@ from procroute.core.damage import blamed, damage, spoken
 from procroute.core.machine import Observed, Ours
 from procroute.core.plan import Step
 from procroute.core.step_words import things
-from procroute.engine.reconcile import alive, reconcile, steps
+from procroute.engine.reconcile import HOPELESS, alive, reconcile, steps
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import authors
@@ -22,8 +21,6 @@ from procroute.protocol import Repaired
 from procroute.terminal import printable
 
 Told = Callable[[Repaired], None]
-_HOPELESS: Final = frozenset({"adapter-unfit", "kernel-option", "library-missing", "not-root"})
-"""Codes of refusals that stay as long as the machine does not change."""
 
 
 class Outcome(Struct, frozen=True):
@@ -36,7 +33,7 @@ class Outcome(Struct, frozen=True):
     @property
     def hopeful(self) -> bool:
         """Whether trying again may help although nothing is heard of."""
-        return self.failure is None or self.failure.code not in _HOPELESS
+        return self.failure is None or self.failure.code not in HOPELESS
 
     @property
     def words(self) -> str:

@@ -17,15 +17,16 @@ from procroute.engine.follow import Follower
 from procroute.engine.launch import Launched, Start, launch
 from procroute.engine.leaving import Leaving
 from procroute.engine.linger import Carried, end, linger
-from procroute.engine.lock import Pause, lock, patient, release_directory
+from procroute.engine.lock import Pause, lock, patient
 from procroute.engine.opening import decide, open_route, target_for
-from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request
+from procroute.engine.settle import forget_lock, settle, undoing
+from procroute.engine.single import Handing
 from procroute.engine.supervise import FORWARDED, Supervisor
 from procroute.engine.user import User, find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, descriptors, family, in_place, resolvers, sysctl
+from procroute.kernel import cgroups, descriptors, family, in_place, resolvers
 from procroute.kernel.linux import Linux
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.signals import Received, Signals
@@ -45,7 +46,7 @@ class Started(Struct, frozen=True):
     """A command in its assignment. attending: what keeps the target in use while its last packets go.
 
     early: the signals that came before the command was there. made_in: the cgroups that tell its sockets,
-    where no mark does.
+    where no mark does. ids: those of the assignment's cgroups.
     """
 
     child: Launched
@@ -53,6 +54,7 @@ class Started(Struct, frozen=True):
     attending: int
     early: list[Received]
     made_in: frozenset[int]
+    ids: frozenset[int]
 
 
 def run(request: Request, settings: Settings, tell: Tell) -> int:
@@ -70,18 +72,12 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
         follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
         with lock(patient(tell)) as held:
             # From here on signals are for the command; until here they are for us, and nothing is done yet.
-            signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
-            try:
+            with undoing(linux, forget_lock):
+                signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
                 observed, live = _decide(linux, request, settings, tell)
-            except BaseException:
-                release_directory()
-                raise
-            try:
+            handing = Handing(request, user.uid if user else os.geteuid())
+            with undoing(linux):
                 started = _start(linux, observed, live, Place(request, user, signals, held), tell)
-            except BaseException:
-                with contextlib.suppress(ProcrouteError, OSError):
-                    _settle(linux)
-                raise
         # The command is executed without the lock: its file system may take its time, or never answer.
         follower.route = live.number
         child = started.child
@@ -94,6 +90,8 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
         failure = child.failure()
         try:
             leaving.finish(supervisor.rest)
+            if failure is None:
+                handing.look(status, started.assignment, started.ids, tell)
             _finish(linux, live, started, supervisor.rest, tell)
         except (ProcrouteError, OSError) as e:
             tell(f"what is ours could not be removed: {e}; procroute cleanup tries again")
@@ -142,8 +140,9 @@ def _start(linux: Linux, observed: Observed, live: LiveRoute, place: Place, tell
     except BaseException:
         os.close(attending)
         raise
-    made_in = cgroups.ids(child.assignment) if live.marks is Marks.PACKETS else frozenset()
-    return Started(child, child.assignment, attending, early, made_in)
+    ids = cgroups.ids(child.assignment)
+    made_in = ids if live.marks is Marks.PACKETS else frozenset()
+    return Started(child, child.assignment, attending, early, made_in, ids)
 
 
 def _finish(linux: Linux, live: LiveRoute, started: Started, pause: Pause, tell: Tell) -> None:
@@ -159,7 +158,7 @@ def _finish(linux: Linux, live: LiveRoute, started: Started, pause: Pause, tell:
         # Without the target the number may be another route's by now: cleanup --force removed what was ours.
         if target.exists() and not cgroups.in_use(target) and not _used(linux, live.number, target):
             end(linux.identity, carried, tell)
-        _settle(linux)
+        settle(linux)
         _say_who_stays(linux, live.number, tell)
 
 
@@ -182,11 +181,3 @@ def _say_who_stays(linux: Linux, number: int, tell: Tell) -> None:
             f"others in {some.name} stay on the route as it is now, which nobody keeps in step; when they"
             " have ended, procroute cleanup removes it"
         )
-
-
-def _settle(linux: Linux) -> None:
-    """What living routes need, and nothing else."""
-    now = reconcile(linux, linux.identity)
-    if cgroups.identities(linux.mount, linux.namespace) <= {linux.identity}:
-        sysctl.restore_all(linux.namespace, but=now.ours.valid_mark)
-    release_directory()

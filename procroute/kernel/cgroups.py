@@ -26,7 +26,7 @@ from msgspec import Struct
 from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, XATTR, Identity
-from procroute.kernel import cgroup_mount
+from procroute.kernel import cgroup_mount, files
 from procroute.kernel.refusal import refused
 from procroute.kernel.user_managers import TREE
 from procroute.model import IPAddress, LiveRoute, Marks, Route
@@ -128,7 +128,7 @@ def forget(path: Path) -> None:
     try:
         for name in os.listxattr(path):
             if name.startswith(XATTR):
-                os.removexattr(path, name)
+                files.remove_attribute(path, name)
     except OSError as e:
         if e.errno not in (errno.ENOENT, errno.ENODATA):
             raise refused(e, "cgroup", f"write on the cgroup {path}") from e
@@ -171,7 +171,7 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         marks=live.marks,
     )
     try:
-        os.setxattr(path, XATTR, msgspec.json.encode(record))
+        files.set_attribute(path, XATTR, msgspec.json.encode(record))
     except OSError as e:
         raise refused(e, "cgroup", f"write on the cgroup {path}") from e
 
@@ -185,7 +185,7 @@ def remove_tree(path: Path) -> None:
     for child in below:
         remove_tree(Path(child))
     try:
-        path.rmdir()
+        files.rmdir(path)
     except FileNotFoundError:
         return
     except OSError as e:
@@ -197,7 +197,7 @@ def remove_root(mount: Path) -> None:
     if not (mount / SLICE).exists():
         return  # where the mount is read-only, rmdir(2) would not say ENOENT
     try:
-        (mount / SLICE).rmdir()
+        files.rmdir(mount / SLICE)
     except OSError as e:
         if e.errno not in (errno.ENOTEMPTY, errno.EBUSY, errno.ENOENT):
             raise refused(e, "cgroup", f"remove {SLICE}") from e
@@ -208,7 +208,7 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
     for n in range(1000):
         path = target / f"{name}{f'.{n}' if n else ''}.scope"
         try:
-            path.mkdir()
+            files.mkdir(path)
         except FileExistsError:
             continue
         except OSError as e:
@@ -223,7 +223,7 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
 def note_origin(assignment: Path, origin: str) -> None:
     """Write on an assignment the cgroup that its processes come from. One that has gone is fine."""
     with contextlib.suppress(FileNotFoundError):
-        os.setxattr(assignment, XATTR, os.fsencode(origin))
+        files.set_attribute(assignment, XATTR, os.fsencode(origin))
 
 
 def origin(assignment: Path) -> str:
@@ -311,7 +311,7 @@ def enter(path: Path, pid: int = 0) -> None:
     try:
         descriptor = os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
         try:
-            os.write(descriptor, str(pid).encode())
+            files.put(descriptor, str(pid), path / "cgroup.procs")
         finally:
             os.close(descriptor)
     except OSError as e:

@@ -20,7 +20,7 @@ from typing import Final
 import msgspec
 
 from procroute.identity import SLICE, XATTR, Identity
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, files
 from procroute.kernel.cgroups import Target
 from procroute.kernel.refusal import refused
 from procroute.model import LiveRoute
@@ -101,7 +101,7 @@ def _listed(target: Path) -> list[str]:
 
 def _write(target: Path, places: list[str]) -> None:
     try:
-        os.setxattr(target, _LIST, msgspec.json.encode(places))
+        files.set_attribute(target, _LIST, msgspec.json.encode(places))
     except FileNotFoundError:
         pass  # it lists nothing any more
     except OSError as e:

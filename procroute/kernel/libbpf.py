@@ -22,6 +22,7 @@ from typing import Any, Final, Self
 from msgspec import Struct
 
 from procroute.errors import ProcrouteError
+from procroute.kernel import faults
 
 _ALLOW_MULTI: Final = 2  # BPF_F_ALLOW_MULTI
 _PROGRAMS_A_HOOK: Final = 64  # BPF_CGROUP_MAX_PROGS (kernel/bpf/cgroup.c)
@@ -122,8 +123,17 @@ def require() -> None:
     _library()
 
 
+def _call(function: str, *arguments: object) -> int:
+    """Call a function that returns -errno on failure, as all of libbpf 1 do."""
+    if number := faults.due(function, arguments):
+        return -number
+    result = int(getattr(_library(), function)(*arguments))
+    faults.done(function, arguments)
+    return result
+
+
 def _check(result: int, what: str) -> int:
-    """The result of a function that returns -errno on failure, as all of libbpf 1 do."""
+    """The result of _call; raises OSError where it is a failure."""
     if result >= 0:
         return result
     raise OSError(-result, f"{what}: {os.strerror(-result)}")
@@ -159,22 +169,22 @@ class Object:
     def preset(self, section: str, data: bytes) -> None:
         """Give a data section its content, before load()."""
         found = self._map(section)
-        _check(_library().bpf_map__set_initial_value(found, data, len(data)), f"preset {section}")
+        _check(_call("bpf_map__set_initial_value", found, data, len(data)), f"preset {section}")
 
     def load(self) -> None:
         """Make the maps, let the kernel verify the programs."""
-        _check(_library().bpf_object__load(self._handle), f"load {self._path}")
+        _check(_call("bpf_object__load", self._handle), f"load {self._path}")
 
     def program(self, name: str) -> int:
         """The file descriptor of a program; it is closed with the object."""
         found = _library().bpf_object__find_program_by_name(self._handle, name.encode())
         if not found:
             raise OSError(errno.ENOENT, f"no program {name}", self._path)
-        return _check(_library().bpf_program__fd(found), f"program {name}")
+        return _check(_call("bpf_program__fd", found), f"program {name}")
 
     def map(self, name: str, key_size: int, value_size: int) -> Map:
         """A map of the object; closed with the object."""
-        return Map(_check(_library().bpf_map__fd(self._map(name)), f"map {name}"), key_size, value_size)
+        return Map(_check(_call("bpf_map__fd", self._map(name)), f"map {name}"), key_size, value_size)
 
     def _map(self, name: str) -> int:
         found = _library().bpf_object__find_map_by_name(self._handle, name.encode())
@@ -198,7 +208,7 @@ class Map:
     def get(self, key: bytes) -> bytes | None:
         """The value of a key; None when there is none."""
         value = ctypes.create_string_buffer(self._value_size)
-        if self._missing(_library().bpf_map_lookup_elem(self._fd, self._checked(key), value), "look up"):
+        if self._missing(_call("bpf_map_lookup_elem", self._fd, self._checked(key), value), "look up"):
             return None
         return value.raw
 
@@ -208,7 +218,7 @@ class Map:
         Source: kernel documentation, bpf/map_array.rst: each is rounded up to 8 bytes.
         """
         value = ctypes.create_string_buffer(-(-self._value_size // 8) * 8 * possible_cpus())
-        if self._missing(_library().bpf_map_lookup_elem(self._fd, self._checked(key), value), "look up"):
+        if self._missing(_call("bpf_map_lookup_elem", self._fd, self._checked(key), value), "look up"):
             return b""
         return value.raw
 
@@ -216,11 +226,11 @@ class Map:
         """Add or replace."""
         if len(value) != self._value_size:
             raise ValueError(f"a value has {self._value_size} bytes, not {len(value)}")
-        _check(_library().bpf_map_update_elem(self._fd, self._checked(key), value, 0), "update map")
+        _check(_call("bpf_map_update_elem", self._fd, self._checked(key), value, 0), "update map")
 
     def delete(self, key: bytes) -> None:
         """Remove; a key that is not there is fine."""
-        self._missing(_library().bpf_map_delete_elem(self._fd, self._checked(key)), "delete from map")
+        self._missing(_call("bpf_map_delete_elem", self._fd, self._checked(key)), "delete from map")
 
     def items(self) -> dict[bytes, bytes]:
         """All that is there; what is added or removed meanwhile may be in it or not."""
@@ -232,7 +242,7 @@ class Map:
         before: bytes | None = None
         seen: set[bytes] = set()
         following = ctypes.create_string_buffer(self._key_size)
-        while not self._missing(_library().bpf_map_get_next_key(self._fd, before, following), "walk map"):
+        while not self._missing(_call("bpf_map_get_next_key", self._fd, before, following), "walk map"):
             before = following.raw
             if before in seen:
                 return
@@ -254,7 +264,7 @@ class Map:
 
 def possible_cpus() -> int:
     """How many CPUs the kernel has room for (libbpf_num_possible_cpus)."""
-    return _check(_library().libbpf_num_possible_cpus(), "count CPUs")
+    return _check(_call("libbpf_num_possible_cpus"), "count CPUs")
 
 
 def attach(program: int, cgroup: int, hook: int) -> None:
@@ -262,17 +272,17 @@ def attach(program: int, cgroup: int, hook: int) -> None:
 
     EPERM: an ancestor or this cgroup has a program that allows no others (or the caller has no CAP_BPF).
     """
-    _check(_library().bpf_prog_attach(program, cgroup, hook, _ALLOW_MULTI), "attach")
+    _check(_call("bpf_prog_attach", program, cgroup, hook, _ALLOW_MULTI), "attach")
 
 
 def attach_raw_tracepoint(program: int, name: str) -> int:
     """Run a program at a raw tracepoint until the descriptor that this returns is closed."""
-    return _check(_library().bpf_raw_tracepoint_open(name.encode(), program), f"tracepoint {name}")
+    return _check(_call("bpf_raw_tracepoint_open", name.encode(), program), f"tracepoint {name}")
 
 
 def detach(program: int, cgroup: int, hook: int) -> None:
     """Detach one program; the others stay."""
-    _check(_library().bpf_prog_detach2(program, cgroup, hook), "detach")
+    _check(_call("bpf_prog_detach2", program, cgroup, hook), "detach")
 
 
 def query(cgroup: int, hook: int) -> tuple[int, ...]:
@@ -280,18 +290,18 @@ def query(cgroup: int, hook: int) -> tuple[int, ...]:
     ids = (ctypes.c_uint32 * _PROGRAMS_A_HOOK)()
     count = ctypes.c_uint32(_PROGRAMS_A_HOOK)
     flags = ctypes.c_uint32()
-    _check(_library().bpf_prog_query(cgroup, hook, 0, ctypes.byref(flags), ids, ctypes.byref(count)), "query")
+    _check(_call("bpf_prog_query", cgroup, hook, 0, ctypes.byref(flags), ids, ctypes.byref(count)), "query")
     return tuple(ids[: count.value])
 
 
 def open_program(program_id: int) -> int:
     """A file descriptor of a loaded program, to be closed with os.close(). ENOENT: it is gone."""
-    return _check(_library().bpf_prog_get_fd_by_id(program_id), "program by id")
+    return _check(_call("bpf_prog_get_fd_by_id", program_id), "program by id")
 
 
 def open_map(map_id: int) -> int:
     """A file descriptor of a map, to be closed with os.close(). ENOENT: it is gone."""
-    return _check(_library().bpf_map_get_fd_by_id(map_id), "map by id")
+    return _check(_call("bpf_map_get_fd_by_id", map_id), "map by id")
 
 
 def program_info(fd: int) -> ProgramInfo:
@@ -299,7 +309,7 @@ def program_info(fd: int) -> ProgramInfo:
     maps = (ctypes.c_uint32 * _MAPS_A_PROGRAM)()
     info = _ProgramInfo(map_count=_MAPS_A_PROGRAM, maps=ctypes.addressof(maps))
     length = ctypes.c_uint32(ctypes.sizeof(info))
-    _check(_library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length)), "information")
+    _check(_call("bpf_obj_get_info_by_fd", fd, ctypes.byref(info), ctypes.byref(length)), "information")
     return ProgramInfo(info.id, info.name.decode(), tuple(maps[: min(info.map_count, _MAPS_A_PROGRAM)]))
 
 
@@ -307,5 +317,5 @@ def map_info(fd: int) -> MapInfo:
     """What the kernel says of a map."""
     info = _MapInfo()
     length = ctypes.c_uint32(ctypes.sizeof(info))
-    _check(_library().bpf_obj_get_info_by_fd(fd, ctypes.byref(info), ctypes.byref(length)), "information")
+    _check(_call("bpf_obj_get_info_by_fd", fd, ctypes.byref(info), ctypes.byref(length)), "information")
     return MapInfo(info.id, info.name.decode(), info.key_size, info.value_size)

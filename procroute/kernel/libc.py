@@ -6,9 +6,15 @@ import ctypes
 import functools
 import os
 
+from procroute.kernel.faults import passed
+
 
 def call(function: str, *arguments: object) -> int:
     """Call a function that returns -1 when it fails; an error becomes an OSError that names it."""
+    return passed(function, arguments, _call, function, *arguments)
+
+
+def _call(function: str, *arguments: object) -> int:
     result = int(getattr(_libc(), function)(*arguments))
     if result < 0:
         number = ctypes.get_errno()

@@ -39,7 +39,7 @@ from procroute.kernel import (
     table_names,
 )
 from procroute.kernel.placement import placement
-from procroute.kernel.refusal import refused
+from procroute.kernel.refusal import may_pass, refused
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Entry, Family, LiveRoute, Marks, Rule
 
@@ -78,15 +78,18 @@ class Linux:
     def observe(self, machine: Machine | None = None) -> Observed:
         """Everything that decisions need; machine: what is known of it already, to look at ours only.
 
-        Raises ProcrouteError kernel-refused. A look during which something changed is taken again.
+        Raises ProcrouteError kernel-refused or bpf-refused. A look during which something changed is taken
+        again, and one that failed for a reason that may pass.
         """
         looks = 0
         while True:
             try:
                 return self._look(machine)
-            except OSError as e:
+            except (OSError, ProcrouteError) as e:
                 looks += 1
-                if looks == _LOOKS:
+                if looks == _LOOKS or not may_pass(e):
+                    if isinstance(e, ProcrouteError):
+                        raise
                     raise refused(e, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:

@@ -9,6 +9,8 @@ import socket
 import struct
 from collections.abc import Collection, Iterator
 
+from procroute.kernel import faults
+
 # linux/netlink.h
 _REQUEST, _ACK, _DUMP = 0x1, 0x4, 0x300
 _ERROR, _DONE, _DUMP_INTERRUPTED = 2, 3, 0x10
@@ -44,6 +46,13 @@ class Netlink:
         return self._ask(kind, _ACK, body)
 
     def _ask(self, kind: int, flags: int, body: bytes) -> list[bytes]:
+        if number := faults.due("netlink", kind):
+            raise OSError(number, os.strerror(number))
+        answers = self._answers(kind, flags, body)
+        faults.done("netlink", kind)
+        return answers
+
+    def _answers(self, kind: int, flags: int, body: bytes) -> list[bytes]:
         self._socket.send(self._message(kind, flags, body))
         answers: list[bytes] = []
         interrupted = False
@@ -63,8 +72,17 @@ class Netlink:
     def _together(self, messages: Collection[tuple[int, int, bytes]]) -> list[int]:
         """Send some (type, flags, body) at once; for each what the kernel answered: 0, or an errno."""
         first = self._sequence + 1
-        self._socket.send(b"".join(self._message(kind, _ACK | flags, body) for kind, flags, body in messages))
         answers: dict[int, int] = {}
+        sent = []
+        for number, (kind, flags, body) in enumerate(messages, first):
+            message = self._message(kind, _ACK | flags, body)
+            if refusal := faults.due("netlink", kind):
+                answers[number] = refusal
+            else:
+                sent.append(message)
+        if sent:
+            self._socket.send(b"".join(sent))
+            faults.done("netlink", f"{len(sent)} at once")
         while len(answers) < len(messages):
             for kind, _, sequence, data in self._receive():
                 if kind == _ERROR and sequence >= first:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import errno
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,12 +18,14 @@ from procroute.core import nft_text, steering_text
 from procroute.core.ruleset import Counter, Ruleset
 from procroute.errors import ProcrouteError
 from procroute.identity import NFT_TABLE
-from procroute.kernel import cgroup_places, nf_tables
+from procroute.kernel import cgroup_places, faults, nf_tables
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.refusal import refused
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.@-]{1,15}")
 _CHANGED = "changed"
+_REFUSALS = (errno.ENOENT, errno.EPERM, errno.ENOMEM, errno.EBUSY, errno.ENOBUFS, errno.EINVAL)
+"""What the library tells of in words alone, at the end of its first line."""
 
 Targets = Mapping[int, Sequence[Path]]
 """Route number -> the cgroups of its targets."""
@@ -118,11 +121,17 @@ def load() -> None:
 
 
 def _run(script: str) -> None:
-    status, _, error = _library()().cmd(script)
+    if refusal := faults.due("nft", script):
+        status, error = -1, f"Error: Could not process rule: {os.strerror(refusal)}"
+    else:
+        status, _, error = _library()().cmd(script)
+        faults.done("nft", script)
     if status:
-        number = errno.ENOENT if "No such file" in error else errno.EINVAL
         first_line = error.strip().partition("\n")[0]
-        raise refused(number, "nft", f"load the nft table: {first_line}")
+        said = next((n for n in _REFUSALS if first_line.endswith(os.strerror(n))), 0)
+        what = first_line.removesuffix(os.strerror(said)).rstrip(": ") if said else first_line
+        known = errno.ENOENT if "No such file" in error else errno.EINVAL
+        raise refused(said or known, "nft", f"load the nft table: {what}")
 
 
 def _library() -> Callable[[], Any]:

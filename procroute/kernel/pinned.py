@@ -20,6 +20,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from procroute.core.gathering import Kin
+from procroute.kernel.faults import passed
 
 _NOT_THERE = frozenset({b"Z", b"X"})
 
@@ -68,7 +69,7 @@ def pinned(one: Known) -> Iterator[int | None]:
     What is done by its number alone is done to it only if `lives` says so afterwards, too.
     """
     try:
-        descriptor = os.pidfd_open(one.pid)
+        descriptor = passed("pidfd_open", one.pid, os.pidfd_open, one.pid)
     except ProcessLookupError:
         yield None
         return

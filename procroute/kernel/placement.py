@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE
-from procroute.kernel import cgroup_mount, cgroups, programs, user_managers
+from procroute.kernel import cgroup_mount, cgroups, files, programs, user_managers
 
 _EMPTY_WITHIN = 5.0
 """So long systemd may take to see that a scope has become empty, in seconds."""
@@ -94,8 +94,8 @@ class ByHand:
     def make(self, name: str) -> Path:
         """See Placement."""
         path = self._mount / SLICE / name
-        path.parent.mkdir(exist_ok=True)
-        path.mkdir()
+        files.mkdir(path.parent, exist_ok=True)
+        files.mkdir(path)
         return path
 
     def make_for(self, uid: int, name: str) -> Path | None:  # noqa: ARG002 - systemd has them

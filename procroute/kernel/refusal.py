@@ -15,6 +15,13 @@ _OPTIONS = {
     (errno.EPROTONOSUPPORT, "nft"): "CONFIG_NF_TABLES",
 }
 
+_LASTING = frozenset(
+    {
+        *(errno.EPERM, errno.EACCES, errno.EROFS, errno.ENOSYS),
+        *(errno.EOPNOTSUPP, errno.EAFNOSUPPORT, errno.EPROTONOSUPPORT),
+    }
+)
+
 
 def refused(why: int | OSError, kind: str, what: str) -> ProcrouteError:
     """The error for a refusal on a thing of this kind (rule, entry, nft, cgroup); `what` says which.
@@ -37,3 +44,10 @@ def refused(why: int | OSError, kind: str, what: str) -> ProcrouteError:
         )
     words = os.strerror(number) if number else str(why or "it did not say why")
     return ProcrouteError("kernel-refused", f"the kernel refused to {what}: {words}")
+
+
+def may_pass(error: Exception) -> bool:
+    """Whether trying again may help, by the errno: memory or buffers were short, something was busy or had
+    just gone. It does not where something is not permitted, or the kernel has no such thing."""
+    why = error if isinstance(error, OSError) else error.__cause__
+    return isinstance(why, OSError) and why.errno not in _LASTING

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from procroute.identity import RUN_DIRECTORY
+from procroute.kernel import files
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
 _UNFINISHED = ":new"
@@ -38,12 +39,12 @@ def set_valid_mark(namespace: int, adapter: str) -> None:
     """Set it, keeping the old value on disk first. Raises OSError, also where the adapter is gone."""
     folder, setting = _saved(namespace), _CONF / adapter / "src_valid_mark"
     ifindex = socket.if_nametoindex(adapter)
-    folder.mkdir(parents=True, exist_ok=True)
+    files.mkdir(folder, parents=True, exist_ok=True)
     if ifindex not in _kept(namespace):
         new = folder / f"{ifindex}{_UNFINISHED}"
-        new.write_text(setting.read_text())
-        new.rename(folder / str(ifindex))
-    setting.write_text("1")
+        files.write(new, setting.read_text())
+        files.rename(new, folder / str(ifindex))
+    files.write(setting, "1")
 
 
 def restore_valid_mark(namespace: int, adapter: str) -> None:
@@ -62,16 +63,16 @@ def restore_all(namespace: int, but: Collection[str] = ()) -> None:
         if name not in but:
             _restore(namespace, ifindex, name)
     for unfinished in folder.glob(f"*{_UNFINISHED}"):
-        unfinished.unlink()
+        files.unlink(unfinished)
     if not any(folder.iterdir()):
-        folder.rmdir()
+        files.rmdir(folder)
 
 
 def _restore(namespace: int, ifindex: int, name: str) -> None:
     saved, setting = _saved(namespace) / str(ifindex), _CONF / name / "src_valid_mark"
     if name and setting.exists():
-        setting.write_text(saved.read_text())
-    saved.unlink(missing_ok=True)
+        files.write(setting, saved.read_text())
+    files.unlink(saved, missing_ok=True)
 
 
 def _kept(namespace: int) -> Mapping[int, str]:

@@ -15,6 +15,7 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 from procroute.errors import ProcrouteError
+from procroute.kernel.faults import passed
 
 SYSTEM_BUS: Final = "unix:path=/run/dbus/system_bus_socket"
 _NAME: Final = "org.freedesktop.systemd1"
@@ -105,7 +106,7 @@ class Manager:
                 return await work(bus)
 
         try:
-            return asyncio.run(connected())
+            return passed("systemd", what, lambda: asyncio.run(connected()))
         except TimeoutError as e:
             raise ProcrouteError(
                 "systemd-silent", f"systemd did not {what} within {_SECONDS:.0f} s", "see systemctl list-jobs"

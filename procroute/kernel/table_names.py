@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from procroute.identity import TABLE_NAMES_FILE
+from procroute.kernel import files
 
 _HEAD: Final = "# written by procroute while routes are in use\n"
 _OUR_DIRECTORY: Final = stat.S_ISVTX | 0o755
@@ -67,14 +68,14 @@ def write(names: Mapping[int, str], file: Path = Path(TABLE_NAMES_FILE)) -> None
 def _write(names: Mapping[int, str], file: Path) -> None:
     for directory in reversed(_directories(file)):
         if not directory.exists():
-            directory.mkdir(_OUR_DIRECTORY)
-    file.write_text(_HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+            files.mkdir(directory, _OUR_DIRECTORY)
+    files.write(file, _HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
 
 
 def _remove(file: Path) -> None:
-    file.unlink(missing_ok=True)
+    files.unlink(file, missing_ok=True)
     for directory in filter(_left_empty, _directories(file)):
-        directory.rmdir()
+        files.rmdir(directory)
 
 
 def _directories(file: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 
+from procroute.kernel.faults import passed
 from procroute.kernel.libc import call
 from procroute.model import IPAddress
 
@@ -112,7 +113,8 @@ def set_mark(sock: socket.socket, value: int, mask: int) -> None:
     What it sends next is routed anew.
     """
     new = (mark(sock) & ~mask) | value
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", new))
+    option = (socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", new))
+    passed("setsockopt", "SO_MARK", sock.setsockopt, *option)
 
 
 def _cookie(sock: socket.socket) -> int:

@@ -1,0 +1,55 @@
+"""Changes of files and folders, those of cgroups, sysctls and extended attributes among them.
+
+Each passes the fault hook (faults.py). All raise OSError.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from procroute.kernel.faults import passed
+
+
+def mkdir(path: Path, mode: int = 0o777, *, parents: bool = False, exist_ok: bool = False) -> None:
+    """Make a folder, as Path.mkdir."""
+    passed("mkdir", path, path.mkdir, mode, parents, exist_ok)
+
+
+def rmdir(path: Path) -> None:
+    """Remove an empty folder, or a cgroup."""
+    passed("rmdir", path, path.rmdir)
+
+
+def unlink(path: Path, *, missing_ok: bool = False) -> None:
+    """Remove a file."""
+    try:
+        passed("unlink", path, path.unlink)
+    except FileNotFoundError:
+        if not missing_ok:
+            raise
+
+
+def rename(path: Path, to: Path) -> None:
+    """Give a file another name; one of that name is replaced."""
+    passed("rename", to, os.replace, path, to)
+
+
+def write(path: Path, text: str | bytes) -> None:
+    """Replace the content of a file, or set a sysctl."""
+    passed("write", path, path.write_text if isinstance(text, str) else path.write_bytes, text)
+
+
+def put(descriptor: int, text: str, about: object) -> None:
+    """Write to an open file at once; about: its path."""
+    passed("write", about, os.write, descriptor, text.encode())
+
+
+def set_attribute(path: Path, name: str, value: bytes) -> None:
+    """Set an extended attribute (setxattr(2))."""
+    passed("setxattr", path, os.setxattr, path, name, value)
+
+
+def remove_attribute(path: Path, name: str) -> None:
+    """Remove an extended attribute."""
+    passed("removexattr", path, os.removexattr, path, name)
