@@ -32,6 +32,11 @@ def tree_of(cgroup: str) -> int:
     return int(found[1]) if found else 0
 
 
+def leaf(uid: int) -> str:
+    """The one cgroup in a user's part of the tree that is there as long as his manager is."""
+    return f"/{TREE.format(uid)}/init.scope"
+
+
 def runs(uid: int) -> bool:
     """Whether a user's manager runs, and can be asked (user@.service(5), pam_systemd(8))."""
     path = address(uid).partition("=")[2]

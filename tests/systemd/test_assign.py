@@ -51,17 +51,12 @@ def goes_by(
 
 @promise("UNIT-11", "DAEMON-08")
 @both_families
-@pytest.mark.parametrize("by", ["pid", "name"])
-def test_one_of_a_services_moves_into_a_scope_of_the_systems(running: Daemon, family: int, by: str) -> None:
+def test_one_of_a_services_moves_into_a_scope_of_the_systems(running: Daemon, family: int) -> None:
     """Its main process, even: it stays that."""
     box = running.box
     with unit(box, "--pipe", "--wait", "--unit=backup.service") as one, bystander(box) as other:
         hello = one.ask("hello")
-        name = box.sh(f"cat /proc/{hello.pid}/comm").strip()
-        if by == "name":
-            box.sh(f"echo the-backup > /proc/{hello.pid}/comm")
-            name = "the-backup"
-        running.ask("assign", *([str(hello.pid)] if by == "pid" else ["--name", name]), "--via", "wan1")
+        running.ask("assign", str(hello.pid), "--via", "wan1")
         cgroup = one.ask("hello").cgroup
         assert cgroup.startswith("/procroute.slice/procroute-wan1.slice/procroute-assign-")
         assert box.unit_property("backup", "MainPID") == str(hello.pid)
