@@ -49,6 +49,7 @@ class Closing:
             else:
                 with lock(patient(self._tell)):
                     if self._ended(found):
+                        self._register.end_with(found.live.number)
                         self._register.watch(-found.live.number, None)
                         self._routes.close(found.live.number)
         return min(again, default=None)

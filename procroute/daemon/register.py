@@ -113,6 +113,15 @@ class Register:
                 self._linux.placement.end(path)
         self._said(Removed(at=time.time(), assignment=assignment, why=why))
 
+    def end_with(self, number: int) -> None:
+        """The end of all on a route that has no process any more and is about to be closed.
+
+        Of some it may not have been heard yet that they are empty.
+        """
+        for assignment in self._ledger:
+            if self.number(assignment) == number:
+                self.forget(assignment, "ended")
+
     def ended(self) -> list[Assignment]:
         """Those without a process. Takes no lock."""
         return [a for a in self._ledger if not self.lives(a)]

@@ -106,7 +106,7 @@ class Flows:
     def astray(self) -> list[Packet]:
         """What the routed program sent and came out by another adapter than wan1.
 
-        Not what the kernel sends for no program: resets for connections that are closed (DOWN-07).
+        Not what the kernel sends for no program: for connections that are closed (DOWN-07).
         """
         self.lab.settle()
         return [
@@ -114,7 +114,7 @@ class Flows:
             for adapter, uplink in self.lab.uplinks.items()
             if adapter != "wan1"
             for packet in uplink.packets()
-            if packet.destination in OTHER_SERVER.values() and not packet.resets
+            if packet.destination in OTHER_SERVER.values() and not packet.of_the_closed
         ]
 
     def leaked(self) -> set[tuple[int, int]]:
