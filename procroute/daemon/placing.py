@@ -20,6 +20,7 @@ from procroute.daemon.whole_units import WholeUnit
 from procroute.engine.gather import gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
+from procroute.engine.open_sockets import Ahead
 from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
@@ -170,6 +171,7 @@ class Placing:
     ) -> Moved:
         """Put processes of one user from one cgroup into an assignment, which is noted in `made`; what became
         of their sockets."""
+        ahead = Ahead()
         assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
         made.append(assignment)
         path = self._register.path(assignment.cgroup)
@@ -178,8 +180,15 @@ class Placing:
         if not gathered.settled:
             notes.append("they fork faster than they can be followed: look again with procroute ps")
         notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]
+        existing, servers = asked.existing, asked.servers
         return follow(
-            self._linux.identity, found.live, path, machine, existing=asked.existing, servers=asked.servers
+            self._linux.identity,
+            found.live,
+            path,
+            machine,
+            existing=existing,
+            servers=servers,
+            ahead=ahead,
         )
 
     @contextmanager

@@ -166,17 +166,27 @@ class Register:
             raise ProcrouteError(
                 "process-unknown", f"there is no process {pid}", "ps(1) lists them"
             ) from None
-        for place in (cgroup, *map(str, Path(cgroup).parents)):
-            found = self._ledger.at(place)
-            if found is not None:
-                return _checked(peer, found)
-        raise _unknown(f"process {pid} is in no assignment")
+        found = self._around(cgroup)
+        if found is None:
+            raise _unknown(f"process {pid} is in no assignment")
+        return _checked(peer, found)
 
     def origin(self, pid: int) -> str:
-        """Where a process returns to: its cgroup, or where it was before it was assigned the last time."""
-        cgroup = cgroups.current(self._linux.mount, pid)
-        before = self._ledger.at(cgroup)
-        return before.origin if before else cgroup
+        """Where a process returns to: its cgroup, or where it was before it was assigned the last time.
+
+        Raises ProcrouteError process-unknown.
+        """
+        try:
+            cgroup = cgroups.current(self._linux.mount, pid)
+        except OSError:
+            raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
+        before = self._around(cgroup)
+        return cgroup if before is None or before.in_place else before.origin
+
+    def _around(self, cgroup: str) -> Assignment | None:
+        """The assignment whose cgroup this is, or lies in."""
+        around = map(self._ledger.at, (cgroup, *map(str, Path(cgroup).parents)))
+        return next((found for found in around if found is not None), None)
 
     def number(self, assignment: Assignment) -> int:
         """Of its route: the target has the same name in everybody's tree. 0: the route has gone."""
@@ -202,7 +212,7 @@ class Register:
         """With its processes; without what only its owner and root may see. Takes no lock."""
         pids = sorted({pid for pid, _ in cgroups.processes(self.path(assignment.cgroup))})
         if not may_see(peer, assignment.owner):
-            return replace(assignment, command="", processes=[Process(pid, name_of(pid)) for pid in pids])
+            return replace(assignment, command="", processes=[Process(pid) for pid in pids])
         return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
     def tidy(self) -> None:
@@ -255,7 +265,10 @@ def _places_in(target: Path) -> list[Path]:
     """The cgroups of assignments in a target: its children, or itself where it is in place."""
     if in_place.is_in_place(target):
         return [target]
-    return sorted(p for p in target.iterdir() if p.is_dir())
+    try:
+        return sorted(p for p in target.iterdir() if p.is_dir())
+    except FileNotFoundError:  # a user's manager has removed its slice
+        return []
 
 
 def _checked(peer: Peer, found: Assignment) -> Assignment:

@@ -45,6 +45,7 @@ class Routes:
         self.unsettled = False
         self._open: dict[int, Open] = {}
         self._meant: dict[bytes, int] = {}
+        self._notes: dict[bytes, list[str]] = {}
 
     def adopt(self) -> list[Open]:
         """Care for the routes that are there; those that are new."""
@@ -62,13 +63,14 @@ class Routes:
         words = msgspec.json.encode(wanted)
         known = self._open.get(self._meant.get(words, 0))
         if known is not None and self._is_still(known, wanted):
-            return known, []
+            return known, [*self._notes.get(words, [])]
         request = request_for(wanted)
         observed, live, notes = decide(self._linux, request, self.settings)
         with undoing(self._linux, lambda _: self.settle()):
             open_route(self._linux, observed, live)
             found = self._attend(live, self._linux.path(live.number))
         self._meant = {w: n for w, n in self._meant.items() if n in self._open} | {words: live.number}
+        self._notes = {w: self._notes[w] for w in self._meant if w in self._notes} | {words: [*notes]}
         return found, notes
 
     def target(self, found: Open, uid: int) -> Path:

@@ -93,7 +93,8 @@ class Writer:
         assignment = self._register.get(key)
         if assignment is not None and not self._register.lives(assignment):
             with lock(patient(self._tell)):
-                self._register.forget(assignment, "ended")
+                if not self._register.lives(assignment):  # somebody may have entered meanwhile
+                    self._register.forget(assignment, "ended")
 
     def close_unused(self) -> float | None:
         """Close what can be closed; in how many seconds to look again, None: on news."""
