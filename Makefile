@@ -10,6 +10,8 @@ WORKERS ?= $(shell echo $$(( 2 * $$(nproc) )))
 ARGS ?=
 # Debian suites whose kernels `make test-vm` tries: 6.1 and 6.12.
 SUITES ?= bookworm trixie
+# Of each test of tests/netns so many cases there; 0: all.
+CASES ?= 0
 
 # Colours for a terminal; none in a pipe, nor where NO_COLOR or a dumb terminal asks for none.
 colourful := [ -t 1 ] && [ -z "$${NO_COLOR-}" ] && [ "$${TERM-}" != dumb ]
@@ -41,10 +43,10 @@ test:  ## every test, on the real kernel in private namespaces (ARGS="-k dns" fo
 	@tools/as-root tests/lab/roots bookworm trixie
 	@tools/as-root $(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
 
-test-vm:  ## WireGuard, VRFs, dummies and all of tests/netns on Linux 6.1 and 6.12, in virtual machines (slow)
+test-vm:  ## WireGuard, VRFs, dummies and all of tests/netns on Linux 6.1 and 6.12, in virtual machines (slow; CASES=1: less so)
 	@tools/as-root
 	@tools/setup test
-	@failed=; for suite in $(SUITES); do tools/as-root tests/vm/test $$suite $(ARGS) || failed+=" $$suite"; done; \
+	@failed=; for suite in $(SUITES); do tools/as-root env CASES=$(CASES) tests/vm/test $$suite $(ARGS) || failed+=" $$suite"; done; \
 	$(PYTHON) -m tests.vm.matrix $(SUITES) && [ -z "$$failed" ]
 
 check: .venv/ready  ## format, lint, types, imports, BPF objects, promises: all, also after one that fails

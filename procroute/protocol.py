@@ -281,6 +281,21 @@ class Removed(_Event, frozen=True, tag="removed"):
     why: Why
 
 
+class Left(_Event, frozen=True, tag="left"):
+    """A process of an assignment is in a cgroup that is no route's; a bystander's from then on.
+
+    Somebody else than the daemon moved it, or it moved itself. process: the first of those that did;
+    followers: how many below it left with it. cgroup: as /proc calls it. ended: they were, as the route is
+    strict.
+    """
+
+    assignment: Assignment
+    process: Process
+    cgroup: str
+    followers: int = 0
+    ended: bool = False
+
+
 class Repaired(_Event, frozen=True, tag="repaired"):
     """Somebody had changed what is ours, and it is as it should be again. ms: from the news to that."""
 
@@ -293,7 +308,7 @@ class Lost(_Event, frozen=True, tag="lost"):
     """You read too slowly: events were dropped, and no more come. Ask anew."""
 
 
-Event = Added | Removed | Repaired | Lost
+Event = Added | Removed | Left | Repaired | Lost
 
 _request_decoder: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
 _reply_decoder: Final[msgspec.json.Decoder[Reply]] = msgspec.json.Decoder(Reply)

@@ -24,6 +24,13 @@ def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, st
     elif isinstance(what, protocol.Removed):
         gone = what.assignment
         yield f"{_clock(what.at)} - {tag(gone)} on {printable(gone.route)} {what.why}", _DIM
+    elif isinstance(what, protocol.Left):
+        of = f"{tag(what.assignment)} on {printable(what.assignment.route)}"
+        name = printable(what.process.name) or "a process"
+        more = f" and {what.followers} more below it" if what.followers else ""
+        end = ": ended" if what.ended else ""
+        text = f"{name} (pid {what.process.pid}){more} left for the cgroup {printable(what.cgroup)}{end}"
+        yield f"{_clock(what.at)} ! {of}: {text}", _RED
     elif isinstance(what, protocol.Repaired):
         by = f", changed by {printable(what.who)}" if what.who else ""
         things = ", ".join(map(printable, what.what))
@@ -41,6 +48,16 @@ def as_json(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str
         told |= {"event": "added", "at": what.at, "assignment": plain(what.assignment)}
     elif isinstance(what, protocol.Removed):
         told |= {"event": "removed", "at": what.at, "assignment": plain(what.assignment), "why": what.why}
+    elif isinstance(what, protocol.Left):
+        told |= {
+            "event": "left",
+            "at": what.at,
+            "assignment": plain(what.assignment),
+            "process": {"pid": what.process.pid, "name": what.process.name},
+            "followers": what.followers,
+            "cgroup": what.cgroup,
+            "ended": what.ended,
+        }
     elif isinstance(what, protocol.Repaired):
         told |= {"event": "repaired", "at": what.at, "what": what.what, "who": what.who, "ms": what.ms}
     else:

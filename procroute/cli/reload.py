@@ -13,8 +13,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "reload",
         help="have the daemon read its configuration again",
-        description="Has procrouted read /etc/procroute/config.toml again, as the signal SIGHUP does. The file "
-        "is checked whole first: a bad one changes nothing, and it is said why. Root only.",
+        description="Has procrouted read /etc/procroute/config.toml again, as the signal SIGHUP does; root "
+        "only. The file is checked whole first: a bad one changes nothing, and what is wrong is said.",
     )
     parser.set_defaults(main=main)
 

@@ -43,6 +43,8 @@ _TEXTS: Mapping[str, str] = {
     "no-bpf-flush": "Without cgroup BPF nothing guards a command from when somebody flushes the nft ruleset "
     "until it is repaired.",
     "no-bpf-leaving": "Without BPF what leaves its route by another cgroup is seen within 3 s, not at once.",
+    "leavers-unseen": "This kernel does not tell who leaves a route by another cgroup (no BTF, or no BPF): "
+    "procrouted does not see it. A `run` with an engine of its own does.",
     "no-bpf-cost": "Without cgroup BPF connections of the whole machine are tracked: those of commands cost "
     "about 1.4 times as much in the kernel, and answers to datagrams are awaited for half a minute.",
     "root": "A command that runs as root can leave its cgroup, or write frames past any routing.",
@@ -54,12 +56,17 @@ WITHOUT_BPF = tuple(key for key in _TEXTS if key.startswith("no-bpf-"))
 
 
 def limits(
-    machine: Machine, *, netns_cookie: bool, by_packets: bool = False, moves_told: bool = True
+    machine: Machine,
+    *,
+    netns_cookie: bool,
+    by_packets: bool = False,
+    moves_told: bool = True,
+    leavers_told: bool = True,
 ) -> list[Limit]:
     """Those that hold here, always in the same order.
 
     netns_cookie: whether the kernel has them. by_packets: a route marks packets alone, or would. moves_told:
-    the kernel tells of processes that are moved.
+    the kernel tells of processes that are moved; leavers_told: and who descends from a command.
     """
     checked = sorted(a.name for a in machine.outward() if is_checked(machine, a))
     holds = {
@@ -70,6 +77,7 @@ def limits(
         "root": True,
         **dict.fromkeys(WITHOUT_BPF, by_packets),
         "no-bpf-leaving": not moves_told,
+        "leavers-unseen": not leavers_told,
     }
     return [
         Limit(key, text.format(adapters=", ".join(checked))) for key, text in _TEXTS.items() if holds[key]

@@ -110,6 +110,8 @@ class Daemon:
         try:
             adopted = await self._do(self._writer.adopt)
             self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
+            if (left := self._writer.leavers.fileno()) is not None:
+                self._loop.add_reader(left, self._on_left)
             await self._server.start()
             self._look_soon()
             self._tell(f"ready; {adopted} assignments adopted" if adopted else "ready")
@@ -120,6 +122,8 @@ class Daemon:
     async def _end(self) -> None:
         await self._server.stop()
         self._loop.remove_reader(self._emptied.fileno())
+        if (left := self._writer.leavers.fileno()) is not None:
+            self._loop.remove_reader(left)
         if self._look is not None:
             self._look.cancel()
         for work in self._works:
@@ -194,6 +198,10 @@ class Daemon:
     def _on_emptied(self) -> None:
         if keys := self._emptied.read():
             self._work(self._ended(keys))
+
+    def _on_left(self) -> None:
+        if self._writer.leavers.hear():
+            self._work(self._do(self._writer.leavers.judge))
 
     async def _ended(self, keys: Sequence[int]) -> None:
         self._due.update(dict.fromkeys(keys))

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see
+from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
 from procroute.engine.words import Tell
@@ -31,7 +32,13 @@ class Register:
     """
 
     def __init__(
-        self, linux: Linux, routes: Routes, tell: Tell, said: Callable[[Event], None], watch: Watch
+        self,
+        linux: Linux,
+        routes: Routes,
+        tell: Tell,
+        said: Callable[[Event], None],
+        watch: Watch,
+        leavers: Leavers,
     ) -> None:
         self._linux = linux
         self._routes = routes
@@ -39,6 +46,7 @@ class Register:
         self._ledger = Ledger(tell)
         self._said = said
         self.watch = watch
+        self._leavers = leavers
 
     def __len__(self) -> int:
         return len(self._ledger)
@@ -48,7 +56,7 @@ class Register:
         self._ledger.load(lambda cgroup: self.path(cgroup).exists())
         self.take_in()
         for assignment in self._ledger:
-            self.watch(assignment.id, self.path(assignment.cgroup))
+            self._watch(assignment)
 
     def take_in(self) -> None:
         """Learn of what others have put on routes: runs with an engine of their own, units in our slices."""
@@ -81,7 +89,7 @@ class Register:
             command=command,
         )
         self._ledger.add(assignment)
-        self.watch(number, path)
+        self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
         return assignment
 
@@ -92,6 +100,7 @@ class Register:
         """
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, None)
+        self._leavers.forget(assignment, ended=why == "ended")
         with self._going_on(assignment.id):
             self._ledger.remove(assignment.id)
         with self._going_on(assignment.id):
@@ -177,6 +186,14 @@ class Register:
             yield
         except (ProcrouteError, OSError) as e:
             self._tell(f"what is left of assignment {number} could not be removed: {e}")
+
+    def _watch(self, assignment: Assignment) -> None:
+        """For its last process, and for who leaves it."""
+        path = self.path(assignment.cgroup)
+        self.watch(assignment.id, path)
+        number = self.number(assignment)
+        strict = any(f.live.route.strict for f in self._routes.all() if f.live.number == number)
+        self._leavers.note(assignment, path, strict=strict)
 
     def _take(self, found: Open, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)

@@ -189,4 +189,7 @@ def seen_by(who: Peer, event: protocol.Event) -> protocol.Event:
     """An event without what is not for who watches."""
     if isinstance(event, protocol.Added | protocol.Removed) and not may_see(who, event.assignment.owner):
         return replace(event, assignment=replace(event.assignment, command=""))
+    if isinstance(event, protocol.Left) and not may_see(who, event.assignment.owner):
+        hidden = replace(event.assignment, command="")
+        return replace(event, assignment=hidden, process=protocol.Process(event.process.pid))
     return event

@@ -14,6 +14,7 @@ from procroute.config import Settings
 from procroute.core.access import Peer, may_see
 from procroute.daemon import subjects
 from procroute.daemon.closing import Closing
+from procroute.daemon.leavers import Leavers
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register, Watch
@@ -36,13 +37,13 @@ class Writer:
         self._tell = tell
         self._linux = linux = Linux(settings.identity)
         self._routes = routes = Routes(linux, settings, tell)
-        self._register = Register(linux, routes, tell, said, watch)
+        self.leavers = Leavers(linux.cgroup_mount, tell, said)
+        self._register = Register(linux, routes, tell, said, watch, self.leavers)
         self._closing = Closing(settings.identity, routes, self._register, tell)
         letting_go = LettingGo(linux, self._register, tell)
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
-        self.close_unused = self._closing.close_unused
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def adopt(self) -> int:
@@ -89,16 +90,24 @@ class Writer:
 
     def emptied(self, key: int) -> None:
         """A cgroup that is watched has no process any more."""
+        self.leavers.judge()  # before it is forgotten
         assignment = self._register.get(key)
         if assignment is not None and not cgroups.populated(self._register.path(assignment.cgroup)):
             with lock(patient(self._tell)):
                 self._register.forget(assignment, "ended")
 
+    def close_unused(self) -> float | None:
+        """Close what can be closed; in how many seconds to look again, None: on news."""
+        again = [self.leavers.rest(), self._closing.close_unused()]
+        return min((seconds for seconds in again if seconds is not None), default=None)
+
     def stop(self) -> int:
         """Leave what lives as it is, remove the rest; how many assignments stay."""
+        self.leavers.judge()
         with lock(patient(self._tell)):
             for assignment in self._register.ended():
                 self._register.forget(assignment, "ended")
         self._closing.close_all()
         self._linux.netlink.close()
+        self.leavers.close()
         return self._register.close()

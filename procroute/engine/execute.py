@@ -26,7 +26,7 @@ def execute(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     try:
         os.execvpe(command[0], list(command), environment)
     except OSError as e:
-        script = _found(command[0], environment) if e.errno == errno.ENOEXEC else None
+        script = found(command[0], environment) if e.errno == errno.ENOEXEC else None
         if script is None or not _is_text(script):
             raise
         os.execve(_SHELL, ["sh", script, *command[1:]], environment)
@@ -56,7 +56,7 @@ def hint_for_missing(command: str) -> str:
     return ""
 
 
-def _found(word: str, environment: Mapping[str, str]) -> str | None:
+def found(word: str, environment: Mapping[str, str]) -> str | None:
     """The file that a word names, as execvp(3) looks for it."""
     if "/" in word:
         return word

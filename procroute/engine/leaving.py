@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Final
 
 from procroute.core.leaving import Member, outside, remedy, report
+from procroute.engine.ending import ENDED, end_all, went
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
-from procroute.engine.words import Tell, describe
+from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroup_mount, cgroups, family, moves, user_managers
-from procroute.terminal import printable
 
 # All in seconds. A look comes so long after the news, to take several in one; so long at least lies between
 # two, and so many times as long as one took, that a machine where many are moved spends little on looking.
@@ -29,8 +29,6 @@ _BETWEEN_AT_MOST: Final = 1.0
 _WITHOUT_NEWS: Final = 2.0
 _WITH_NEWS: Final = 10.0
 _LOCKED: Final = 0.05
-# What is ended may have had children meanwhile: so often at once it is looked again.
-_PASSES: Final = 20
 
 
 class Leaving:
@@ -113,7 +111,11 @@ class Leaving:
                 "a forced cleanup took the route away: what lives of it goes on by the machine's own way"
             )
             return
-        news = self._end_all() if self._strict else self._name(self._outside(), "")
+        news = (
+            end_all(self._outside, lambda left: self._name(left, ENDED))
+            if self._strict
+            else self._name(self._outside(), "")
+        )
         name, of_user = self._assignment.parent.name, user_managers.owner(self._assignment) is not None
         for hint in dict.fromkeys(remedy(m.cgroup, name, of_user=of_user) for m in news):
             self._tell(f"hint: {hint}")
@@ -123,27 +125,8 @@ class Leaving:
         news = report(left, self._told)
         for member, followers in news:
             self._told.add((member.pid, member.began))
-            more = f" and {followers} more below it" if followers else ""
-            went = f"left the route for the cgroup {printable(member.cgroup)}"
-            self._tell(f"{describe(member.pid)}{more} {went}{what}")
+            self._tell(f"{went(member, followers)}{what}")
         return [member for member, _ in news]
-
-    def _end_all(self) -> list[Member]:
-        """End all that left; those that had not been named before."""
-        news = []
-        for _ in range(_PASSES):
-            pinned = [(m.pid, family.pin(m.pid)) for m in self._outside()]
-            descriptors = {pid: descriptor for pid, descriptor in pinned if descriptor is not None}
-            try:
-                # Looked at again now that they are pinned: a number may have become another's before.
-                left = [m for m in self._outside() if m.pid in descriptors]
-                news += self._name(left, ": ended, as the route is strict")
-                if not [m for m in left if family.kill(descriptors[m.pid])]:
-                    break
-            finally:
-                for descriptor in descriptors.values():
-                    os.close(descriptor)
-        return news
 
     def _outside(self) -> list[Member]:
         left = outside(self._members(), self._own, self._routed)

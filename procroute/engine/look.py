@@ -14,7 +14,7 @@ from procroute.core.traffic import Flow, Traffic
 from procroute.engine import kept
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, moves, netns, nft, processes, programs
+from procroute.kernel import cgroups, left, moves, netns, nft, processes, programs
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -56,6 +56,7 @@ def routes_view(identity: Identity) -> Status:
         netns_cookie=bool(netns.cookie()),
         by_packets=by_packets,
         moves_told=not by_packets or moves.can_be_heard(),
+        leavers_told=left.can_be_heard(),
     )
     return status(identity, machine, counted, known, others)
 

@@ -21,6 +21,7 @@ from procroute.engine.lock import Pause, lock, patient
 from procroute.engine.opening import decide, open_route, target_for
 from procroute.engine.request import Request
 from procroute.engine.settle import forget_lock, settle, undoing
+from procroute.engine.single import Handing
 from procroute.engine.supervise import FORWARDED, Supervisor
 from procroute.engine.user import User, find
 from procroute.engine.words import Tell
@@ -45,7 +46,7 @@ class Started(Struct, frozen=True):
     """A command in its assignment. attending: what keeps the target in use while its last packets go.
 
     early: the signals that came before the command was there. made_in: the cgroups that tell its sockets,
-    where no mark does.
+    where no mark does. ids: those of the assignment's cgroups.
     """
 
     child: Launched
@@ -53,6 +54,7 @@ class Started(Struct, frozen=True):
     attending: int
     early: list[Received]
     made_in: frozenset[int]
+    ids: frozenset[int]
 
 
 def run(request: Request, settings: Settings, tell: Tell) -> int:
@@ -73,6 +75,7 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
             with undoing(linux, forget_lock):
                 signals = stack.enter_context(contextlib.closing(Signals(FORWARDED)))
                 observed, live = _decide(linux, request, settings, tell)
+            handing = Handing(request, user.uid if user else os.geteuid())
             with undoing(linux):
                 started = _start(linux, observed, live, Place(request, user, signals, held), tell)
         # The command is executed without the lock: its file system may take its time, or never answer.
@@ -87,6 +90,8 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
         failure = child.failure()
         try:
             leaving.finish(supervisor.rest)
+            if failure is None:
+                handing.look(status, started.assignment, started.ids, tell)
             _finish(linux, live, started, supervisor.rest, tell)
         except (ProcrouteError, OSError) as e:
             tell(f"what is ours could not be removed: {e}; procroute cleanup tries again")
@@ -135,8 +140,9 @@ def _start(linux: Linux, observed: Observed, live: LiveRoute, place: Place, tell
     except BaseException:
         os.close(attending)
         raise
-    made_in = cgroups.ids(child.assignment) if live.marks is Marks.PACKETS else frozenset()
-    return Started(child, child.assignment, attending, early, made_in)
+    ids = cgroups.ids(child.assignment)
+    made_in = ids if live.marks is Marks.PACKETS else frozenset()
+    return Started(child, child.assignment, attending, early, made_in, ids)
 
 
 def _finish(linux: Linux, live: LiveRoute, started: Started, pause: Pause, tell: Tell) -> None:

@@ -7,16 +7,15 @@ nothing has to be looked at again and again. It needs no BTF of the kernel.
 from __future__ import annotations
 
 import contextlib
-import mmap
 import os
 
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
+from procroute.kernel.bell import Bell
 from procroute.kernel.bpf.catalogue import object_path
 from procroute.kernel.bpf.support import switched_off
 
 _TRACEPOINT = "cgroup_attach_task"
-_POSITION = 8  # unsigned long at the start of a page (kernel/bpf/ringbuf.c, struct bpf_ringbuf)
 
 
 class Moves:
@@ -27,31 +26,22 @@ class Moves:
         with contextlib.ExitStack() as undo:
             self._object = undo.enter_context(libbpf.Object(object_path("moves")))
             self._object.load()
-            self._ring = self._object.map("moves", 0, 0).fileno()
-            page = mmap.PAGESIZE
-            # The page of what is read is ours to write, the one of what is written is not.
-            self._read = undo.enter_context(mmap.mmap(self._ring, page))
-            self._written = undo.enter_context(mmap.mmap(self._ring, page, prot=mmap.PROT_READ, offset=page))
+            self._bell = undo.enter_context(contextlib.closing(Bell(self._object.map("moves", 0, 0))))
             self._hook = libbpf.attach_raw_tracepoint(self._object.program("pr_moved"), _TRACEPOINT)
             undo.pop_all()
 
     def fileno(self) -> int:
         """For poll(2)."""
-        return self._ring
+        return self._bell.fileno()
 
     def read(self) -> bool:
         """Whether something was moved since the last time."""
-        written = self._written[:_POSITION]
-        if written == self._read[:_POSITION]:
-            return False
-        self._read[:_POSITION] = written
-        return True
+        return self._bell.read()
 
     def close(self) -> None:
         """Listen no longer."""
         os.close(self._hook)
-        self._read.close()
-        self._written.close()
+        self._bell.close()
         self._object.close()
 
 

@@ -20,7 +20,7 @@ from typing import Final
 import pytest
 
 from procroute.kernel import programs
-from procroute.lab import TCP, UDP, Lab
+from procroute.lab import TCP, UDP, Lab, Packet
 from procroute.lab.patience import FACTOR
 from tests.netns.keepers import Keeping, keeper
 from tests.netns.running import ENVIRONMENT, ours, run_by, until
@@ -103,16 +103,23 @@ class Flows:
         said = [json.loads(process.communicate(timeout=20)[0]) for process in (self.routed, self.other)]
         return said[0], said[1]
 
-    def leaked(self) -> set[tuple[int, int]]:
-        """Family and protocol of what the routed program sent and came out by another adapter than wan1."""
+    def astray(self) -> list[Packet]:
+        """What the routed program sent and came out by another adapter than wan1.
+
+        Not what the kernel sends for no program: resets for connections that are closed (DOWN-07).
+        """
         self.lab.settle()
-        return {
-            (packet.family, packet.protocol)
+        return [
+            packet
             for adapter, uplink in self.lab.uplinks.items()
             if adapter != "wan1"
             for packet in uplink.packets()
-            if packet.destination in OTHER_SERVER.values()
-        }
+            if packet.destination in OTHER_SERVER.values() and not packet.resets
+        ]
+
+    def leaked(self) -> set[tuple[int, int]]:
+        """Its families and protocols."""
+        return {(packet.family, packet.protocol) for packet in self.astray()}
 
     def seen(self) -> set[tuple[int, int]]:
         """The same of what came out by wan1."""
@@ -134,6 +141,9 @@ def scene() -> Iterator[tuple[Lab, Flows, Keeping]]:
             routed, other = flows.end()
         assert routed["sent"] > 100
         # Who flushes all rules takes main's away, too, for a moment.
+        # Where many tests share two processors, an answer may come late.
+        late = other.pop("ETIMEDOUT", 0)
+        assert late < max(3, other["wan2"] / 1000), late
         assert set(other) <= {"wan2", "ENETUNREACH"}, other
         assert other["wan2"] > 100
 
@@ -167,8 +177,8 @@ def test_it_is_repaired_at_once_and_nothing_leaks(scene: tuple[Lab, Flows, Keepi
         if len(took) >= TIMES and min(took) < SOON:
             break
     print(f"{name}: {[round(ms) for ms in took]} ms")
-    assert not flows.leaked()
-    assert min(took) < 5 * SOON, took  # where many tests share two processors
+    assert not flows.astray()
+    assert min(took) < 20 * SOON, took  # how soon on a quiet machine: -rP prints it
 
 
 @promise("TRUE-02")

@@ -18,6 +18,7 @@ from procroute import protocol
 from procroute.cli import assignment_table, event_words
 from procroute.cli import main as command_line
 from procroute.errors import Exit
+from procroute.terminal import printable
 from tests.daemon_stand_in import StandIn
 
 promise = pytest.mark.promise
@@ -193,17 +194,27 @@ def test_json_has_the_keys_of_its_page(verb: Verb, answer: Any, words: list[str]
     assert json.loads(out)["version"] == 1
 
 
+ODD = printable(EVIL)
 EVENTS = [
     protocol.Added(at=1e9, assignment=HIDDEN),
     protocol.Added(at=1e9, assignment=replace(HIDDEN, processes=[], command="x" * 99)),
     protocol.Added(at=1e9, assignment=replace(HIDDEN, processes=[])),
+    protocol.Left(at=1e9, assignment=HIDDEN, process=protocol.Process(9), cgroup="/x"),
+    protocol.Left(
+        at=1e9,
+        assignment=ASSIGNMENT,
+        process=protocol.Process(9, EVIL),
+        cgroup=EVIL,
+        followers=2,
+        ended=True,
+    ),
     protocol.Repaired(at=1e9, what=["ip rules", "belt"], who="nft (pid 8)", ms=12.4),
     protocol.Removed(at=1e9, assignment=ASSIGNMENT, why="released"),
 ]
 WATCHING = [protocol.Watching(assignments=[ASSIGNMENT]), *EVENTS, None]
 
 
-@promise("CLIENT-08")
+@promise("CLIENT-08", "LEFT-01")
 def test_watch_tells_a_line_an_event(verb: Verb) -> None:
     status, out, err, asked = verb(WATCHING, "watch")
     assert asked == protocol.Watch(id=1)
@@ -212,6 +223,8 @@ def test_watch_tells_a_line_an_event(verb: Verb) -> None:
         "+ %4 on wan1 by run: pid 7",
         f"+ %4 on wan1 by run: {'x' * 59}…",
         "+ %4 on wan1 by run",
+        "! %4 on wan1: a process (pid 9) left for the cgroup /x",
+        f"! %3 on wan1: {ODD} (pid 9) and 2 more below it left for the cgroup {ODD}: ended",
         "! repaired in 12 ms: ip rules, belt, changed by nft (pid 8)",
         "- %3 on wan1 released",
     ]
@@ -224,7 +237,13 @@ def test_watch_tells_a_line_an_event(verb: Verb) -> None:
 def test_watch_as_json_is_an_object_a_line(verb: Verb) -> None:
     _, out, _, _ = verb(WATCHING, "watch", "--json")
     told = [json.loads(line) for line in out.splitlines()]
-    assert [line["event"] for line in told] == ["watching", *["added"] * 3, "repaired", "removed"]
+    assert [line["event"] for line in told] == [
+        "watching",
+        *["added"] * 3,
+        *["left"] * 2,
+        "repaired",
+        "removed",
+    ]
     assert all(line["version"] == 1 and line["at"] for line in told)
     assert told[1]["assignment"]["owner"] == 12345
     told += [json.loads(line) for line, _ in event_words.as_json(protocol.Lost(at=1))]

@@ -9,4 +9,4 @@ printf 'Linux %s, nft %s, systemd %s, Python %s\n' "$(uname -r)" "$(nft --versio
 modprobe nf_conntrack  # its sysctls appear in every namespace when somebody needs it first: not while a test compares
 python3 -m compileall -q procroute tests  # once, not at every start of a process
 mapfile -t arguments <tests.txt
-exec python3 -m pytest -p no:cacheprovider --timeout 1200 -n 2 --dist worksteal -v --tb short "${arguments[@]}"
+exec python3 -m pytest -p no:cacheprovider -p tests.vm.cases --timeout 1200 -n 2 --dist worksteal -v --tb short "${arguments[@]}"

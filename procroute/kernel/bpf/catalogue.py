@@ -48,6 +48,7 @@ MAPS: Final = {
     "addresses": (20, 4),
     "drops": (4, 8),
     "traffic": (4, 16),
+    "made": (8, 4),
     "servers": (4, 136),
     "resolvers": (16, 4),
 }

@@ -3,9 +3,22 @@
  * tied to an address on purpose (bound, or listening: clients come in on any adapter). */
 #include "route.h"
 
+/* The cgroups whose processes have made a socket, by their ids; of so many the latest. */
+struct {
+	NUMBER(type, MAP_LRU_HASH);
+	NUMBER(max_entries, 1024);
+	TYPE(key, u64);
+	TYPE(value, u32);
+} made SEC(".maps");
+
 SEC("cgroup/sock_create")
 int pr_create(struct bpf_sock *sk)
 {
+	u64 cgroup = get_current_cgroup_id();
+	u32 yes = 1;
+
+	if (!map_lookup(&made, &cgroup))
+		map_update(&made, &cgroup, &yes, BPF_ANY);
 	/* Subflows of MPTCP are sockets of the kernel that no program sees; TCP is what is left. */
 	if (sk->protocol == PROTO_MPTCP)
 		return refuse(ERR_PROTONOSUPPORT);

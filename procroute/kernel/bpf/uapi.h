@@ -156,11 +156,15 @@ struct __sk_buff {
 
 static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static long (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
+static long (*map_delete)(void *map, const void *key) = (void *)3;
 static u64 (*ktime_get_ns)(void) = (void *)5;
 static long (*skb_load_bytes)(const void *skb, u32 offset, void *to, u32 len) = (void *)26;
 static u64 (*get_socket_cookie)(void *ctx) = (void *)46;
 static long (*set_sockopt)(void *ctx, int level, int name, void *value, int len) = (void *)49;
 static struct bpf_sock *(*sk_fullsock)(struct bpf_sock *sk) = (void *)95;
+static long (*probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+static long (*get_ns_current_pid_tgid)(u64 device, u64 inode, void *to, u32 size) = (void *)120;
 static u64 (*get_netns_cookie)(void *ctx) = (void *)122;
 static long (*ringbuf_output)(void *map, void *data, u64 size, u64 flags) = (void *)130;
+static u64 (*get_current_cgroup_id)(void) = (void *)80;
 static long (*set_retval)(int value) = (void *)187;

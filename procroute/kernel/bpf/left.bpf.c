@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Tell which assignments processes have left by another cgroup. Who was moved is known at the tracepoint
+ * cgroup_attach_task, but not from where (kernel/cgroup/cgroup.c): so those that descend from an assignment's
+ * processes are kept by number, from fork to exit, also where their parents have ended. Others cost a look-up at
+ * each; nothing is looked at while nothing is assigned. Where fields lie is found by name in the kernel's BTF. */
+#include "uapi.h"
+
+#define BY_NAME __attribute__((preserve_access_index))
+#define OFFSET(field) __builtin_preserve_field_info(field, 0)
+#define READ(to, field) probe_read_kernel(&(to), sizeof(to), &(field))
+#define DEPTH 16
+#define NAMESPACES 4
+#define NS_A_TICK 10000000 /* of proc(5): USER_HZ is 100 */
+
+struct cgroup_root;
+
+struct kernfs_node {
+	u64 id;
+} BY_NAME;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+} BY_NAME;
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
+} BY_NAME;
+
+struct css_set {
+	struct cgroup *dfl_cgrp;
+} BY_NAME;
+
+struct ns_common {
+	u32 inum;
+} BY_NAME;
+
+struct pid_namespace {
+	struct ns_common ns;
+} BY_NAME;
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+} BY_NAME;
+
+struct pid {
+	u32 level;
+	struct upid numbers[1];
+} BY_NAME;
+
+typedef struct {
+	int counter;
+} atomic_t;
+
+struct signal_struct {
+	atomic_t live;
+} BY_NAME;
+
+struct task_struct {
+	struct task_struct *group_leader;
+	struct css_set *cgroups;
+	struct pid *thread_pid;
+	struct signal_struct *signal;
+	u64 start_boottime;
+} BY_NAME;
+
+/* The pid namespace whose numbers are meant, as stat(2) tells it, and the number of who looks. */
+struct cfg {
+	u64 device;
+	u32 inode;
+	u32 self;
+};
+
+SEC(".rodata") const volatile struct cfg cfg = {};
+
+/* The cgroups of assignments, by their ids, and what we call them. */
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, F_NO_PREALLOC);
+	NUMBER(max_entries, 1 << 17);
+	TYPE(key, u64);
+	TYPE(value, u64);
+} places SEC(".maps");
+
+/* Who descends from an assignment's processes, by number. began: in ticks since boot, as in /proc. */
+struct member {
+	u64 assignment;
+	u64 began;
+};
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, F_NO_PREALLOC);
+	NUMBER(max_entries, 1 << 18);
+	TYPE(key, u32);
+	TYPE(value, struct member);
+} members SEC(".maps");
+
+/* The assignments that were left since somebody looked; and what wakes him: as many bytes as the largest page. */
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, F_NO_PREALLOC);
+	NUMBER(max_entries, 1 << 17);
+	TYPE(key, u64);
+	TYPE(value, u64);
+} left SEC(".maps");
+
+struct {
+	NUMBER(type, MAP_RINGBUF);
+	NUMBER(max_entries, 65536);
+} bell SEC(".maps");
+
+INLINE void tell(u64 assignment)
+{
+	map_update(&left, &assignment, &assignment, BPF_ANY);
+	/* Full: nobody has looked yet, and who looks then sees this one, too. */
+	ringbuf_output(&bell, &assignment, sizeof(assignment), 0);
+}
+
+/* What the assignment is called in whose cgroup, or below it, this one is; 0: none. */
+APART u64 place_of(struct cgroup *cgroup)
+{
+	struct cgroup_subsys_state *at = 0;
+
+	for (int i = 0; i < DEPTH && cgroup; i++) {
+		struct kernfs_node *node = 0;
+		u64 id = 0, *found;
+
+		READ(node, cgroup->kn);
+		READ(id, node->id);
+		found = map_lookup(&places, &id);
+		if (found)
+			return *found;
+		READ(at, cgroup->self.parent);
+		if (!at)
+			return 0;
+		READ(cgroup, at->cgroup);
+	}
+	return 0;
+}
+
+INLINE struct cgroup *cgroup_of(struct task_struct *task)
+{
+	struct css_set *set = 0;
+	struct cgroup *cgroup = 0;
+
+	READ(set, task->cgroups);
+	READ(cgroup, set->dfl_cgrp);
+	return cgroup;
+}
+
+/* Of a process's first thread. */
+INLINE u64 began(struct task_struct *leader)
+{
+	u64 ns = 0;
+
+	READ(ns, leader->start_boottime);
+	return ns / NS_A_TICK;
+}
+
+/* The number of a task in our pid namespace; 0: it has none there. */
+APART u32 number_of(struct task_struct *task)
+{
+	struct pid *pid = 0;
+	u32 level = 0;
+
+	READ(pid, task->thread_pid);
+	READ(level, pid->level);
+	for (u32 i = 0; i < NAMESPACES; i++) {
+		struct upid *at = (void *)((char *)pid + OFFSET(pid->numbers) +
+					   i * __builtin_preserve_type_info(*(struct upid *)0, 1));
+		struct pid_namespace *space = 0;
+		u32 inode = 0;
+		int number = 0;
+
+		if (i > level)
+			return 0;
+		READ(space, at->ns);
+		READ(inode, space->ns.inum);
+		READ(number, at->nr);
+		if (inode == cfg.inode)
+			return number;
+	}
+	return 0;
+}
+
+/* The number of the current process; 0: it has none. */
+INLINE u32 current(void)
+{
+	struct {
+		u32 thread;
+		u32 process;
+	} found = {};
+
+	return get_ns_current_pid_tgid(cfg.device, cfg.inode, &found, sizeof(found)) ? 0 : found.process;
+}
+
+/* (struct task_struct *parent, struct task_struct *child): before the child runs. */
+SEC("raw_tp/sched_process_fork")
+int pr_forked(u64 *argument)
+{
+	struct task_struct *child = (void *)argument[1], *parent_leader = 0, *leader = 0;
+	u32 number = current();
+	struct member *known = map_lookup(&members, &number);
+
+	if (!known)
+		return 0;
+	READ(parent_leader, ((struct task_struct *)argument[0])->group_leader);
+	READ(leader, child->group_leader);
+	if (leader == parent_leader || known->began != began(parent_leader))
+		return 0; /* a thread; or the number was another's before */
+	struct member new = { known->assignment, began(leader) };
+
+	number = number_of(child);
+	map_update(&members, &number, &new, BPF_ANY);
+	/* clone(2), CLONE_INTO_CGROUP: it may be born elsewhere. */
+	if (!place_of(cgroup_of(child)))
+		tell(new.assignment);
+	return 0;
+}
+
+/* (struct cgroup *to, const char *path, struct task_struct *task, bool all_threads): after the move. */
+SEC("raw_tp/cgroup_attach_task")
+int pr_moved(u64 *argument)
+{
+	struct cgroup *to = (void *)argument[0], *now = cgroup_of((void *)argument[2]);
+	struct task_struct *leader = 0;
+
+	if (to != now)
+		return 0; /* a cgroup of version 1 */
+	READ(leader, ((struct task_struct *)argument[2])->group_leader);
+	u32 number = number_of(leader);
+	struct member new = { place_of(to), began(leader) };
+
+	if (!number)
+		return 0;
+	if (new.assignment) {
+		map_update(&members, &number, &new, BPF_ANY);
+		return 0;
+	}
+	struct member *known = map_lookup(&members, &number);
+
+	if (!known || known->began != new.began)
+		return 0;
+	if (current() == cfg.self)
+		map_delete(&members, &number); /* it was let go */
+	else
+		tell(known->assignment);
+	return 0;
+}
+
+/* (struct task_struct *task, ...): it is the current one. */
+SEC("raw_tp/sched_process_exit")
+int pr_ended(u64 *argument)
+{
+	struct task_struct *task = (void *)argument[0];
+	struct signal_struct *signal = 0;
+	u32 number = current();
+	int live = 0;
+
+	if (!map_lookup(&members, &number))
+		return 0;
+	READ(signal, task->signal);
+	READ(live, signal->live.counter);
+	if (!live)
+		map_delete(&members, &number);
+	return 0;
+}
+
+SEC("license") char _license[] = "GPL";
