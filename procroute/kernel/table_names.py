@@ -16,6 +16,7 @@ from typing import Final
 
 from procroute.identity import TABLE_NAMES_FILE
 from procroute.kernel import files
+from procroute.kernel.refusal import may_pass
 
 _HEAD: Final = "# written by procroute while routes are in use\n"
 _OUR_DIRECTORY: Final = stat.S_ISVTX | 0o755
@@ -60,12 +61,13 @@ def write(names: Mapping[int, str], file: Path = Path(TABLE_NAMES_FILE)) -> None
             _write(names, file)
         else:
             _remove(file)
-    except OSError:
+    except OSError as e:
         with contextlib.suppress(OSError):
             files.unlink(_new(file), missing_ok=True)
             if not file.exists():
                 _remove(file)
-        _stuck[file] = read(file)
+        if names or not may_pass(e):
+            _stuck[file] = read(file)
         raise
 
 

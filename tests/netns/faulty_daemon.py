@@ -271,7 +271,7 @@ class Sweep:
         deeds = self._deeds
         if deeds.daemon.alive():
             deeds.daemon.arm(None)
-        else:
+        if not deeds.daemon.begun():
             deeds.daemon.end(0)
             if not self._restart():
                 return [f"no daemon again: {deeds.daemon.said()}"]
