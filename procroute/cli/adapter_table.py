@@ -17,8 +17,6 @@ from procroute.model import Family
 from procroute.terminal import printable
 
 VERSION = 1
-_PIPE = 200
-"""So many columns that nothing wraps."""
 
 
 def as_json(views: Sequence[AdapterView]) -> str:
@@ -49,8 +47,7 @@ def as_table(views: Sequence[AdapterView], columns: int) -> str:
     shown: RenderableType = _table(views)
     if columns and not tables.fits(shown, columns):
         shown = _list(views)
-    text = tables.drawn(shown, columns=columns, piped=_PIPE)
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    return tables.page(shown, columns=columns)
 
 
 def _table(views: Sequence[AdapterView]) -> Table:

@@ -15,8 +15,6 @@ from procroute.cli import tables
 from procroute.cli.assignment_words import VERSION, command_of, plain, tag
 from procroute.terminal import printable
 
-_PIPE = 200
-"""So many columns that nothing wraps."""
 _LISTED = 20
 """So many processes of an assignment are shown: there may be thousands."""
 
@@ -43,8 +41,7 @@ def as_table(assignments: Sequence[protocol.Assignment], columns: int) -> str:
         for pid, command in _processes(assignment):
             table.add_row(*first, pid, Text(command, no_wrap=True, overflow="ellipsis"))
             first = [""] * len(first)
-    text = tables.drawn(table, columns=columns, piped=_PIPE)
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    return tables.page(table, columns=columns)
 
 
 def _processes(assignment: protocol.Assignment) -> Iterator[tuple[str, str]]:

@@ -13,8 +13,6 @@ from procroute.protocol import Explained, Way
 from procroute.terminal import printable
 
 VERSION = 1
-_PIPE = 200
-"""So many columns that nothing wraps."""
 _TITLES = {"ipv4": "IPv4", "ipv6": "IPv6"}
 _COLOURS = {"leaves": "green", "local": "green", "unreachable": "red", "dropped": "red"}
 
@@ -61,8 +59,7 @@ def as_text(explained: Explained, columns: int) -> str:
     if explained.caveats:
         parts += [Text(), Text("it could still be otherwise:", "bold")]
         parts += [_line(f"– {caveat.text}") for caveat in explained.caveats]
-    text = tables.drawn(*parts, columns=columns, piped=_PIPE)
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    return tables.page(*parts, columns=columns)
 
 
 def _summary(way: Way | None) -> Text:

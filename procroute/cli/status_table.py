@@ -20,8 +20,6 @@ from procroute.core.traffic import Flow
 from procroute.terminal import printable
 
 VERSION = 1
-_PIPE = 200
-"""So many columns that nothing wraps."""
 _LISTED = 20
 """So many processes of an assignment are shown: there may be thousands."""
 
@@ -87,8 +85,7 @@ def as_table(status: Status, columns: int) -> str:
         )
         parts.append(Text(said, "red"))
     parts += [Text("cannot be promised here:", "bold"), _limits(status)]
-    text = tables.drawn(*parts, columns=columns, piped=_PIPE)
-    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
+    return tables.page(*parts, columns=columns)
 
 
 def _routes(status: Status) -> Table:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console, RenderableType
 
 from procroute.core.overview import Way
+
+_PIPE: Final = 200
+"""So many columns that nothing wraps."""
 
 
 def fits(part: RenderableType, columns: int) -> bool:
     """Whether a terminal of so many columns shows it without breaking a word."""
     console = Console(file=io.StringIO(), width=10_000, markup=False, emoji=False, highlight=False)
     return console.measure(part).maximum <= columns
+
+
+def page(*parts: RenderableType, columns: int) -> str:
+    """As `drawn`, in a pipe without wrapping; no blanks at the ends of lines, and no empty lines around."""
+    text = drawn(*parts, columns=columns, piped=_PIPE)
+    return "\n".join(line.rstrip() for line in text.splitlines()).strip("\n")
 
 
 def drawn(*parts: RenderableType, columns: int, piped: int) -> str:

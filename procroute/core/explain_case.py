@@ -48,7 +48,7 @@ class Subject(Struct, frozen=True):
     """A process. title: for people. targets: that it is in, the nearest first. assigned: by whom, in words.
 
     sockets: None where they were not looked at. asks: programs that look names up in its stead.
-    own_resolver: it has a resolv.conf of ours. alike: how many other processes this was asked for.
+    own_resolver: it has a resolv.conf of ours. elsewhere: it is in another network namespace.
     """
 
     title: str

@@ -14,7 +14,7 @@ from procroute.core.guard import Verdict, verdict
 from procroute.core.route_get import Question, Reply
 from procroute.core.rule_path import Met, Outcome, rule_path
 from procroute.core.tables import families
-from procroute.model import Family, IPAddress
+from procroute.model import Family, IPAddress, Marks
 from procroute.protocol import Way
 
 THE_WORLD = {Family.IPV4: ip_address("192.0.2.1"), Family.IPV6: ip_address("2001:db8::1")}
@@ -126,7 +126,7 @@ def _judged(case: Case, ifindex: int, source: IPAddress, destination: IPAddress)
     """The verdict of the guards of all targets that it is in; the first that drops decides."""
     found = None
     for target in case.subject.targets:
-        by_nft = target.live.marks.value == "packets"
+        by_nft = target.live.marks is Marks.PACKETS
         if target.door is None or not (by_nft or "guard" in target.kinds):
             continue
         found = verdict(

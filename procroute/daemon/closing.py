@@ -49,6 +49,7 @@ class Closing:
             else:
                 with lock(patient(self._tell)):
                     if self._ended(found):
+                        self._register.end_with(found.live.number)
                         self._register.watch(-found.live.number, None)
                         self._routes.close(found.live.number)
         return min(again, default=None)
@@ -80,7 +81,7 @@ class Closing:
     def _ended(self, found: Open) -> bool:
         """End what is left of its connections, under the lock; False: somebody uses the route again."""
         self._goodbyes.pop(found.live.number, None)
-        if cgroups.populated(found.path):
+        if any(map(cgroups.populated, self._routes.paths(found))):
             return False
         end(self._identity, self._carried(found), self._tell)
         return True

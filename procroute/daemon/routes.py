@@ -86,14 +86,18 @@ class Routes:
 
         return target_for(self._linux, now, found.live, user, routes, self._tell)
 
+    def revive(self, live: LiveRoute) -> None:
+        """Have a route in the kernel again of which only targets in place are left. Raises ProcrouteError."""
+        open_route(self._linux, self._linux.observe(), live)
+
     def all(self) -> list[Open]:
         """The routes that are cared for."""
         return list(self._open.values())
 
     def paths(self, found: Open) -> list[Path]:
-        """The cgroups of a route: the system's, and those in users' trees, as far as they still are."""
-        of_users = [t.path for t in self._linux.users_targets() if t.live.number == found.live.number]
-        return [p for p in (found.path, *of_users) if p.exists()]
+        """The cgroups of a route: its own, those in users' trees and in place, as far as they still are."""
+        further = [t.path for t in self._linux.further_targets() if t.live.number == found.live.number]
+        return [p for p in (found.path, *further) if p.exists()]
 
     def unused(self) -> list[Open]:
         """Those without a process. Takes no lock."""

@@ -28,12 +28,15 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import (
     cgroups,
+    held,
+    in_place,
+    lookup_daemons,
     netns,
-    open_sockets,
     process_facts,
     programs,
     resolvers,
     rules,
+    sockets,
     unit_cgroups,
 )
 from procroute.kernel.linux import Linux
@@ -171,7 +174,7 @@ def _subject(linux: Linux, observed: Observed, who: Facts, title: str, known: Kn
         tuple(targets),
         assigned=_assigned(linux, targets[0], cgroup, known) if targets else "",
         sockets=_sockets(linux.identity, who.pid, targets),
-        asks=resolvers.asked_instead(who.pid),
+        asks=lookup_daemons.all_asked_by(who.pid),
         own_resolver=resolvers.is_private_for(who.pid),
     )
 
@@ -181,7 +184,7 @@ def _attachments(linux: Linux, observed: Observed, cgroup: str) -> list[Attachme
     place = linux.mount / cgroup.lstrip("/")
     everybodys = [
         *(t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
-        *linux.users_targets(),
+        *linux.further_targets(),
     ]
     above = [t for t in everybodys if place.is_relative_to(t.path)]
     attended = {t.live.number for t in everybodys if cgroups.attended(t.path)}
@@ -203,13 +206,17 @@ def _attachment(observed: Observed, target: cgroups.Target, cgroup: str, attende
 def _assigned(linux: Linux, target: Attachment, cgroup: str, known: Known) -> str:
     """Who put it there, as far as that is known."""
     below = Path(cgroup).relative_to(target.cgroup).parts
-    if not below:
+    whole = in_place.is_in_place(Path(target.cgroup))
+    if not below and not whole:
         return "somebody moved it right into the target"
-    place = f"{target.cgroup}/{below[0]}"
+    place = target.cgroup if whole else f"{target.cgroup}/{below[0]}"
     assignment = known(place)
     if assignment is not None:
         said = "" if assignment.by == assignment.owner else f", asked for by {_user(assignment.by)}"
-        return f"assignment {assignment.id} ({assignment.how}) of {_user(assignment.owner)}{said}"
+        how = f"{assignment.how}, in place" if whole else assignment.how
+        return f"assignment {assignment.id} ({how}) of {_user(assignment.owner)}{said}"
+    if whole:
+        return f"{Path(place).name} was put there as a whole with procroute assign"
     origin = cgroups.origin(linux.mount / place.lstrip("/"))
     name = below[0].removeprefix("procroute-").removesuffix(".scope")
     how, _, number = name.partition("-")
@@ -233,19 +240,22 @@ def _user(uid: int) -> str:
 def _sockets(identity: Identity, pid: int, targets: list[Attachment]) -> OpenSockets | None:
     """What its open sockets carry; None where the kernel does not tell now."""
     try:
-        found = open_sockets.of_process(pid)
+        mine = held.sockets_of(pid)
+        everybodys = sockets.listed(sockets.TCP, sockets.UDP, sockets.MPTCP) if mine else ()
+        found = [each for each in everybodys if each.inode in mine]
     except OSError:
         return None
     number = targets[0].live.number if targets else 0
     on_route = older = 0
     others: Counter[int] = Counter()
     for each in found:
-        if number and identity.number(each.mark) == number:
+        mark = each.mark or 0
+        if number and identity.number(mark) == number:
             on_route += 1
-        elif each.mark:
-            others[each.mark] += 1
+        elif mark:
+            others[mark] += 1
         else:
             older += 1
     tied = Counter(each.ifindex for each in found if each.ifindex)
-    mptcp = sum(each.protocol == open_sockets.MPTCP for each in found)
+    mptcp = sum(each.protocol == sockets.MPTCP for each in found)
     return OpenSockets(on_route, older, others, tied, mptcp)

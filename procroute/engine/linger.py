@@ -77,7 +77,8 @@ def end(identity: Identity, carried: Carried, tell: Tell) -> None:
 
 
 def _orphans(identity: Identity, carried: Carried) -> Iterator[sockets.InetSocket]:
-    marked = (sockets.tcp_with_mark(identity.mark(n), identity.number_mask) for n in carried.numbers)
+    mask = identity.number_mask
+    marked = (sockets.with_mark(sockets.TCP, identity.mark(n), mask) for n in carried.numbers)
     made_there = (sockets.tcp_of_cgroup(cgroup) for cgroup in carried.cgroups)
     for tcp in chain.from_iterable((*marked, *made_there)):
         if tcp.inode == 0:

@@ -127,9 +127,9 @@ def release_directory() -> None:
 
 
 def _release(directory: Path) -> None:
-    for folder in (directory / "src_valid_mark",):
-        if folder.is_dir() and not any(folder.iterdir()):
-            files.rmdir(folder)
+    before = directory / "src_valid_mark"
+    if before.is_dir() and not any(before.iterdir()):
+        files.rmdir(before)
     if [f.name for f in directory.iterdir()] == ["lock"]:
         files.unlink(directory / "lock")
         try:

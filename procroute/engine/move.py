@@ -1,11 +1,11 @@
 """What becomes of open sockets when processes that run already are put on a route, or let go.
 
     ahead = Ahead()                                           # engine/open_sockets.py
-    gathered = gather(assignment, pids, tree=True)            # engine/gather.py
+    gathered = gather(assignment, known, tree=True)           # engine/gather.py
     moved = follow(identity, live, assignment, machine, ahead=ahead)
     ...
-    members = let_out(assignment, origin)
-    moved = part(identity, number, members, machine, origin)
+    members = let_out(mount, assignment)
+    moved = part(identity, number, members, machine, origin=origin)
 
 To be called under the lock, when the processes are where they belong: what they open from then on is right at
 birth. Sockets that were made outside have no guard: their mark, our ip rules and tables alone hold them.

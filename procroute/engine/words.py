@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
+from procroute.kernel.process_facts import name_of
 from procroute.terminal import printable
 
 __all__ = ["Tell", "describe", "printable"]
@@ -16,8 +16,4 @@ def describe(pid: int) -> str:
     """A process as people know it: `sleep (pid 4711)`. 0: one that cannot be seen from here."""
     if not pid:
         return "a process outside this pid namespace"
-    try:
-        name = Path(f"/proc/{pid}/comm").read_text(errors="replace").strip()
-    except OSError:
-        name = "a process"
-    return f"{printable(name)} (pid {pid})"
+    return f"{printable(name_of(pid) or 'a process')} (pid {pid})"

@@ -7,21 +7,11 @@ cgroup_rm_file): so the directories above are watched for removals, too.
 
 from __future__ import annotations
 
-import contextlib
 import os
-import struct
-from collections.abc import Iterator
-from ctypes import c_char_p, c_int, c_uint32
 from pathlib import Path
-from typing import Final
 
 from procroute.kernel import cgroups
-from procroute.kernel.libc import call
-
-# linux/inotify.h
-_MODIFY, _DELETE, _ONLY_DIRECTORIES = 0x2, 0x200, 0x01000000
-_OVERFLOW: Final = 0x4000
-_EVENT: Final = struct.Struct("=iIII")
+from procroute.kernel.inotify import DELETE, MODIFY, ONLY_DIRECTORIES, OVERFLOW, Inotify
 
 
 class Emptied:
@@ -31,9 +21,9 @@ class Emptied:
     """
 
     def __init__(self) -> None:
-        self._inotify = call("inotify_init1", c_int(os.O_NONBLOCK | os.O_CLOEXEC))
-        # Key -> the watch on the cgroup's events file, that on the directory above, and its path.
-        self._watched: dict[int, tuple[int, int, Path]] = {}
+        self._inotify = Inotify()
+        # Key -> the watch on the cgroup's events file, that on the directory above, its path and inode.
+        self._watched: dict[int, tuple[int, int, Path, int]] = {}
         # Watch on an events file -> key; watch on a directory -> by name the keys of what is watched in it.
         self._keys: dict[int, int] = {}
         self._within: dict[int, dict[str, int]] = {}
@@ -41,11 +31,11 @@ class Emptied:
 
     def fileno(self) -> int:
         """For poll(2)."""
-        return self._inotify
+        return self._inotify.fileno()
 
     def close(self) -> None:
         """Watch no longer."""
-        os.close(self._inotify)
+        self._inotify.close()
 
     def add(self, path: Path, key: int) -> bool:
         """Watch a cgroup; whether a process is in it now. Where there is none the next `read` tells it, too.
@@ -56,15 +46,16 @@ class Emptied:
         self._already.add(key)
         directory = 0
         try:
-            directory = self._watch(path.parent, _DELETE | _ONLY_DIRECTORIES)
-            watch = self._watch(path / "cgroup.events", _MODIFY)
+            directory = self._inotify.add(path.parent, DELETE | ONLY_DIRECTORIES)
+            watch = self._inotify.add(path / "cgroup.events", MODIFY)
+            inode = os.stat(path).st_ino
         except FileNotFoundError:
             if directory not in self._within:
-                self._unwatch(directory)
+                self._inotify.remove(directory)
             self.remove(key)
             self._already.add(key)
             return False
-        now = (watch, directory, path)
+        now = (watch, directory, path, inode)
         if self._watched.get(key, now) != now:
             self.remove(key)
             return self.add(path, key)
@@ -80,47 +71,30 @@ class Emptied:
     def remove(self, key: int) -> None:
         """Watch it no longer; one that is not watched is fine."""
         self._already.discard(key)
-        watch, directory, path = self._watched.pop(key, (0, 0, None))
+        watch, directory, path, _ = self._watched.pop(key, (0, 0, None, 0))
         if path is None:
             return
         del self._keys[watch]
-        self._unwatch(watch)
+        self._inotify.remove(watch)
         del self._within[directory][path.name]
         if not self._within[directory]:
             del self._within[directory]
-            self._unwatch(directory)
+            self._inotify.remove(directory)
 
     def read(self) -> list[int]:
         """The keys of those that have no process now, or are gone. Where news were lost all are looked at."""
         told, self._already = dict.fromkeys(self._already), set()
-        for watch, mask, name in self._news():
-            if mask & _OVERFLOW:
+        for watch, mask, name in self._inotify.read():
+            if mask & OVERFLOW:
                 told.update(dict.fromkeys(self._watched))
             elif (key := self._keys.get(watch, self._within.get(watch, {}).get(name))) is not None:
                 told[key] = None
         return [key for key in told if key not in self._watched or self._is_empty(key)]
 
     def _is_empty(self, key: int) -> bool:
-        return not cgroups.populated(self._watched[key][2])
-
-    def _news(self) -> Iterator[tuple[int, int, str]]:
-        """The watch, what happened, and the name in a directory, of each event that has come."""
-        while True:
-            try:
-                data = os.read(self._inotify, 1 << 16)
-            except BlockingIOError:
-                return
-            at = 0
-            while at < len(data):
-                watch, mask, _, length = _EVENT.unpack_from(data, at)
-                at += _EVENT.size + length
-                yield watch, mask, os.fsdecode(data[at - length : at].rstrip(b"\0"))
-
-    def _watch(self, path: Path, mask: int) -> int:
-        """The same number as before where that very file is watched already."""
-        file = c_char_p(os.fsencode(path))
-        return call("inotify_add_watch", c_int(self._inotify), file, c_uint32(mask))
-
-    def _unwatch(self, watch: int) -> None:
-        with contextlib.suppress(OSError):  # it went with its cgroup
-            call("inotify_rm_watch", c_int(self._inotify), c_int(watch))
+        """Also where another one has been made by that path."""
+        _, _, path, inode = self._watched[key]
+        try:
+            return os.stat(path).st_ino != inode or not cgroups.populated(path)
+        except FileNotFoundError:
+            return True

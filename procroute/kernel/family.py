@@ -6,14 +6,13 @@ import os
 import signal
 from collections.abc import Iterable, Iterator
 from ctypes import c_ulong
-from pathlib import Path
 
 from procroute.core.leaving import Member
 from procroute.kernel import cgroup_mount
 from procroute.kernel.libc import call
+from procroute.kernel.process_stat import stat
 
 _SET_CHILD_SUBREAPER = 36  # linux/prctl.h
-_GONE = frozenset("ZX")
 
 
 def adopt_orphans() -> None:
@@ -37,11 +36,11 @@ def descendants(roots: Iterable[int]) -> Iterator[int]:
 def member(pid: int) -> Member | None:
     """What is known of a process; None when it has ended, or is a zombie."""
     try:
-        state, parent, began = _stat(pid)
+        found = stat(pid)
         cgroup = cgroup_mount.of_process(pid)
     except OSError:
         return None
-    return None if state in _GONE or cgroup is None else Member(pid, began, parent, cgroup)
+    return None if found.ended or cgroup is None else Member(pid, found.began, found.parent, cgroup)
 
 
 def pin(pid: int) -> int | None:
@@ -95,14 +94,8 @@ def _by_parent() -> dict[int, list[int]]:
     for name in os.listdir("/proc"):
         if name.isdecimal():
             try:
-                _, parent, _ = _stat(int(name))
+                parent = stat(int(name)).parent
             except OSError:
                 continue
             found.setdefault(parent, []).append(int(name))
     return found
-
-
-def _stat(pid: int) -> tuple[str, int, int]:
-    """State, parent, start time. The name before them may hold anything, brackets too."""
-    words = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
-    return words[0].decode(), int(words[1]), int(words[19])

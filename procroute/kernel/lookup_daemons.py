@@ -6,25 +6,32 @@ both over a Unix socket, which no route's programs see.
 
 from __future__ import annotations
 
-import os
-import re
 from pathlib import Path
+from typing import Final
 
-_NSCD = ("run/nscd/socket", "var/run/nscd/socket")
-_RESOLVED = "run/systemd/resolve/io.systemd.Resolve"
+# Not by /var/run: where that is a link, as it mostly is, it would lead to our own /run.
+_NSCD: Final = "run/nscd/socket"
+_RESOLVED: Final = "run/systemd/resolve/io.systemd.Resolve"
 
 
 def asked_by(pid: int) -> str:
-    """nscd or systemd-resolved, as the process itself sees the file system; empty: neither."""
+    """The one that a process asks first; empty: none."""
+    return next(iter(all_asked_by(pid)), "")
+
+
+def all_asked_by(pid: int) -> tuple[str, ...]:
+    """nscd, systemd-resolved, both in this order or none, as the process itself sees the file system."""
     root = Path(f"/proc/{pid}/root")
     try:
-        if any((root / socket).exists() for socket in _NSCD):
-            return "nscd"
-        hosts = re.search(
-            r"^\s*hosts:(.*)$", (root / "etc/nsswitch.conf").read_text(errors="replace"), re.MULTILINE
-        )
-        if hosts and "resolve" in hosts[1].split() and os.path.exists(root / _RESOLVED):
-            return "systemd-resolved"
-    except OSError:
-        pass
-    return ""
+        found = ["nscd"] if (root / _NSCD).is_socket() else []
+        if _names_resolve(root / "etc/nsswitch.conf") and (root / _RESOLVED).is_socket():
+            found.append("systemd-resolved")
+    except OSError:  # it has ended, or may not be looked at
+        return ()
+    return tuple(found)
+
+
+def _names_resolve(nsswitch: Path) -> bool:
+    """Whether `resolve` stands in the line of hosts."""
+    lines = nsswitch.read_text(errors="replace").splitlines() if nsswitch.is_file() else []
+    return any("resolve" in line.split() for line in lines if line.lstrip().startswith("hosts:"))

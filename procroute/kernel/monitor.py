@@ -15,6 +15,7 @@ from ipaddress import ip_address
 from procroute.core.answers import Neighbour
 from procroute.identity import NFT_TABLE
 from procroute.kernel import leases, resolvers
+from procroute.kernel.entry_messages import attributes
 from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE
 from procroute.kernel.netlink import HEADER, notices
 from procroute.kernel.watch import Watch
@@ -154,13 +155,8 @@ def _failed(body: bytes) -> Neighbour | None:
     if len(body) < 16:
         return None
     ifindex, state = struct.unpack_from("=iH", body, 4)
-    attributes = body[12:]
-    while state & FAILED and len(attributes) >= 4:
-        length, kind = struct.unpack_from("=HH", attributes)
-        if kind == _DESTINATION and length in (8, 20):
-            return ifindex, ip_address(attributes[4:length])
-        attributes = attributes[max(4, (length + 3) & ~3) :]
-    return None
+    address = dict(attributes(body, 12)).get(_DESTINATION, b"") if state & FAILED else b""
+    return (ifindex, ip_address(address)) if len(address) in (4, 16) else None
 
 
 def _decides(kind: int, body: bytes) -> bool:

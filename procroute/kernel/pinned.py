@@ -21,12 +21,11 @@ from msgspec import Struct
 
 from procroute.core.gathering import Kin
 from procroute.kernel.faults import passed
-
-_NOT_THERE = frozenset({b"Z", b"X"})
+from procroute.kernel.process_stat import stat
 
 
 class Known(Struct, frozen=True):
-    """A process. began: its start time in clock ticks since boot (proc(5), /proc/PID/stat)."""
+    """A process. began: its start time in clock ticks since boot."""
 
     pid: int
     began: int
@@ -38,12 +37,12 @@ def kin(pid: int) -> tuple[Known, Kin] | None:
     One whose first thread has ended while others live has not.
     """
     try:
-        words = _stat(pid).rpartition(b")")[2].split()
-        if words[0] in _NOT_THERE and len(os.listdir(f"/proc/{pid}/task")) <= 1:
+        found = stat(pid)
+        if found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1:
             return None
     except OSError:
         return None
-    return Known(pid, int(words[19])), Kin(int(words[1]), int(words[2]), int(words[3]), int(words[25]))
+    return Known(pid, found.began), Kin(found.parent, found.group, found.session, found.stack)
 
 
 def identify(pid: int) -> Known | None:
@@ -85,12 +84,3 @@ def lives(pidfd: int) -> bool:
     poll = select.poll()
     poll.register(pidfd, select.POLLIN)
     return not poll.poll(0)
-
-
-def _stat(pid: int) -> bytes:
-    """As a file object would, in half the time: this is asked of every process of a tree, more than once."""
-    descriptor = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.read(descriptor, 4096)
-    finally:
-        os.close(descriptor)

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from procroute.kernel.process_stat import stat
+
 _PEER = struct.Struct("3i")
 _SO_PEERPIDFD = 77  # include/uapi/asm-generic/socket.h
 _KTHREAD = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
@@ -43,7 +45,7 @@ def peer(connection: socket.socket) -> tuple[int, int, int]:
 def _connected(connection: socket.socket, pid: int) -> bool:
     """Whether it is still that process which has the number; taken for granted before Linux 6.5."""
     try:
-        pidfd = int.from_bytes(connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4), "little")
+        pidfd = connection.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD)
     except OSError as e:
         return e.errno == errno.ENOPROTOOPT
     try:
@@ -55,34 +57,27 @@ def _connected(connection: socket.socket, pid: int) -> bool:
 def facts(pid: int) -> Facts | None:
     """What is known of a process; None where there is none, or a zombie."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_bytes()
-        status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        found, status = stat(pid), _status(pid)
         # A thread's number has a folder as well, but is no process.
-        lines = dict(line.split(":\t", 1) for line in status.splitlines() if ":\t" in line)
-        if int(lines["Tgid"]) != pid:
+        if found.ended or status["Tgid"] != str(pid):
             return None
-        words = text.rpartition(b")")[2].split()
-        if words[0] in (b"Z", b"X"):
-            return None
-        name = text[text.index(b"(") + 1 : text.rindex(b")")].decode(errors="replace")
-        real, effective, saved, _ = map(int, lines["Uid"].split())
-        of_kernel = bool(int(words[6]) & _KTHREAD)
+        of_kernel = bool(found.flags & _KTHREAD)
         namespace = 0 if of_kernel else os.stat(f"/proc/{pid}/ns/net").st_ino
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return Facts(pid, name, (real, effective, saved), int(words[19]), namespace, of_kernel)
+    real, effective, saved, _ = map(int, status["Uid"].split())
+    return Facts(pid, found.name, (real, effective, saved), found.began, namespace, of_kernel)
 
 
 def why_not(pid: int) -> tuple[str, str]:
     """Why there are no facts of a process, in words, and what helps."""
     try:
-        text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+        status = _status(pid)
     except (FileNotFoundError, ProcessLookupError):
         return f"there is no process {pid}", "ps(1) lists them; it may have ended"
-    lines = dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
-    if lines["Tgid"] != str(pid):
-        return f"{pid} is a thread of process {lines['Tgid']}", f"name that: {lines['Tgid']}"
-    return f"process {pid} has ended (a zombie)", f"its parent, {lines['PPid']}, has not been told yet"
+    if status["Tgid"] != str(pid):
+        return f"{pid} is a thread of process {status['Tgid']}", f"name that: {status['Tgid']}"
+    return f"process {pid} has ended (a zombie)", f"its parent, {status['PPid']}, has not been told yet"
 
 
 def named(name: str) -> Iterator[int]:
@@ -117,3 +112,9 @@ def _names(pid: int) -> set[str]:
     except OSError:
         pass
     return names - {""}
+
+
+def _status(pid: int) -> dict[str, str]:
+    """/proc/PID/status, by the words before the colons. Raises OSError."""
+    text = Path(f"/proc/{pid}/status").read_text(errors="replace")
+    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)

@@ -79,28 +79,6 @@ def is_private_for(pid: int) -> bool:
     return _is_ours(_lines(Path(f"/proc/{pid}/root{RESOLV_CONF}")))
 
 
-def asked_instead(pid: int) -> tuple[str, ...]:
-    """The programs that look names up in the stead of a process, by sockets that it sees.
-
-    nscd(8) is asked by every libc that finds it, resolved where nsswitch.conf(5) says `resolve`.
-    """
-    root = Path(f"/proc/{pid}/root")
-    hosts = [line for line in _lines(root / "etc/nsswitch.conf") if line.startswith("hosts:")]
-    found = []
-    if _is_socket(root / "run/nscd/socket"):
-        found.append("nscd")
-    if "resolve" in " ".join(hosts).split() and _is_socket(root / "run/systemd/resolve/io.systemd.Resolve"):
-        found.append("systemd-resolved (nss-resolve)")
-    return tuple(found)
-
-
-def _is_socket(path: Path) -> bool:
-    try:
-        return path.is_socket()
-    except OSError:  # it has ended, or may not be looked at
-        return False
-
-
 def _system_lines() -> list[str]:
     """What the system's resolv.conf says, without comments."""
     lines = _lines(RESOLV_CONF)

@@ -8,20 +8,25 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+import sys
 from collections.abc import Iterator
 from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
 
 from procroute.kernel import netlink
+from procroute.kernel.entry_messages import attributes
 from procroute.model import IPAddress
 
 # linux/sock_diag.h, linux/inet_diag.h
 _NETLINK_SOCK_DIAG, _BY_FAMILY, _DESTROY = 4, 20, 21
 _BYTECODE, _JUMP, _MARK_CONDITION, _CGROUP_CONDITION = 1, 1, 10, 13
 _MARK, _CGROUP_ID = 15, 21
+_LISTED = 72  # bytes of struct inet_diag_msg
 _FAMILIES = (socket.AF_INET, socket.AF_INET6)
-TCP, UDP = socket.IPPROTO_TCP, socket.IPPROTO_UDP
+TCP, UDP, MPTCP = socket.IPPROTO_TCP, socket.IPPROTO_UDP, 262
+# MPTCP's number does not fit into a byte: TCP's stands there, and an attribute beside it.
+_IS_MPTCP = struct.pack("=HHI", 8, 3, MPTCP)  # INET_DIAG_REQ_PROTOCOL
 # net/tcp_states.h; of UDP: connected, and not
 ESTABLISHED, TIME_WAIT, CLOSE, LISTEN = 1, 6, 7, 10
 # Without CONFIG_INET_DIAG (socket(2), sock_diag); where the kernel does not know the condition.
@@ -30,7 +35,7 @@ _GONE = frozenset({errno.ENOENT, errno.ESTALE})
 
 
 class InetSocket(Struct, frozen=True):
-    """A TCP or UDP socket as the kernel lists it. inode 0: nobody holds it any more, or not yet.
+    """A TCP, UDP or MPTCP socket as the kernel lists it. inode 0: nobody holds it any more, or not yet.
 
     identity: struct inet_diag_sockid. mark: None where the kernel does not tell it (without CAP_NET_ADMIN, in
     TIME_WAIT). cgroup: the id of the one it was made in, also when that is gone; 0 where it is not told
@@ -80,7 +85,7 @@ class InetSocket(Struct, frozen=True):
 
 
 def listed(*protocols: int) -> Iterator[InetSocket]:
-    """All sockets of these protocols (TCP, UDP). None without CONFIG_INET_DIAG. Raises OSError."""
+    """All sockets of these protocols (TCP, UDP, MPTCP). None without CONFIG_INET_DIAG. Raises OSError."""
     for protocol in protocols:
         yield from _dump(protocol)
 
@@ -88,7 +93,7 @@ def listed(*protocols: int) -> Iterator[InetSocket]:
 def with_any_mark(protocol: int, mask: int) -> Iterator[InetSocket]:
     """Those whose mark has some of the bits of `mask`, in TIME_WAIT too.
 
-    None where the kernel cannot tell, as of tcp_with_mark. Raises OSError.
+    None where the kernel cannot tell, as of with_mark. Raises OSError.
     """
     # Without any of the bits: on to the jump, which leads out, and so to no match. Else over it, to the end.
     without = struct.pack("=BBHII", _MARK_CONDITION, 12, 16, 0, mask)
@@ -96,16 +101,11 @@ def with_any_mark(protocol: int, mask: int) -> Iterator[InetSocket]:
 
 
 def with_mark(protocol: int, mark: int, mask: int) -> Iterator[InetSocket]:
-    """Those whose mark matches, in TIME_WAIT too. None where the kernel cannot tell. Raises OSError."""
-    return _dump(protocol, _matching(_MARK_CONDITION, struct.pack("=II", mark, mask)))
-
-
-def tcp_with_mark(mark: int, mask: int) -> Iterator[InetSocket]:
-    """The TCP sockets of this network namespace whose mark matches, those in TIME_WAIT included.
+    """Those whose mark matches, in TIME_WAIT too.
 
     None where the kernel cannot tell: without INET_DIAG, or its mark condition (Linux 4.10). Raises OSError.
     """
-    return with_mark(TCP, mark, mask)
+    return _dump(protocol, _matching(_MARK_CONDITION, struct.pack("=II", mark, mask)))
 
 
 def tcp_of_cgroup(cgroup: int) -> Iterator[InetSocket]:
@@ -123,25 +123,22 @@ def _matching(operation: int, operand: bytes) -> bytes:
 
 
 def _dump(protocol: int, condition: bytes = b"") -> Iterator[InetSocket]:
-    attribute = struct.pack("=HH", 4 + len(condition), _BYTECODE) + condition if condition else b""
+    byte, beside = (TCP, _IS_MPTCP) if protocol == MPTCP else (protocol, b"")
+    if condition:
+        beside += struct.pack("=HH", 4 + len(condition), _BYTECODE) + condition
     for family in _FAMILIES:
-        request = struct.pack("=BBBBI", family, protocol, 0, 0, 0xFFFF_FFFF) + bytes(48) + attribute
+        request = struct.pack("=BBBBI", family, byte, 0, 0, 0xFFFF_FFFF) + bytes(48) + beside
         for body in netlink.ask(_NETLINK_SOCK_DIAG, _BY_FAMILY, request, dump=True, nothing=_CANNOT_TELL):
-            if len(body) >= 72:
+            if len(body) >= _LISTED:
                 yield _read(protocol, body)
 
 
 def _read(protocol: int, body: bytes) -> InetSocket:
     """From a struct inet_diag_msg and the attributes behind it."""
     unsent, _, inode = struct.unpack_from("=III", body, 60)
-    mark, cgroup, at = None, 0, 72
-    while at + 4 <= len(body):
-        length, kind = struct.unpack_from("=HH", body, at)
-        if kind == _MARK:
-            mark = struct.unpack_from("=I", body, at + 4)[0]
-        elif kind == _CGROUP_ID:
-            cgroup = struct.unpack_from("=Q", body, at + 4)[0]
-        at += max(4, (length + 3) & ~3)
+    found = dict(attributes(body, _LISTED))
+    mark = int.from_bytes(found[_MARK], sys.byteorder) if _MARK in found else None
+    cgroup = int.from_bytes(found.get(_CGROUP_ID, b""), sys.byteorder)
     return InetSocket(body[0], body[1], inode, body[4:52], unsent, protocol, mark, cgroup)
 
 

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-import struct
-from collections.abc import Iterator, Sequence
-from ctypes import c_char_p, c_int, c_uint32
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from procroute.kernel.libc import call
+from procroute.kernel import inotify
+from procroute.kernel.inotify import Inotify
 
-# linux/inotify.h
-_MODIFY, _CLOSE_WRITE, _MOVED_FROM, _MOVED_TO, _CREATE, _DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
-_OVERFLOW = 0x4000
-_IN_A_DIRECTORY: Final = _MOVED_FROM | _MOVED_TO | _CREATE | _DELETE
-_TO_A_FILE: Final = _MODIFY | _CLOSE_WRITE
-_EVENT: Final = struct.Struct("=iIII")
+_IN_A_DIRECTORY: Final = inotify.MOVED_FROM | inotify.MOVED_TO | inotify.CREATE | inotify.DELETE
+_TO_A_FILE: Final = inotify.MODIFY | inotify.CLOSE_WRITE
 _ANY: Final = "/"
 """Instead of a name: all in a directory."""
 _LINKS: Final = 40  # path_resolution(7)
@@ -35,19 +30,20 @@ class Watch:
     def __init__(self, files: Sequence[Path], folders: Sequence[Path] = ()) -> None:
         self._files = files
         self._folders = folders
-        self._inotify = call("inotify_init1", c_int(os.O_NONBLOCK | os.O_CLOEXEC))
+        self._inotify = Inotify()
         # Watch -> the names that matter in that directory; the empty one is for what is watched itself.
         self._names: dict[int, set[str]] = {}
         self._follow()
 
     def fileno(self) -> int:
         """For poll(2)."""
-        return self._inotify
+        return self._inotify.fileno()
 
     def drain(self) -> bool:
         """Read what has come; whether any of it is about these files. Lost news are."""
         # All is read: what is left would wake us again.
-        news = [lost or self._told_of(watch, name) for watch, name, lost in self._read()]
+        read = self._inotify.read()
+        news = [bool(mask & inotify.OVERFLOW) or self._told_of(watch, name) for watch, mask, name in read]
         if any(news):
             self._follow()
         return any(news)
@@ -58,20 +54,7 @@ class Watch:
 
     def close(self) -> None:
         """Stop watching."""
-        os.close(self._inotify)
-
-    def _read(self) -> Iterator[tuple[int, str, bool]]:
-        """The watch and the name of each event that has come, and whether it stands for lost ones."""
-        while True:
-            try:
-                data = os.read(self._inotify, 1 << 16)
-            except BlockingIOError:
-                return
-            while data:
-                watch, mask, _, length = _EVENT.unpack_from(data)
-                name = data[_EVENT.size : _EVENT.size + length].rstrip(b"\0")
-                yield watch, os.fsdecode(name), bool(mask & _OVERFLOW)
-                data = data[_EVENT.size + length :]
+        self._inotify.close()
 
     def _follow(self) -> None:
         """Watch what is on the way to each file now, and no longer what only was."""
@@ -84,8 +67,7 @@ class Watch:
                 self._walk(folder)
                 self._add(folder, _IN_A_DIRECTORY | _TO_A_FILE, _ANY)
         for watch in before.keys() - self._names.keys():
-            with contextlib.suppress(OSError):  # it went with its file
-                call("inotify_rm_watch", c_int(self._inotify), c_int(watch))
+            self._inotify.remove(watch)
 
     def _walk(self, file: Path) -> None:
         """Each directory is watched before the next is looked for, so that none can come unseen between."""
@@ -110,5 +92,4 @@ class Watch:
         self._add(place, _TO_A_FILE, "")
 
     def _add(self, path: Path, mask: int, name: str) -> None:
-        watch = call("inotify_add_watch", c_int(self._inotify), c_char_p(os.fsencode(path)), c_uint32(mask))
-        self._names.setdefault(watch, {""}).add(name)
+        self._names.setdefault(self._inotify.add(path, mask), {""}).add(name)

@@ -19,6 +19,8 @@ FIN: Final = 0x01
 SYN: Final = 0x02
 RST: Final = 0x04
 ACK: Final = 0x10
+_IP_HEADER: Final = {4: 20, 6: 40}
+_LONGEST_TCP_HEADER: Final = 60
 
 _EXTENSIONS: Final = frozenset({0, 43, 60})  # hop-by-hop, routing, destination options
 _FRAGMENT: Final = 44
@@ -55,9 +57,14 @@ class Packet:
         return self.protocol == TCP and self.tcp_flags & (SYN | ACK) == SYN
 
     @property
-    def resets(self) -> bool:
-        """Whether this is a TCP reset: the kernel may send one for itself when a socket has gone already."""
-        return self.protocol == TCP and bool(self.tcp_flags & RST)
+    def of_the_closed(self) -> bool:
+        """Whether the kernel may have sent this for a TCP connection whose socket has gone: bare headers.
+
+        A reset, or the last acknowledgement (RFC 9293, 3.6, TIME-WAIT). What the socket was tied to, an
+        adapter for instance, does not hold for these.
+        """
+        bare = self.length <= _IP_HEADER[self.family] + _LONGEST_TCP_HEADER
+        return self.protocol == TCP and bare and (bool(self.tcp_flags & RST) or self.tcp_flags == ACK)
 
 
 def parse(uplink: str, data: bytes) -> Packet | None:

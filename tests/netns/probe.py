@@ -34,6 +34,8 @@ IPV6_UNICAST_IF = 76
 IP_OPTIONS = 4
 LSRR = 131
 SEGMENT_ROUTING = 4
+PATIENCE = float(os.environ.get("PROCROUTE_LAB_PATIENCE", "1"))
+"""As procroute/lab/patience.py has it."""
 
 _kept: dict[str, socket.socket] = {}
 
@@ -322,7 +324,7 @@ def spawn(depth: int, **request: Any) -> dict[str, Any]:
         inner.pop("of")
     command = [sys.executable, "-S", __file__, json.dumps(inner)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=20, check=True, start_new_session=True
+        command, capture_output=True, text=True, timeout=20 * PATIENCE, check=True, start_new_session=True
     )
     return dict(json.loads(done.stdout))
 

@@ -11,6 +11,7 @@ from typing import Final, Self
 
 from procroute.lab import Lab
 from procroute.lab.commands import Process
+from procroute.lab.patience import FACTOR
 from tests.netns.running import ENVIRONMENT, run_by
 from tests.netns.traffic import SERVER
 
@@ -38,7 +39,7 @@ class Steady:
 
     def end(self) -> dict[str, int]:
         """Answers by router and errors by name."""
-        said, _ = self.process.communicate(timeout=20)
+        said, _ = self.process.communicate(timeout=20 * FACTOR)
         assert self.process.returncode == 0
         heard: dict[str, int] = json.loads(said)
         return heard

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, run_by, unchanged, until
 from tests.netns.traffic import FAMILIES, SERVER
 
@@ -99,7 +100,7 @@ def test_what_cleanup_lets_go_returns_to_where_it_was(lab: Lab, tree: str) -> No
         lab.run([*enter, *PROCROUTE, "cleanup", "--force"], env=ENVIRONMENT, check=True)
         now = lab.run([*enter, "cat", f"/proc/{pid}/cgroup"], check=True).stdout
         assert UNSEEN.get(tree, before) in now
-        process.communicate("\n", timeout=20)
+        process.communicate("\n", timeout=20 * FACTOR)
     until(lambda: not ours(lab), what="the clean-up")
 
 

@@ -16,8 +16,8 @@ from procroute.kernel import programs
 from procroute.lab import WAN1, WAN2, Lab
 from procroute.lab.commands import Process
 from procroute.lab.names import WHO
+from tests.netns.resolving import BY_GLIBC, LOOKUPS, answering, asked, astray, stub_machine, wrong
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged, until
-from tests.netns.test_dns import BY_GLIBC, LOOKUPS, answering, asked, astray, stub_machine, wrong
 
 promise = pytest.mark.promise
 GIVEN: Final = ("--dns", f"{WAN1.dns4},{WAN1.dns6}")

@@ -100,13 +100,15 @@ class Flows:
         with contextlib.suppress(ProcessLookupError):
             os.kill(self.engine, signal.SIGCONT)
             os.kill(self.routed.pid, signal.SIGCONT)
-        said = [json.loads(process.communicate(timeout=20)[0]) for process in (self.routed, self.other)]
+        said = [
+            json.loads(process.communicate(timeout=20 * FACTOR)[0]) for process in (self.routed, self.other)
+        ]
         return said[0], said[1]
 
     def astray(self) -> list[Packet]:
         """What the routed program sent and came out by another adapter than wan1.
 
-        Not what the kernel sends for no program: resets for connections that are closed (DOWN-07).
+        Not what the kernel sends for no program: for connections that are closed (DOWN-07).
         """
         self.lab.settle()
         return [
@@ -114,7 +116,7 @@ class Flows:
             for adapter, uplink in self.lab.uplinks.items()
             if adapter != "wan1"
             for packet in uplink.packets()
-            if packet.destination in OTHER_SERVER.values() and not packet.resets
+            if packet.destination in OTHER_SERVER.values() and not packet.of_the_closed
         ]
 
     def leaked(self) -> set[tuple[int, int]]:

@@ -66,6 +66,7 @@ def machine() -> Iterator[tuple[Lab, Daemon]]:
 def nobody_left(machine: tuple[Lab, Daemon]) -> Iterator[None]:
     lab, running = machine
     yield
+    print(running.log())  # shown where a test fails
     lab.sh(f"echo 1 >{ELSEWHERE}/cgroup.kill")
     until(lambda: not running.ps())
 
@@ -78,6 +79,7 @@ def command(lab: Lab, script: str, *options: str) -> Iterator[Process]:
         python = stack.enter_context(for_users(lab))
         there = f"{ELSEWHERE} {SERVER[4]} {SERVER[6]}"
         named = "; ".join(f"{n}='{python} /tmp/{n}.py {there}'" for n in ("leaver", "orphan", "born"))
+        named += f"; procroute='{python} -m procroute'"
         words = [*as_user(ALICE), *run_by("wan1", *options), "sh", "-c", f"{named}; {script}"]
         process = stack.enter_context(
             lab.machine.popen(words, env=ENVIRONMENT, stdin=pipe, stdout=pipe, stderr=pipe)
@@ -225,12 +227,12 @@ def test_who_is_let_go_has_not_left(machine: tuple[Lab, Daemon]) -> None:
 def test_who_is_below_or_on_a_route_of_its_own_has_not_left(machine: tuple[Lab, Daemon]) -> None:
     lab, running = machine
     before = len(running.log())
-    inner = " ".join(run_by("wan2"))
-    with command(lab, f"{inner} sh -c 'echo $$; exec sleep 60' & wait", "--strict") as process:
+    script = "$procroute run --via wan2 -- sh -c 'echo $$; exec sleep 60' & wait"
+    with command(lab, script, "--strict") as process:
         pid = number(process)
         parent = lab.sh(f"ps -o ppid= -p {pid}").strip()
-        place = "/sys/fs/cgroup" + lab.sh(f"sed -n s/^0:://p /proc/{parent}/cgroup").strip()
-        lab.sh(f"mkdir {place}/below; echo {parent} >{place}/below/cgroup.procs")
+        place = f"/sys/fs/cgroup$(sed -n s/^0:://p /proc/{parent}/cgroup)/below"
+        lab.sh(f'd="{place}"; mkdir "$d"; echo {parent} >"$d/cgroup.procs"')
         until_later(lab)
         assert lives(lab, pid)
         assert lives(lab, parent)

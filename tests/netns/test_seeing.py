@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
 from tests.netns.running import ENVIRONMENT, run_by
 
 
@@ -33,5 +34,5 @@ def test_the_rules_of_a_route_give_its_mark(options: tuple[str, ...], lines: int
         assert found
         assert "dev wan1" in lab.sh(f"ip route get 192.0.2.10 mark {found[1]}")
         assert "dev wan2" in lab.sh("ip route get 192.0.2.10")
-        command.communicate("\n", timeout=20)
+        command.communicate("\n", timeout=20 * FACTOR)
         assert command.returncode == 0

@@ -24,10 +24,10 @@ def test_connections_that_the_kernel_cannot_end_are_told_of(monkeypatch: pytest.
         return False
 
     monkeypatch.setattr(sockets, "destroy", cannot)
-    monkeypatch.setattr(sockets, "tcp_with_mark", lambda *_: iter([waiting]))
+    monkeypatch.setattr(sockets, "with_mark", lambda *_: iter([waiting]))
     linger.end(Identity(), linger.Carried([1]), said.append)
     assert said == []
-    monkeypatch.setattr(sockets, "tcp_with_mark", lambda *_: iter([TCP, TCP]))
+    monkeypatch.setattr(sockets, "with_mark", lambda *_: iter([TCP, TCP]))
     linger.end(Identity(), linger.Carried([1]), said.append)
     assert len(said) == 1
     assert "CONFIG_INET_DIAG_DESTROY" in said[0]

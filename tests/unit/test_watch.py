@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from procroute.kernel import inotify
 from procroute.kernel.libc import call
 from procroute.kernel.watch import Watch
 
@@ -130,7 +131,7 @@ def test_links_in_a_circle_are_no_file(file: Path) -> None:
 
 def test_lost_news_are_news(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with closing(Watch([file])) as watch:
-        monkeypatch.setattr(watch, "_read", lambda: iter([(-1, "", True)]))
+        monkeypatch.setattr(inotify.Inotify, "read", lambda _: iter([(-1, inotify.OVERFLOW, "")]))
         assert watch.drain()
 
 
