@@ -42,7 +42,7 @@ class Routes:
         self._linux = linux
         self.settings = settings
         self._tell = tell
-        self.unsettled = False
+        self.unsettled = True  # a daemon that crashed may have left something
         self._open: dict[int, Open] = {}
         self._meant: dict[bytes, int] = {}
         self._notes: dict[bytes, list[str]] = {}

@@ -53,6 +53,10 @@ class _Record(msgspec.Struct, frozen=True):
     marks: Marks = Marks.SOCKETS
 
 
+_RECORD = msgspec.json.Decoder(_Record)
+"""Made here, by one thread: two that decode a type for the first time at once may crash in msgspec (0.22)."""
+
+
 class Target(Struct, frozen=True):
     """A route's cgroup: where it is, what it is, by whose numbers it was made, whether it is in use."""
 
@@ -320,7 +324,7 @@ def enter(path: Path, pid: int = 0) -> None:
 
 def _read(path: Path) -> _Record | None:
     try:
-        return msgspec.json.decode(os.getxattr(path, XATTR), type=_Record)
+        return _RECORD.decode(os.getxattr(path, XATTR))
     except (OSError, msgspec.DecodeError):
         return None
 
