@@ -8,6 +8,10 @@ PYTHON := .venv/bin/python
 # Labs wait more than they compute, so two a core.
 WORKERS ?= $(shell echo $$(( 2 * $$(nproc) )))
 ARGS ?=
+# How long `make soak` goes on. Bash has a variable of this name, so it must not come from there.
+ifneq ($(origin SECONDS),command line)
+SECONDS := 3600
+endif
 # Debian suites whose kernels `make test-vm` tries: 6.1 and 6.12.
 SUITES ?= bookworm trixie
 # Of each test of tests/netns so many cases there; 0: all.
@@ -19,7 +23,7 @@ say = @if $(colourful); then printf '\033[1;36m▸\033[0m %s\n' '$(1)'; else ech
 
 CHECKS := format lint types imports bpf promises
 
-.PHONY: help setup demo test test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
+.PHONY: help setup demo test soak test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
         format bench promises bpf lock clean
 
 help:  ## this list
@@ -42,6 +46,12 @@ test:  ## every test, on the real kernel in private namespaces (ARGS="-k dns" fo
 	@tools/setup test
 	@tools/as-root tests/lab/roots bookworm trixie
 	@tools/as-root $(PYTHON) -m pytest -n $(WORKERS) $(ARGS)
+
+soak:  ## lives made up by ever new seeds, on real machines, for an hour (SECONDS=600), and 100,000 protocol frames
+	@tools/as-root
+	@tools/setup test
+	@tools/as-root $(PYTHON) -m tests.soak $(SECONDS) $(ARGS)
+	@PROCROUTE_FRAMES=100000 $(PYTHON) -m pytest -q -o timeout=0 tests/unit/test_protocol_fuzz.py
 
 test-vm:  ## WireGuard, VRFs, dummies and all of tests/netns on Linux 6.1 and 6.12, in virtual machines (slow; CASES=1: less so)
 	@tools/as-root

@@ -12,7 +12,7 @@ from rich.console import Console
 from tests import promises
 
 HERE = Path(__file__).parent
-NEED_ROOT = [HERE / "netns", HERE / "lab", HERE / "systemd"]
+NEED_ROOT = [HERE / "netns", HERE / "lab", HERE / "systemd", HERE / "soak"]
 
 # No database of examples: tests run as root. The same examples run everywhere in CI.
 hypothesis.settings.register_profile(
@@ -28,7 +28,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "promise(*ids): the lines of docs/promises.md that this test holds")
     config.addinivalue_line(
-        "markers", "root: needs root (all of tests/netns, tests/lab and tests/systemd does)"
+        "markers", "root: needs root (all of tests/netns, tests/lab, tests/systemd and tests/soak does)"
     )
     if config.option.promises:
         config.option.verbose = -2

@@ -16,13 +16,13 @@ from typing import Final
 
 import msgspec
 
+from procroute import places
 from procroute.engine.words import Tell
-from procroute.identity import RUN_DIRECTORY
 from procroute.kernel import files
 from procroute.protocol import Assignment
 
-FOLDER: Final = Path(RUN_DIRECTORY) / "assignments"
-DAMAGED: Final = Path(RUN_DIRECTORY) / "damaged"
+FOLDER: Final = Path(places.ASSIGNMENTS)
+DAMAGED: Final = Path(places.DAMAGED)
 _LAST: Final = "last"
 
 
@@ -136,7 +136,9 @@ class Ledger:
 
 
 def _write(file: Path, text: bytes) -> None:
-    """All of it or nothing: a daemon that dies meanwhile leaves the old one."""
+    """All of it or nothing: a daemon that dies meanwhile leaves the old one. Somebody may have removed the
+    folder."""
+    files.mkdir(file.parent, 0o755, parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
     files.write(new, text)
     files.rename(new, file)

@@ -14,7 +14,7 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.move import part
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups
+from procroute.kernel import adapters, cgroups, released
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known, identify
 from procroute.protocol import Assignment, Existing, Moved, Release, Released
@@ -35,11 +35,11 @@ class LettingGo:
             chosen += [self._register.of_pid(peer, pid) for pid in asked.pids]
             if not chosen:
                 raise ProcrouteError("usage", "nothing was named", "procroute ps lists the assignments")
-            released = list({a.id: a for a in chosen}.values())
-            shown = [self._register.shown_one(peer, a) for a in released]
+            chosen = list({a.id: a for a in chosen}.values())
+            shown = [self._register.shown_one(peer, a) for a in chosen]
             moved = Moved()
             gone: list[int] = []
-            for assignment in released:
+            for assignment in chosen:
                 try:
                     moved = total(moved, self.let_go(assignment, asked.existing))
                 except (ProcrouteError, OSError) as e:
@@ -55,11 +55,15 @@ class LettingGo:
         # What is needed is seen before anything is moved.
         machine = Machine(adapters=adapters.read(self._linux.netlink))
         path, number = self._register.path(assignment.cgroup), self._register.number(assignment)
+        if not assignment.in_place:
+            released.note(path)
         members = self._let_be(path) if assignment.in_place else let_out(self._linux.mount, path)
         try:
             moved = self._part(assignment, number, members, machine, existing)
         except (ProcrouteError, OSError):
-            if assignment.in_place or not back_in(path, members):
+            if not assignment.in_place and back_in(path, members):
+                released.forget(path)
+            else:
                 self._register.forget(assignment, "released")
             raise
         self._register.forget(assignment, "released")

@@ -28,12 +28,12 @@ from procroute.daemon.writer import Writer
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.identity import RUN_DIRECTORY
 from procroute.kernel import files
 from procroute.kernel.emptied import Emptied
+from procroute.places import DAEMON_LOCK
 
 _T = TypeVar("_T")
-_ALONE: Final = Path(RUN_DIRECTORY) / "daemon.lock"
+_ALONE: Final = Path(DAEMON_LOCK)
 _AGAIN, _AGAIN_AT_MOST, _UNWATCHED = 0.25, 60.0, 2.0
 """In seconds: when to try again to remove what could not be, twice as long each time; and to watch."""
 

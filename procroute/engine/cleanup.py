@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from procroute.engine.alive import listed
+from procroute.engine.dead_daemon import remove_files
 from procroute.engine.let_go import let_go
 from procroute.engine.linger import Carried, end, linger
 from procroute.engine.lock import lock, patient, release_directory
@@ -79,6 +80,7 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
             linux.placement.remove(path)
         linux.placement.remove_root()
         sysctl.restore_all(linux.namespace)
+        anything |= remove_files()
         release_directory()
         left = tuple(strays(linux.netlink, linux.families, kernels))
         return Cleaned(len(targets) + len(leftovers) - len(unnamed), anything, tuple(living), left)

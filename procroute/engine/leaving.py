@@ -16,7 +16,7 @@ from procroute.engine.ending import ENDED, end_all, went
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroup_mount, cgroups, family, moves, user_managers
+from procroute.kernel import cgroup_mount, cgroups, family, moves, released, user_managers
 
 # All in seconds. A look comes so long after the news, to take several in one; so long at least lies between
 # two, and so many times as long as one took, that a machine where many are moved spends little on looking.
@@ -59,6 +59,7 @@ class Leaving:
         self._told: set[tuple[int, int]] = set()
         self._left: dict[int, Member] = {}
         self._released = False
+        released.forget(assignment)
 
     def filenos(self) -> list[int]:
         """For poll(2): readable when something was moved."""
@@ -110,6 +111,10 @@ class Leaving:
             self._tell(
                 "a forced cleanup took the route away: what lives of it goes on by the machine's own way"
             )
+            return
+        if released.is_noted(self._assignment):
+            self._released = True
+            self._tell("it was released: what lives of it goes on by the machine's own way")
             return
         news = (
             end_all(self._outside, lambda left: self._name(left, ENDED))

@@ -81,9 +81,14 @@ def for_users(lab: Lab) -> Iterator[str]:
 def daemon(lab: Lab) -> Iterator[Daemon]:
     """A daemon that is ready; it must end well, unless it has ended by then."""
     with tempfile.TemporaryFile("w+") as log:
-        process = lab.popen([*PROCROUTE, "daemon"], env=ENVIRONMENT, stderr=log)
+        env = ENVIRONMENT | {"PYTHONFAULTHANDLER": "1"}
+        process = lab.popen([*PROCROUTE, "daemon"], env=env, stderr=log)
         running = Daemon(lab, process, log)
-        until(lambda: "ready" in running.log() or process.poll() is not None, what="the daemon")
+        try:
+            until(lambda: "ready" in running.log() or process.poll() is not None, 30)
+        except AssertionError:
+            process.send_signal(signal.SIGABRT)  # where it hangs
+            process.wait(10)
         assert process.poll() is None, running.log()
         lab.sh(f"chgrp {_GROUP} {SOCKET} && chmod 660 {SOCKET}")
         try:

@@ -16,6 +16,7 @@ from procroute.lab import Lab
 from procroute.lab.snapshot import changes, snapshot
 from tests.lab import foreign
 from tests.netns.crowd import crowd, hang_up, kill_engine
+from tests.netns.daemons import daemon
 from tests.netns.inhabitants import bystander, routed
 from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged, until
 from tests.netns.traffic import SERVER, elsewhere
@@ -80,6 +81,20 @@ def test_where_nothing_is_it_does_nothing(lab: Lab) -> None:
     with Lab() as bare, unchanged(bare):
         done = procroute(bare, "cleanup")
         assert (done.returncode, done.stdout, done.stderr) == (0, "nothing was left\n", "")
+
+
+@pytest.mark.promise("CLEAN-01")
+def test_what_a_killed_daemon_left_goes_and_a_living_ones_stays() -> None:
+    with Lab() as lab, unchanged(lab), daemon(lab) as running:
+        there = snapshot(lab)
+        assert procroute(lab, "cleanup").stdout == "nothing was left\n"
+        assert changes(there, snapshot(lab)) == {}
+        assert running.ps() == []
+        running.kill()
+        assert ours(lab).keys() == {"files"}
+        done = procroute(lab, "cleanup")
+        assert done.stdout == "leftovers removed: nothing of procroute's is left\n"
+        assert not ours(lab)
 
 
 @pytest.mark.promise("CLEAN-02", "NEG-05")

@@ -9,7 +9,7 @@ import pytest
 
 from procroute.lab import Lab
 from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
-from tests.netns.inhabitants import PROBE, Command, bystander
+from tests.netns.inhabitants import PROBE, Command, Inhabitant, bystander, start
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, unchanged, until
 from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray
 
@@ -91,6 +91,26 @@ def test_let_go_it_leaves_as_others_do(machine: tuple[Lab, Daemon], family: int,
         assert not running.ps()
         assert command.ask("tcp", to=SERVER[family]).router == "wan2"
         assert command.ask("unconnected", to=SERVER[family]).router == "wan2"
+
+
+@promise("DAEMON-04")
+@both_families
+@pytest.mark.parametrize("options", [(), ("--strict",)], ids=["LAN", "strict"])
+def test_so_does_what_has_an_engine_of_its_own(
+    machine: tuple[Lab, Daemon], family: int, options: tuple[str, ...]
+) -> None:
+    """It takes that for no leaving, which it would end when strict."""
+    lab, running = machine
+    env = ENVIRONMENT | {"PROCROUTE_SOCKET": "/run/nobody-listens"}
+    words = [*PROCROUTE, "run", "--via", "wan1", *options, "--", *PROBE]
+    with start(lab, words, env) as (process, errors):
+        command = Inhabitant(process, errors)
+        pid = str(command.ask("hello").pid)
+        until(lambda: [a["how"] for a in running.ps()] == ["embedded"])
+        assert not lab.run([*PROCROUTE, "release", pid], env=ENVIRONMENT).returncode
+        until(lambda: "it was released" in command.told())
+        assert command.ask("tcp", to=SERVER[family]).router == "wan2"
+        assert command.end() == 0
 
 
 @promise("DAEMON-05")

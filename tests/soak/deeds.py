@@ -1,0 +1,34 @@
+"""What others do to what is ours, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from procroute.lab import Lab
+from tests.netns.traffic import FAMILIES, delete_our_rules
+
+
+def _sh(script: str) -> Callable[[Lab], object]:
+    return lambda lab: lab.sh(script)
+
+
+def _as_networkd(lab: Lab) -> None:
+    """Rules and entries of ours one by one, as at its restart."""
+    for family in FAMILIES:
+        rules = lab.ip(f"-{family} rule show protocol 112").splitlines()
+        lines = [f"rule del preference {rule.partition(':')[0]} protocol 112" for rule in rules]
+        entries = lab.ip(f"-{family} route show table all protocol 112").splitlines()
+        lines += [f"route del {entry}" for entry in entries if entry[0] not in " \t"]
+        lab.run(["ip", f"-{family}", "-force", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))
+
+
+DAMAGE: Final[dict[str, Callable[[Lab], object]]] = {
+    "flush the ruleset": _sh("nft flush ruleset"),
+    "delete our nft table": _sh("nft delete table inet procroute 2>/dev/null || true"),
+    "delete the IPv4 rules": _sh("while ip -4 rule del protocol 112 2>/dev/null; do :; done"),
+    "delete the IPv6 rules": _sh("while ip -6 rule del protocol 112 2>/dev/null; do :; done"),
+    "delete all rules": delete_our_rules,
+    "flush our tables": _sh("for f in 4 6; do ip -$f route flush table all proto 112; done"),
+    "restart networkd": _as_networkd,
+}
