@@ -138,5 +138,10 @@ class Ledger:
 def _write(file: Path, text: bytes) -> None:
     """All of it or nothing: a daemon that dies meanwhile leaves the old one."""
     new = file.with_name(f".{file.name}.new")
-    files.write(new, text)
-    files.rename(new, file)
+    try:
+        files.write(new, text)
+        files.rename(new, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            files.unlink(new, missing_ok=True)
+        raise
