@@ -140,5 +140,10 @@ def _write(file: Path, text: bytes) -> None:
     folder."""
     files.mkdir(file.parent, 0o755, parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
-    files.write(new, text)
-    files.rename(new, file)
+    try:
+        files.write(new, text)
+        files.rename(new, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            files.unlink(new, missing_ok=True)
+        raise
