@@ -128,7 +128,8 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
 
     how: run, assign, embedded (a `procroute run` with an engine of its own) or unit (that somebody started in
     the route's slice). owner: the uid whose processes they are; by: the uid who asked. cgroup: from the mount
-    point of cgroup v2; origin: where its processes return to. since: seconds of the Epoch.
+    point of cgroup v2; origin: where its processes return to. in_place: that is their unit's own cgroup.
+    since: seconds of the Epoch.
     """
 
     id: int
@@ -139,6 +140,7 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     by: int
     cgroup: str
     origin: str = "/"
+    in_place: bool = False
     since: float = 0
     command: str = ""
     processes: list[Process] = []

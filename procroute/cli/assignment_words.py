@@ -65,6 +65,7 @@ def plain(assignment: protocol.Assignment) -> dict[str, Any]:
         "by": assignment.by,
         "cgroup": assignment.cgroup,
         "origin": assignment.origin,
+        "in_place": assignment.in_place,
         "since": assignment.since,
         "command": assignment.command,
         "processes": [

@@ -30,9 +30,9 @@ def in_words(reply: protocol.Assigned | protocol.Released) -> Iterator[str]:
     assigned = isinstance(reply, protocol.Assigned)
     for assignment in reply.assignments:
         route = printable(assignment.route)
-        yield f"{tag(assignment)} {'is on' if assigned else 'has left'} {route}: {who(assignment)}".rstrip(
-            ": "
-        )
+        what = f"{'is on' if assigned else 'has left'} {route}"
+        what += ", in place" if assignment.in_place and assigned else ""
+        yield f"{tag(assignment)} {what}: {who(assignment)}".rstrip(": ")
     if not reply.assignments:
         yield "nothing was changed"
     yield from (f"  {line}" for line in moved(reply.moved))

@@ -188,8 +188,11 @@ def new_mark(one: Open, verdict: Verdict, ground: Ground, *, leaving: bool, plai
     holds it. One that is ended is marked as well: its program may connect it once more.
     """
     identity = ground.identity
+    ours = one.mark & identity.mark_mask
+    if leaving and plain and ours == identity.released and not one.foreign:
+        return 0  # it was spared when its unit was put on a route in place
     if not verdict.fate.acts:
-        spared = not leaving and one.made_here and not one.foreign and not one.mark & identity.mark_mask
+        spared = not leaving and one.made_here and not one.foreign and not ours
         return identity.released if spared else None
     if leaving:
         return 0 if plain else identity.released

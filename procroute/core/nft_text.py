@@ -64,7 +64,12 @@ def fingerprint(ruleset: Ruleset | None) -> str:
 
 def chain_of(ruleset: Ruleset, number: int) -> str:
     """The chain to which a target of this route sends its unmarked packets."""
-    return f"lost_{number}" if number in ruleset.belted else f"mark_{number}"
+    return lost(number) if number in ruleset.belted else f"mark_{number}"
+
+
+def lost(number: int) -> str:
+    """The chain of a route that marks sockets."""
+    return f"lost_{number}"
 
 
 def map_of(level: int) -> str:
@@ -103,17 +108,24 @@ def _blocks(ruleset: Ruleset, places: Mapping[int, Sequence[Place]]) -> Iterable
             # Bystanders are out after one comparison a slice: docs/decisions/0009-belt.md.
             *(
                 f'socket cgroupv2 level {level - 1} "{slice_}" meta mark & {ruleset.mask:#x} == 0x0 '
-                f"goto of_{map_of(level)}"
-                for level, slice_ in _slices(places)
+                f"{verdict} of_{map_of(level)}"
+                for level, slice_, verdict in _slices(places)
             ),
             hook="type route hook output priority mangle",
         )
 
 
-def _slices(places: Mapping[int, Sequence[Place]]) -> list[tuple[int, str]]:
-    """The slices with targets in them, each with the depth of these, the deepest first."""
+def _slices(places: Mapping[int, Sequence[Place]]) -> list[tuple[int, str, str]]:
+    """The slices with targets in them, each with the depth of these and what is done, the deepest first.
+
+    From one that lies in another it goes back (jump): who is in none of its targets may be in the other's.
+    """
     found = {(p.level, p.path.rpartition("/")[0]) for those in places.values() for p in those}
-    return sorted(found, key=lambda f: (-f[0], f[1]))
+    within = {
+        slice_: any(slice_.startswith(f"{other}/") for _, other in found if other) for _, slice_ in found
+    }
+    verdict = {slice_: "jump" if inside else "goto" for slice_, inside in within.items()}
+    return sorted(((level, s, verdict[s]) for level, s in found), key=lambda f: (-f[0], f[1]))
 
 
 def _lost(mask: int, number: int, mark: int) -> tuple[str, ...]:

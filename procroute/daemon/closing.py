@@ -13,8 +13,10 @@ from procroute.identity import Identity
 from procroute.kernel import cgroups, sockets
 from procroute.model import Marks
 
-_SOON, _LATER, _AT_THE_END = 0.02, 1.0, 2.0
-"""When to look again, and for how long connections may close when the daemon ends; in seconds."""
+_SOON, _LATER = 0.02, 1.0
+"""When to look again, in seconds."""
+_AT_THE_END, _AT_MOST = 2.0, 10.0
+"""For how long data may stand still when the daemon ends, and connections may take to close; in seconds."""
 
 
 class Closing:
@@ -63,8 +65,11 @@ class Closing:
                 sockets.destroy(each)
             if kept:
                 self._tell(f"{len(kept)} connections that were kept on {found.live.route.name} were ended")
-        waiting = unused
-        while waiting := [found for found in waiting if not self._is_said(found, _AT_THE_END)]:
+        self._goodbyes.clear()  # they may have been given longer
+        waiting, deadline = unused, time.monotonic() + _AT_MOST
+        while (waiting := [f for f in waiting if not self._is_said(f, _AT_THE_END)]) and (
+            time.monotonic() < deadline
+        ):
             time.sleep(_SOON)
         with lock(patient(self._tell)):
             for found in unused:
@@ -81,7 +86,7 @@ class Closing:
     def _ended(self, found: Open) -> bool:
         """End what is left of its connections, under the lock; False: somebody uses the route again."""
         self._goodbyes.pop(found.live.number, None)
-        if cgroups.populated(found.path):
+        if any(map(cgroups.populated, self._routes.paths(found))):
             return False
         end(self._identity, self._carried(found), self._tell)
         return True

@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+import traceback
 from typing import Final
 
 from procroute.config import Settings
@@ -69,6 +70,8 @@ class Keeper:
                 self._follower.work(at_once=self._nudged())
             except (ProcrouteError, OSError) as e:
                 self._tell(f"what was heard could not be looked at: {e}")
+            except Exception as e:  # noqa: BLE001 - a fault of ours must not end the keeping
+                self._tell("".join(traceback.format_exception(e)))
 
     def _nudged(self) -> bool:
         with contextlib.suppress(BlockingIOError):

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from procroute.core.leaving import Member, outside, remedy, report
+from procroute.core.unit_names import slice_of
 from procroute.engine.ending import ENDED, end_all, went
 from procroute.engine.lock import lock, patient
 from procroute.engine.words import Tell
@@ -135,7 +136,9 @@ class Leavers:
                 kernel.let_be(member.pid)  # from now on it is a bystander
         target = self._path(kept.assignment.cgroup).parent
         of_user = user_managers.owner(target) is not None
-        for hint in dict.fromkeys(remedy(m.cgroup, target.name, of_user=of_user) for m in named):
+        # A unit in place is in no slice of ours: that of its route is what helps.
+        slice_ = slice_of(kept.assignment.route) if kept.assignment.in_place else target.name
+        for hint in dict.fromkeys(remedy(m.cgroup, slice_, of_user=of_user) for m in named):
             self._tell(f"hint: {hint}")
 
     def _name(

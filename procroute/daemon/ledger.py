@@ -54,8 +54,8 @@ class Ledger:
         number = self._by_cgroup.get(cgroup)
         return None if number is None else self._by_id[number]
 
-    def load(self, is_there: Callable[[str], bool]) -> None:
-        """Read what an earlier daemon wrote. is_there: whether a cgroup still is; others are forgotten."""
+    def load(self, is_there: Callable[[Assignment], bool]) -> None:
+        """Read what an earlier daemon wrote. is_there: whether it still is one; others are forgotten."""
         files.mkdir(self._folder, 0o755, parents=True, exist_ok=True)
         for file in sorted(self._folder.iterdir()):
             if file.name.startswith("."):  # half written
@@ -72,7 +72,7 @@ class Ledger:
                 self._set_aside(file, e)
                 continue
             self._last = max(self._last, found.id)
-            if is_there(found.cgroup):
+            if is_there(found):
                 self._keep(found)
             else:
                 files.unlink(file, missing_ok=True)
@@ -140,5 +140,10 @@ def _write(file: Path, text: bytes) -> None:
     folder."""
     files.mkdir(file.parent, 0o755, parents=True, exist_ok=True)
     new = file.with_name(f".{file.name}.new")
-    files.write(new, text)
-    files.rename(new, file)
+    try:
+        files.write(new, text)
+        files.rename(new, file)
+    except OSError:
+        with contextlib.suppress(OSError):
+            files.unlink(new, missing_ok=True)
+        raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 
 from procroute.core.access import Peer
 from procroute.core.machine import Machine
@@ -15,7 +16,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups, released
 from procroute.kernel.linux import Linux
-from procroute.kernel.pinned import Known
+from procroute.kernel.pinned import Known, identify
 from procroute.protocol import Assignment, Existing, Moved, Release, Released
 
 
@@ -53,13 +54,14 @@ class LettingGo:
         """
         # What is needed is seen before anything is moved.
         machine = Machine(adapters=adapters.read(self._linux.netlink))
-        path = self._register.path(assignment.cgroup)
-        released.note(path)
-        members = let_out(self._linux.mount, path)
+        path, number = self._register.path(assignment.cgroup), self._register.number(assignment)
+        if not assignment.in_place:
+            released.note(path)
+        members = self._let_be(path) if assignment.in_place else let_out(self._linux.mount, path)
         try:
-            moved = self._part(assignment, members, machine, existing)
+            moved = self._part(assignment, number, members, machine, existing)
         except (ProcrouteError, OSError):
-            if back_in(path, members):
+            if not assignment.in_place and back_in(path, members):
                 released.forget(path)
             else:
                 self._register.forget(assignment, "released")
@@ -67,14 +69,25 @@ class LettingGo:
         self._register.forget(assignment, "released")
         return moved
 
+    def _let_be(self, place: Path) -> frozenset[Known]:
+        """Who is in a unit that follows no route any more."""
+        self._linux.let_be(place)
+        pids = (pid for pid, _ in cgroups.processes(place))
+        return frozenset(one for pid in pids if pid and (one := identify(pid)))
+
     def _part(
-        self, assignment: Assignment, members: Collection[Known], machine: Machine, existing: Existing
+        self,
+        assignment: Assignment,
+        number: int,
+        members: Collection[Known],
+        machine: Machine,
+        existing: Existing,
     ) -> Moved:
         origin = self._register.path(assignment.origin)
         routed = cgroups.within_target(self._linux.mount, assignment.origin)
         return part(
             self._linux.identity,
-            self._register.number(assignment),
+            number,
             members,
             machine,
             existing=existing,

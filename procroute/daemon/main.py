@@ -97,6 +97,8 @@ class Daemon:
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
         self._due: dict[int, None] = {}
+        self._unwatched: dict[int, Path] = {}
+        self._looking = False
         self._untidy: set[str] = set()
         self._works: set[asyncio.Task[None]] = set()
 
@@ -171,6 +173,8 @@ class Daemon:
             notes = await self._do(self._writer.reread)
         except ProcrouteError as e:
             notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
+        except OSError as e:
+            notes = [f"the configuration stays as it was: {e}"]
         for note in notes or ["the configuration was read again"]:
             self._tell(note)
 
@@ -184,16 +188,25 @@ class Daemon:
 
     def _watch_here(self, key: int, path: Path | None) -> None:
         if path is None:
+            self._unwatched.pop(key, None)
             self._emptied.remove(key)
             return
         try:
             there = self._emptied.add(path, key)
         except OSError as e:  # fs.inotify.max_user_watches
-            self._tell(f"{path} cannot be watched ({e}): it is looked at every {_UNWATCHED:.0f} s")
-            self._loop.call_later(_UNWATCHED, self._watch_here, key, path)
+            if key not in self._unwatched:
+                self._tell(f"{path} cannot be watched ({e}): it is looked at every {_UNWATCHED:.0f} s")
+            self._unwatched[key] = path
+            self._loop.call_later(_UNWATCHED, self._watch_again, key)
             return
+        self._unwatched.pop(key, None)
         if not there:
             self._work(self._ended([key]))
+
+    def _watch_again(self, key: int) -> None:
+        if key in self._unwatched:
+            self._work(self._ended([key]))
+            self._watch_here(key, self._unwatched[key])
 
     def _on_emptied(self) -> None:
         if keys := self._emptied.read():
@@ -228,13 +241,17 @@ class Daemon:
 
     def _tidy(self) -> float | None:
         """In the writer's thread: forget what has ended, close what nobody uses. Raises as close_unused."""
+        self._looking = False
         for key in list(self._due):
             self._writer.emptied(key)
             self._due.pop(key, None)
         return self._writer.close_unused()
 
     def _look_soon(self) -> None:
-        self._work(self._close_unused())
+        """Once for all who ask while that waits for its turn."""
+        if not self._looking:
+            self._looking = True
+            self._work(self._close_unused())
 
     def _work(self, work: Coroutine[Any, Any, None]) -> None:
         """Have it done; what goes wrong is told, and the daemon goes on."""
@@ -245,7 +262,7 @@ class Daemon:
     def _worked(self, task: asyncio.Task[None]) -> None:
         self._works.discard(task)
         if not task.cancelled() and (wrong := task.exception()) is not None:
-            self._tell(f"what has ended could not be removed: {wrong}")
+            self._tell(f"not done: {wrong!r}")
 
 
 def user_name(uid: int) -> str:

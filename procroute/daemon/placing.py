@@ -12,22 +12,26 @@ from procroute.core.front_ends import advice
 from procroute.core.machine import Machine
 from procroute.core.moved import dns_words, total
 from procroute.core.unit_names import slice_of
-from procroute.daemon import subjects
+from procroute.daemon import subjects, whole_units
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import Open, Routes
+from procroute.daemon.whole_units import WholeUnit
 from procroute.engine.gather import gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
+from procroute.engine.open_sockets import Ahead
+from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, resolvers
+from procroute.kernel import adapters, family, resolvers, user_managers
 from procroute.kernel.linux import Linux
 from procroute.kernel.lookup_daemons import asked_by
 from procroute.kernel.pinned import Known, pinned
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts, command_of
+from procroute.model import Marks
 from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
 
 
@@ -70,13 +74,19 @@ class Placing:
         who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked)), self._namespace)
         with lock(patient(self._tell)):
             found, notes = self._opened(peer, asked.route)
-            together: dict[tuple[int, str], list[Facts]] = {}
-            for one in who:
-                together.setdefault((one.uids[0], self._register.origin(one.pid)), []).append(one)
             machine = Machine(adapters=adapters.read(self._linux.netlink))
             made: list[Assignment] = []
             moved = Moved()
             with self._undoing(made):
+                whole, apart = self._whole_units(peer, asked, found, who)
+                for unit in whole:
+                    if self._followed(found, unit, notes):
+                        moved = total(moved, self._in_place(peer, asked, found, unit, machine, made))
+                    else:
+                        apart += unit.members
+                together: dict[tuple[int, str], list[Facts]] = {}
+                for one in apart:
+                    together.setdefault((one.uids[0], self._register.origin(one.pid)), []).append(one)
                 for some in together.values():
                     moved = total(moved, self._together(peer, asked, found, some, machine, notes, made))
             shown = [self._register.shown_one(peer, assignment) for assignment in made]
@@ -93,6 +103,62 @@ class Placing:
             raise ProcrouteError("usage", "no process was named", "give PIDs, --name or --unit")
         return pids
 
+    def _whole_units(
+        self, peer: Peer, asked: Assign, found: Open, who: list[Facts]
+    ) -> tuple[list[WholeUnit], list[Facts]]:
+        """The units that can follow in place, and who of those that were named has to be moved.
+
+        Not in place without BPF: nft would mark the packets of connections that are open.
+        """
+        live = found.live
+        if not self._linux.placement.by_systemd or live.marks is Marks.PACKETS:
+            return [], who
+        wanted = whole_units.Wanted(who, asked.tree, asked.unit, live.route.strict)
+        whole = whole_units.whole_units(self._linux.mount, peer, wanted, self._namespace)
+        inside = {one.pid for unit in whole for one in unit.members}
+        apart = [one for one in who if one.pid not in inside]
+        if asked.tree:
+            outside = set(family.descendants(inside)) - inside - {one.pid for one in apart}
+            apart += subjects.checked(peer, sorted(outside), self._namespace)
+        return whole, apart
+
+    def _followed(self, found: Open, unit: WholeUnit, notes: list[str]) -> bool:
+        """Have a unit follow in place; else `notes` says why it does not, and it follows no route."""
+        self._register.superseded(unit.place)
+        try:
+            if not self._linux.follow_in_place(found.live.number, unit.place):
+                reconcile(self._linux, self._linux.identity)
+        except ProcrouteError as e:
+            self._linux.let_be(unit.place)
+            notes.append(f"{unit.place.name} cannot follow as a whole, so its processes move: {e}")
+            return False
+        return True
+
+    def _in_place(
+        self,
+        peer: Peer,
+        asked: Assign,
+        found: Open,
+        unit: WholeUnit,
+        machine: Machine,
+        made: list[Assignment],
+    ) -> Moved:
+        """Note the assignment of a unit that follows in place, also in `made`; what became of its sockets."""
+        command, owner = " ".join(command_of(unit.members[0].pid)), unit.owner
+        try:
+            number = self._register.next_id()
+            assignment = self._register.note(
+                found, number, unit.place, how="assign", owner=owner, by=peer.uid, command=command
+            )
+        except BaseException:
+            self._linux.let_be(unit.place)
+            raise
+        made.append(assignment)
+        existing, servers = asked.existing, asked.servers
+        return follow(
+            self._linux.identity, found.live, unit.place, machine, existing=existing, servers=servers
+        )
+
     def _together(
         self,
         peer: Peer,
@@ -105,6 +171,7 @@ class Placing:
     ) -> Moved:
         """Put processes of one user from one cgroup into an assignment, which is noted in `made`; what became
         of their sockets."""
+        ahead = Ahead()
         assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
         made.append(assignment)
         path = self._register.path(assignment.cgroup)
@@ -113,8 +180,15 @@ class Placing:
         if not gathered.settled:
             notes.append("they fork faster than they can be followed: look again with procroute ps")
         notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]
+        existing, servers = asked.existing, asked.servers
         return follow(
-            self._linux.identity, found.live, path, machine, existing=asked.existing, servers=asked.servers
+            self._linux.identity,
+            found.live,
+            path,
+            machine,
+            existing=existing,
+            servers=servers,
+            ahead=ahead,
         )
 
     @contextmanager
@@ -152,11 +226,13 @@ class Placing:
     def _placed(self, peer: Peer, found: Open, who: Facts, how: How, command: str) -> Assignment:
         """A new assignment for a process, which is in it then."""
         owner = who.uids[0]
-        target = self._routes.target(found, owner)
+        origin = self._register.origin(who.pid)
+        # What runs in nobody's own part of the tree stays the system's, also under a user's uid.
+        his = how == "run" or user_managers.tree_of(origin) == owner
+        target = self._routes.target(found, owner if his else 0)
         number = self._register.next_id()
         name = f"run-{who.pid}" if how == "run" else f"assign-{number}"
         described = f"procroute {how}: {command}"
-        origin = self._register.origin(who.pid)
         with pinned(Known(who.pid, who.began)) as pidfd:
             if pidfd is None:
                 raise ProcrouteError("process-unknown", f"process {who.pid} has ended")

@@ -16,7 +16,7 @@ from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import command_of, facts, name_of
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
@@ -53,7 +53,8 @@ class Register:
 
     def adopt(self) -> None:
         """Take over what is there: an earlier daemon's, and of runs with engines of their own."""
-        self._ledger.load(lambda cgroup: self.path(cgroup).exists())
+        self._ledger.load(lambda one: self.path(one.cgroup).exists() and self._is_as_noted(one))
+        self._list_anew()
         self.take_in()
         for assignment in self._ledger:
             self._watch(assignment)
@@ -64,7 +65,7 @@ class Register:
             self.watch(-found.live.number, found.path)
         for found in self._routes.all():
             for target in self._routes.paths(found):
-                for place in sorted(p for p in target.iterdir() if p.is_dir()):
+                for place in _places_in(target):
                     if self._ledger.at(self.cgroup(place)) is None and cgroups.populated(place):
                         self._take(found, place)
 
@@ -76,6 +77,7 @@ class Register:
         self, found: Open, number: int, path: Path, *, how: How, owner: int, by: int, command: str
     ) -> Assignment:
         """A new assignment. number: its id; path: its cgroup. Raises OSError."""
+        whole = cgroups.named(path)
         assignment = Assignment(
             id=number,
             route=found.live.route.name,
@@ -84,7 +86,8 @@ class Register:
             owner=owner,
             by=by,
             cgroup=self.cgroup(path),
-            origin=cgroups.origin(path),
+            origin=self.cgroup(path) if whole else cgroups.origin(path),
+            in_place=whole,
             since=time.time(),
             command=command,
         )
@@ -104,7 +107,9 @@ class Register:
         with self._going_on(assignment.id):
             self._ledger.remove(assignment.id)
         with self._going_on(assignment.id):
-            if path.exists() and not cgroups.populated(path):
+            if assignment.in_place:
+                self._linux.let_be(path)
+            elif path.exists() and not cgroups.populated(path):
                 self._linux.placement.end(path)
         self._said(Removed(at=time.time(), assignment=assignment, why=why))
 
@@ -119,7 +124,24 @@ class Register:
 
     def ended(self) -> list[Assignment]:
         """Those without a process. Takes no lock."""
-        return [a for a in self._ledger if not cgroups.populated(self.path(a.cgroup))]
+        return [a for a in self._ledger if not self.lives(a)]
+
+    def lives(self, assignment: Assignment) -> bool:
+        """Whether it has a process. Takes no lock."""
+        return cgroups.populated(self.path(assignment.cgroup)) and self._is_as_noted(assignment)
+
+    def _is_as_noted(self, assignment: Assignment) -> bool:
+        """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
+        return not assignment.in_place or cgroups.named(self.path(assignment.cgroup))
+
+    def superseded(self, place: Path) -> None:
+        """What was in place there is not any more: it has got another route."""
+        before = self._ledger.at(self.cgroup(place))
+        if before is not None:
+            self.watch(before.id, None)
+            self._leavers.forget(before, ended=False)
+            self._ledger.remove(before.id)
+            self._said(Removed(at=time.time(), assignment=before, why="released"))
 
     def get(self, number: int) -> Assignment | None:
         """The assignment of an id. Takes no lock."""
@@ -144,20 +166,33 @@ class Register:
             raise ProcrouteError(
                 "process-unknown", f"there is no process {pid}", "ps(1) lists them"
             ) from None
-        for place in (cgroup, *map(str, Path(cgroup).parents)):
-            found = self._ledger.at(place)
-            if found is not None:
-                return _checked(peer, found)
-        raise _unknown(f"process {pid} is in no assignment")
+        found = self._around(cgroup)
+        if found is None:
+            raise _unknown(f"process {pid} is in no assignment")
+        return _checked(peer, found)
 
     def origin(self, pid: int) -> str:
-        """Where a process returns to: its cgroup, or where it was before it was assigned the last time."""
-        cgroup = cgroups.current(self._linux.mount, pid)
-        before = self._ledger.at(cgroup)
-        return before.origin if before else cgroup
+        """Where a process returns to: its cgroup, or where it was before it was assigned the last time.
+
+        Raises ProcrouteError process-unknown.
+        """
+        try:
+            cgroup = cgroups.current(self._linux.mount, pid)
+        except OSError:
+            raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
+        before = self._around(cgroup)
+        return cgroup if before is None or before.in_place else before.origin
+
+    def _around(self, cgroup: str) -> Assignment | None:
+        """The assignment whose cgroup this is, or lies in."""
+        around = map(self._ledger.at, (cgroup, *map(str, Path(cgroup).parents)))
+        return next((found for found in around if found is not None), None)
 
     def number(self, assignment: Assignment) -> int:
         """Of its route: the target has the same name in everybody's tree. 0: the route has gone."""
+        if assignment.in_place:
+            routes = {f.live.route.name: f.live.number for f in self._routes.all()}
+            return routes.get(assignment.route, 0)
         name = Path(assignment.cgroup).parent.name
         return next((f.live.number for f in self._routes.all() if f.path.name == name), 0)
 
@@ -177,7 +212,7 @@ class Register:
         """With its processes; without what only its owner and root may see. Takes no lock."""
         pids = sorted({pid for pid, _ in cgroups.processes(self.path(assignment.cgroup))})
         if not may_see(peer, assignment.owner):
-            return replace(assignment, command="", processes=[Process(pid, name_of(pid)) for pid in pids])
+            return replace(assignment, command="", processes=[Process(pid) for pid in pids])
         return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
     def tidy(self) -> None:
@@ -209,9 +244,31 @@ class Register:
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        self.note(
-            found, self.next_id(), place, how=_how(place, first), owner=owner, by=owner, command=command
-        )
+        how = "assign" if cgroups.named(place) else _how(place, first)
+        self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
+
+    def _list_anew(self) -> None:
+        """Take in again what is in place and what the target of its route does not tell of, or has gone."""
+        linux = self._linux
+        linux.observe()
+        listed = {target.path for target in linux.further_targets()}
+        for one in in_place.everywhere(linux.mount, linux.namespace):
+            if one.path not in listed and one.identity == linux.identity:
+                try:
+                    self._routes.revive(one.live)
+                    linux.list_in_place(one.live.number, one.path)
+                except ProcrouteError as e:
+                    self._tell(f"/{one.path.relative_to(linux.mount)} is not cared for any more: {e}")
+
+
+def _places_in(target: Path) -> list[Path]:
+    """The cgroups of assignments in a target: its children, or itself where it is in place."""
+    if in_place.is_in_place(target):
+        return [target]
+    try:
+        return sorted(p for p in target.iterdir() if p.is_dir())
+    except FileNotFoundError:  # a user's manager has removed its slice
+        return []
 
 
 def _checked(peer: Peer, found: Assignment) -> Assignment:

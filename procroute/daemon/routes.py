@@ -42,9 +42,10 @@ class Routes:
         self._linux = linux
         self.settings = settings
         self._tell = tell
-        self.unsettled = False
+        self.unsettled = True  # a daemon that crashed may have left something
         self._open: dict[int, Open] = {}
         self._meant: dict[bytes, LiveRoute] = {}
+        self._notes: dict[bytes, list[str]] = {}
 
     def adopt(self) -> list[Open]:
         """Care for the routes that are there; those that are new."""
@@ -64,7 +65,7 @@ class Routes:
         known = None if meant is None else self._open.get(meant.number)
         # Another route may have got the number of one that was closed.
         if meant and known and known.live.route == meant.route and self._is_still(known, wanted):
-            return known, []
+            return known, [*self._notes.get(words, [])]
         request = request_for(wanted)
         observed, live, notes = decide(self._linux, request, self.settings)
         with undoing(self._linux, lambda _: self.settle()):
@@ -72,6 +73,7 @@ class Routes:
             found = self._attend(live, self._linux.path(live.number))
         still = {w: m for w, m in self._meant.items() if m.number in self._open}
         self._meant = still | {words: live}
+        self._notes = {w: self._notes[w] for w in self._meant if w in self._notes} | {words: [*notes]}
         return found, notes
 
     def target(self, found: Open, uid: int) -> Path:
@@ -89,14 +91,18 @@ class Routes:
 
         return target_for(self._linux, now, found.live, user, routes, self._tell)
 
+    def revive(self, live: LiveRoute) -> None:
+        """Have a route in the kernel again of which only targets in place are left. Raises ProcrouteError."""
+        open_route(self._linux, self._linux.observe(), live)
+
     def all(self) -> list[Open]:
         """The routes that are cared for."""
         return list(self._open.values())
 
     def paths(self, found: Open) -> list[Path]:
-        """The cgroups of a route: the system's, and those in users' trees, as far as they still are."""
-        of_users = [t.path for t in self._linux.users_targets() if t.live.number == found.live.number]
-        return [p for p in (found.path, *of_users) if p.exists()]
+        """The cgroups of a route: its own, those in users' trees and in place, as far as they still are."""
+        further = [t.path for t in self._linux.further_targets() if t.live.number == found.live.number]
+        return [p for p in (found.path, *further) if p.exists()]
 
     def unused(self) -> list[Open]:
         """Those without a process. Takes no lock."""

@@ -168,6 +168,7 @@ class Server:
         finally:
             self._watching.discard(queue)
             gone.cancel()
+            gone.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
 
 
 async def _send(writer: asyncio.StreamWriter, message: protocol.Reply | protocol.Event) -> None:

@@ -25,7 +25,6 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
 from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
 
@@ -92,9 +91,10 @@ class Writer:
         """A cgroup that is watched has no process any more."""
         self.leavers.judge()  # before it is forgotten
         assignment = self._register.get(key)
-        if assignment is not None and not cgroups.populated(self._register.path(assignment.cgroup)):
+        if assignment is not None and not self._register.lives(assignment):
             with lock(patient(self._tell)):
-                self._register.forget(assignment, "ended")
+                if not self._register.lives(assignment):  # somebody may have entered meanwhile
+                    self._register.forget(assignment, "ended")
 
     def close_unused(self) -> float | None:
         """Close what can be closed; in how many seconds to look again, None: on news."""

@@ -18,7 +18,7 @@ from procroute.engine.reconcile import reconcile, steps
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, sysctl
+from procroute.kernel import cgroups, in_place, sysctl
 from procroute.kernel.linux import Linux
 from procroute.kernel.strays import strays
 from procroute.model import Marks
@@ -42,11 +42,11 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
     """Remove routes, rules, tables, nft table, programs, cgroups, sysctl changes and names that are ours.
 
     tell: says a line to the person at the terminal. identity: the configured one; those by which the routes
-    were made are found on them.
+    were made are found on them. The whole tree of cgroups is walked for units that follow in place.
 
     With living routed processes: raises ProcrouteError processes-alive that lists them, or with force moves
-    them back to where they came from, so that what they open from then on leaves as the machine's own does;
-    cleanup-incomplete where that cannot be done.
+    them back to where they came from (not those in place), so that what they open from then on leaves as the
+    machine's own does; cleanup-incomplete where that cannot be done.
     """
     with ExitStack() as stack:
         linux = stack.enter_context(Linux(identity))
@@ -55,23 +55,26 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         leftovers = linux.placement.leftovers(linux.namespace)
         unnamed = [path for path in leftovers if not cgroups.named(path)]
         of_users = cgroups.users_targets(linux.mount, linux.namespace)
+        whole = list(in_place.everywhere(linux.mount, linux.namespace))
         paths = [t.path for t in (*targets, *of_users)] + unnamed
-        by_path = {path: [pid for pid, _ in _living([path])] for path in paths}
-        living = [pid for pids in by_path.values() for pid in pids]
+        by_path = {path: [pid for pid, _ in _living([path])] for path in (*paths, *(t.path for t in whole))}
+        living = [*dict.fromkeys(pid for pids in by_path.values() for pid in pids)]
         if living and not force:
-            names = {t.path: t.live.route.name for t in (*targets, *of_users)}
+            names = {t.path: t.live.route.name for t in (*targets, *of_users, *whole)}
             raise ProcrouteError(
                 "processes-alive",
                 listed((names.get(path, "no route that is known"), pids) for path, pids in by_path.items()),
                 "end them, or use --force: their new connections then leave as the machine's own do",
             )
         _release_all(linux.mount, paths)
-        others = {t.identity for t in targets} - {identity}
+        for target in whole:
+            linux.let_be(target.path)
+        others = {t.identity for t in (*targets, *whole)} - {identity}
         # The configured one comes last: while there are routes by other numbers it leaves all to those.
         kernels = {**{other: stack.enter_context(Linux(other)) for other in others}, identity: linux}
-        anything = bool(leftovers or of_users)
+        anything = bool(leftovers or of_users or whole)
         for made_by, kernel in kernels.items():
-            _say_goodbye(made_by, [t for t in (*targets, *of_users) if t.identity == made_by], tell)
+            _say_goodbye(made_by, [t for t in (*targets, *of_users, *whole) if t.identity == made_by], tell)
             anything |= _remove(kernel)
         for path in (*(t.path for t in of_users), *leftovers):
             linux.placement.remove(path)

@@ -29,6 +29,7 @@ from procroute.identity import Identity
 from procroute.kernel import (
     cgroups,
     held,
+    in_place,
     lookup_daemons,
     netns,
     process_facts,
@@ -183,7 +184,7 @@ def _attachments(linux: Linux, observed: Observed, cgroup: str) -> list[Attachme
     place = linux.mount / cgroup.lstrip("/")
     everybodys = [
         *(t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
-        *linux.users_targets(),
+        *linux.further_targets(),
     ]
     above = [t for t in everybodys if place.is_relative_to(t.path)]
     attended = {t.live.number for t in everybodys if cgroups.attended(t.path)}
@@ -205,13 +206,17 @@ def _attachment(observed: Observed, target: cgroups.Target, cgroup: str, attende
 def _assigned(linux: Linux, target: Attachment, cgroup: str, known: Known) -> str:
     """Who put it there, as far as that is known."""
     below = Path(cgroup).relative_to(target.cgroup).parts
-    if not below:
+    whole = in_place.is_in_place(Path(target.cgroup))
+    if not below and not whole:
         return "somebody moved it right into the target"
-    place = f"{target.cgroup}/{below[0]}"
+    place = target.cgroup if whole else f"{target.cgroup}/{below[0]}"
     assignment = known(place)
     if assignment is not None:
         said = "" if assignment.by == assignment.owner else f", asked for by {_user(assignment.by)}"
-        return f"assignment {assignment.id} ({assignment.how}) of {_user(assignment.owner)}{said}"
+        how = f"{assignment.how}, in place" if whole else assignment.how
+        return f"assignment {assignment.id} ({how}) of {_user(assignment.owner)}{said}"
+    if whole:
+        return f"{Path(place).name} was put there as a whole with procroute assign"
     origin = cgroups.origin(linux.mount / place.lstrip("/"))
     name = below[0].removeprefix("procroute-").removesuffix(".scope")
     how, _, number = name.partition("-")

@@ -23,6 +23,8 @@ Pause = Callable[[float], None]
 _turn = allocate_lock()
 # A start or an end takes a small part of a second; who has to wait longer wants to know for what.
 _LONG = 2.0
+# How often the folder may vanish between making it and opening the lock in it: others end a route there.
+_GONE_AT_MOST = 10_000
 
 
 def patient(tell: Tell, sleep: Pause = time.sleep) -> Pause:
@@ -59,6 +61,7 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
     gone.
     """
     path = Path(RUN_DIRECTORY) / "lock"
+    gone = 0
     while True:
         try:
             # Not exist_ok: the folder that was there may be gone when that looks what it was.
@@ -66,7 +69,10 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
                 files.mkdir(path.parent, 0o755, parents=True)
             flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
             descriptor = passed("open", path, os.open, path, flags, 0o600)
-        except FileNotFoundError:
+        except FileNotFoundError as e:
+            gone += 1
+            if gone == _GONE_AT_MOST:
+                raise ProcrouteError("run-directory", f"{path} cannot be made: {e.strerror}") from e
             continue
         except PermissionError as e:
             raise ProcrouteError("not-root", f"{RUN_DIRECTORY} cannot be written", "run it as root") from e

@@ -14,7 +14,7 @@ from procroute.core.traffic import Flow, Traffic
 from procroute.engine import kept
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, left, moves, netns, nft, processes, programs
+from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes, programs
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -76,20 +76,23 @@ def steadily(look: Callable[[], _T]) -> _T:
 
 
 def _every_target(linux: Linux) -> list[Counted]:
-    """The system's, then those in users' trees. What nft counts is of a route: told with the system's."""
+    """The routes' own, then the further ones. What nft counts is of a route: told with its own."""
     found = nft.counters()
     everybodys = cgroups.targets(linux.mount, linux.namespace)
     counted = [_counted(linux, t, found) for t in everybodys if t.identity == linux.identity]
-    return counted + [_counted(linux, t, {}) for t in linux.users_targets()]
+    return counted + [_counted(linux, t, {}) for t in linux.further_targets()]
 
 
 def _counted(linux: Linux, target: cgroups.Target, counters: Mapping[str, Counter]) -> Counted:
     of: dict[str, list[int]] = {}
+    whole = in_place.is_in_place(target.path)
     for pid, path in cgroups.processes(target.path):
-        of.setdefault(path.relative_to(target.path).parts[0] if path != target.path else "", []).append(pid)
+        of.setdefault(
+            "" if whole or path == target.path else path.relative_to(target.path).parts[0], []
+        ).append(pid)
     assignments = [
         Assignment(
-            name,
+            name or (target.path.name if whole else ""),
             f"/{(target.path / name).relative_to(linux.mount)}",
             tuple(processes.process(pid) for pid in sorted(pids)),
         )

@@ -26,7 +26,7 @@ from procroute.engine.supervise import FORWARDED, Supervisor
 from procroute.engine.user import User, find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, descriptors, family, resolvers
+from procroute.kernel import cgroups, descriptors, family, in_place, resolvers
 from procroute.kernel.linux import Linux
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.signals import Received, Signals
@@ -151,24 +151,33 @@ def _finish(linux: Linux, live: LiveRoute, started: Started, pause: Pause, tell:
     carried = Carried([live.number], started.made_in)
     with lock(pause):
         linux.placement.end(started.assignment)
-    if not cgroups.populated(target):
+    if not _used(linux, live.number, target):
         linger(linux.identity, carried, pause)
     with lock(pause):
         os.close(started.attending)
         # Without the target the number may be another route's by now: cleanup --force removed what was ours.
-        if target.exists() and not cgroups.in_use(target):
+        if target.exists() and not cgroups.in_use(target) and not _used(linux, live.number, target):
             end(linux.identity, carried, tell)
         settle(linux)
         _say_who_stays(linux, live.number, tell)
 
 
+def _used(linux: Linux, number: int, target: Path) -> bool:
+    """Whether a process is in this target, or in one of a route's in place."""
+    further = (t for t in linux.further_targets() if in_place.is_in_place(t.path))
+    return cgroups.populated(target) or any(
+        cgroups.populated(t.path) for t in further if t.live.number == number
+    )
+
+
 def _say_who_stays(linux: Linux, number: int, tell: Tell) -> None:
     """Units that somebody else started in the route's slice, when no engine cares for it any more."""
-    targets = [*cgroups.targets(linux.mount, linux.namespace)]
-    targets += cgroups.users_targets(linux.mount, linux.namespace)
-    paths = [t.path for t in targets if t.identity == linux.identity and t.live.number == number]
-    if any(map(cgroups.populated, paths)) and not any(map(cgroups.attended, paths)):
+    own = cgroups.targets(linux.mount, linux.namespace)
+    paths = [t.path for t in own if t.identity == linux.identity and t.live.number == number]
+    paths += [t.path for t in linux.further_targets() if t.live.number == number]
+    some = next(filter(cgroups.populated, paths), None)
+    if some is not None and not any(map(cgroups.attended, paths)):
         tell(
-            f"others in {paths[0].name} stay on the route as it is now, which nobody keeps in step; when they"
+            f"others in {some.name} stay on the route as it is now, which nobody keeps in step; when they"
             " have ended, procroute cleanup removes it"
         )

@@ -53,6 +53,10 @@ class _Record(msgspec.Struct, frozen=True):
     marks: Marks = Marks.SOCKETS
 
 
+_RECORD = msgspec.json.Decoder(_Record)
+"""Made here, by one thread: two that decode a type for the first time at once may crash in msgspec (0.22)."""
+
+
 class Target(Struct, frozen=True):
     """A route's cgroup: where it is, what it is, by whose numbers it was made, whether it is in use."""
 
@@ -64,15 +68,20 @@ class Target(Struct, frozen=True):
 
 def targets(mount: Path, namespace: int) -> list[Target]:
     """The targets of one network namespace, by whatever numbers they were made."""
-    return _targets_of(namespace, (mount / SLICE).glob("procroute-*.slice"))
+    return those_of(namespace, slices(mount))
+
+
+def slices(mount: Path) -> Iterator[Path]:
+    """The cgroups that may be routes' own targets."""
+    return (mount / SLICE).glob("procroute-*.slice")
 
 
 def users_targets(mount: Path, namespace: int) -> list[Target]:
     """The further targets of routes that are in users' own parts of systemd's tree."""
-    return _targets_of(namespace, mount.glob(f"{TREE.format('*')}/{SLICE}/procroute-*.slice"))
+    return those_of(namespace, mount.glob(f"{TREE.format('*')}/{SLICE}/procroute-*.slice"))
 
 
-def _targets_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
+def those_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
     """Those of the cgroups that are targets of a network namespace, by their paths' order."""
     found = []
     for path in sorted(paths):
@@ -84,7 +93,7 @@ def _targets_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
 
 def identities(mount: Path, namespace: int) -> set[Identity]:
     """Those by whose numbers the targets of a network namespace were made."""
-    records = map(_read, (mount / SLICE).glob("procroute-*.slice"))
+    records = map(_read, slices(mount))
     return {record.identity for record in records if record and record.namespace == namespace}
 
 
@@ -94,12 +103,12 @@ def within_target(mount: Path, cgroup: str) -> bool:
     Root alone can write what a target is known by (xattr(7), trusted attributes).
     """
     path = Path(cgroup.lstrip("/"))
-    return any(named(mount / p) for p in (path, *path.parents) if p.name.endswith(".slice"))
+    return any(named(mount / p) for p in (path, *path.parents))
 
 
 def unnamed(mount: Path) -> list[Path]:
     """Targets that nothing is written on: an engine died between making and naming them."""
-    return [p for p in (mount / SLICE).glob("procroute-*.slice") if _read(p) is None]
+    return [p for p in slices(mount) if _read(p) is None]
 
 
 def abandoned(mount: Path, namespace: int) -> list[Path]:
@@ -108,7 +117,7 @@ def abandoned(mount: Path, namespace: int) -> list[Path]:
     Such a namespace may have gone with its last process, and a cgroup outlives that. Where it has not, its
     rules and tables are found without the cgroup.
     """
-    paths = sorted((mount / SLICE).glob("procroute-*.slice"))
+    paths = sorted(slices(mount))
     records = ((path, _read(path)) for path in paths)
     return [p for p, record in records if record and record.namespace != namespace and not in_use(p)]
 
@@ -121,7 +130,9 @@ def named(path: Path) -> bool:
 def forget(path: Path) -> None:
     """Take away what is written on a target: it is none any more."""
     try:
-        files.remove_attribute(path, XATTR)
+        for name in os.listxattr(path):
+            if name.startswith(XATTR):
+                files.remove_attribute(path, name)
     except OSError as e:
         if e.errno not in (errno.ENOENT, errno.ENODATA):
             raise refused(e, "cgroup", f"write on the cgroup {path}") from e
@@ -313,7 +324,7 @@ def enter(path: Path, pid: int = 0) -> None:
 
 def _read(path: Path) -> _Record | None:
     try:
-        return msgspec.json.decode(os.getxattr(path, XATTR), type=_Record)
+        return _RECORD.decode(os.getxattr(path, XATTR))
     except (OSError, msgspec.DecodeError):
         return None
 

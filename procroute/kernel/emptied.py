@@ -7,6 +7,7 @@ cgroup_rm_file): so the directories above are watched for removals, too.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from procroute.kernel import cgroups
@@ -21,8 +22,8 @@ class Emptied:
 
     def __init__(self) -> None:
         self._inotify = Inotify()
-        # Key -> the watch on the cgroup's events file, that on the directory above, and its path.
-        self._watched: dict[int, tuple[int, int, Path]] = {}
+        # Key -> the watch on the cgroup's events file, that on the directory above, its path and inode.
+        self._watched: dict[int, tuple[int, int, Path, int]] = {}
         # Watch on an events file -> key; watch on a directory -> by name the keys of what is watched in it.
         self._keys: dict[int, int] = {}
         self._within: dict[int, dict[str, int]] = {}
@@ -47,13 +48,14 @@ class Emptied:
         try:
             directory = self._inotify.add(path.parent, DELETE | ONLY_DIRECTORIES)
             watch = self._inotify.add(path / "cgroup.events", MODIFY)
+            inode = os.stat(path).st_ino
         except FileNotFoundError:
             if directory not in self._within:
                 self._inotify.remove(directory)
             self.remove(key)
             self._already.add(key)
             return False
-        now = (watch, directory, path)
+        now = (watch, directory, path, inode)
         if self._watched.get(key, now) != now:
             self.remove(key)
             return self.add(path, key)
@@ -69,7 +71,7 @@ class Emptied:
     def remove(self, key: int) -> None:
         """Watch it no longer; one that is not watched is fine."""
         self._already.discard(key)
-        watch, directory, path = self._watched.pop(key, (0, 0, None))
+        watch, directory, path, _ = self._watched.pop(key, (0, 0, None, 0))
         if path is None:
             return
         del self._keys[watch]
@@ -90,4 +92,9 @@ class Emptied:
         return [key for key in told if key not in self._watched or self._is_empty(key)]
 
     def _is_empty(self, key: int) -> bool:
-        return not cgroups.populated(self._watched[key][2])
+        """Also where another one has been made by that path."""
+        _, _, path, inode = self._watched[key]
+        try:
+            return os.stat(path).st_ino != inode or not cgroups.populated(path)
+        except FileNotFoundError:
+            return True

@@ -25,6 +25,7 @@ from procroute.kernel import (
     conntrack,
     entries,
     firewalls,
+    in_place,
     leases,
     libbpf,
     neighbours,
@@ -96,7 +97,7 @@ class Linux:
         targets = [t for t in everybodys if t.identity == self.identity]
         self._paths = {t.live.number: t.path for t in targets}
         self._lives = {t.live.number: t.live for t in targets}
-        further = self.users_targets()
+        further = self.further_targets()
         found = list(rules.read(self.netlink, self.families))
         machine = machine or self._machine(found, targets)
         if everybodys and not targets:
@@ -132,9 +133,13 @@ class Linux:
                 found.setdefault(target.live.number, []).append(target.path)
         return found
 
-    def users_targets(self) -> list[cgroups.Target]:
-        """The further targets of our routes, in users' trees. Those of routes that are gone are leftovers."""
-        everybodys = cgroups.users_targets(self.mount, self.namespace)
+    def further_targets(self) -> list[cgroups.Target]:
+        """The further targets of our routes: in users' trees, and in place. Those of routes that are gone are
+        leftovers."""
+        everybodys = [
+            *cgroups.users_targets(self.mount, self.namespace),
+            *in_place.targets(self.mount, self.namespace),
+        ]
         routes = {number: live.route for number, live in self._lives.items()}
         return [
             t for t in everybodys if t.identity == self.identity and routes.get(t.live.number) == t.live.route
@@ -144,7 +149,7 @@ class Linux:
     def _is_like(path: Path, other: programs.Attached) -> bool:
         """Whether a further target has the same programs."""
         own = programs.attached(str(path))
-        return own is not None and own.complete and own.door == other.door
+        return own is not None and own.complete and own.door == other.door and own.marking == other.marking
 
     def adapters_and_main(self) -> Machine:
         """A machine with no more than its adapters, table main and name servers: what takes no privilege.
@@ -207,16 +212,16 @@ class Linux:
         return self._paths[number]
 
     def paths(self, number: int) -> list[Path]:
-        """The cgroups of all of a route's targets: the system's first, then those in users' trees."""
+        """The cgroups of all of a route's targets: its own first, then the further ones."""
         return [
             self._paths[number],
-            *(t.path for t in self.users_targets() if t.live.number == number),
+            *(t.path for t in self.further_targets() if t.live.number == number),
         ]
 
     def _paths_of(self, ruleset: Ruleset | None) -> dict[int, list[Path]]:
         """The cgroups of all of its routes' targets."""
         found = {number: [self._paths[number]] for number in (ruleset.numbers if ruleset else ())}
-        for target in self.users_targets():
+        for target in self.further_targets():
             if target.live.number in found:
                 found[target.live.number].append(target.path)
         return found
@@ -237,6 +242,42 @@ class Linux:
             if door is not None:
                 self._open(number, door)
         return path
+
+    def follow_in_place(self, number: int, place: Path) -> bool:
+        """Have a unit's own cgroup follow a route, also instead of another. Raises ProcrouteError.
+
+        Whether our nft table knows it, or need not: else that is to be put right, as whatever is missing is.
+        """
+        found = programs.attached(str(self._paths[number]))
+        if found is None:
+            raise ProcrouteError("bpf-missing", f"no programs are attached to {self._paths[number]}")
+        self.list_in_place(number, place)
+        programs.attach(str(place), found.marking, found.door, instead=True)
+        if self._lives[number].marks is Marks.SOCKETS:
+            return True
+        try:
+            return nft.add(self.cgroup_mount, place, number, (t.path for t in self.further_targets()))
+        except OSError as e:
+            raise refused(e, "nft", f"put {place} into the nft table") from e
+
+    def list_in_place(self, number: int, place: Path) -> None:
+        """Write down that a unit's own cgroup is a target of this route, and of no other. Raises
+        ProcrouteError."""
+        own = self._paths[number]
+        in_place.add(self.mount, own, place, self.namespace, self.identity, self._lives[number])
+        in_place.unlist(self.mount, place, (path for path in self._paths.values() if path != own))
+
+    def let_be(self, place: Path) -> None:
+        """Have a unit's own cgroup follow no route; one that has gone is fine. Raises ProcrouteError.
+
+        What is written on it goes last: a call that is cut short is done again.
+        """
+        try:
+            nft.forget(self.cgroup_mount, place)
+        except OSError as e:
+            raise refused(e, "nft", f"take {place} out of the nft table") from e
+        programs.detach(str(place))
+        in_place.remove(self.mount, place, self._paths.values())
 
     def carried(self) -> tuple[frozenset[int], frozenset[int]]:
         """The numbers of routes that sockets carry, and those that only closed connections do (TIME_WAIT).
@@ -313,7 +354,10 @@ class Linux:
 
     def _remove(self, live: LiveRoute) -> None:
         for path in reversed(self.paths(live.number)):
-            self.placement.remove(path)
+            if in_place.is_in_place(path):
+                self.let_be(path)
+            else:
+                self.placement.remove(path)
         del self._paths[live.number]
         if live.marks is Marks.PACKETS:
             # Or a bystander with a port of its conversations would have their address.
@@ -326,4 +370,4 @@ class Linux:
         identity, strict = self.identity, self._lives[number].route.strict
         marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict, netns.cookie())
         for path in self.paths(number):
-            programs.attach(str(path), marking, door)
+            programs.attach(str(path), marking, door, instead=in_place.is_in_place(path))

@@ -10,7 +10,7 @@ import ctypes
 import errno
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,38 @@ def write(ruleset: Ruleset | None, mount: CgroupMount, targets: Targets) -> None
     places = {number: [cgroup_places.place(mount, p) for p in paths] for number, paths in targets.items()}
     script = nft_text.script(ruleset, places, counters())
     cgroup_places.below_the_usual(mount, _run, script)
+
+
+def add(mount: CgroupMount, target: Path, number: int, beside: Iterable[Path]) -> bool:
+    """Put one more cgroup of a route's into the table, where that is all there is to do; whether it is in it.
+
+    beside: other targets: one of them has to be in the same slice and in the table, or the belt does not look
+    there. Only of routes that mark sockets. Raises OSError.
+    """
+    place, key = cgroup_places.place(mount, target), cgroup_places.key(target)
+    name, chain = nft_text.map_of(place.level), nft_text.lost(number)
+    known = nf_tables.verdicts(NFT_TABLE, name)
+    if not key or key in known:
+        return known.get(key) == chain
+    if not any(p.parent == target.parent and cgroup_places.key(p) in known for p in beside):
+        return False
+    script = f'add element inet {NFT_TABLE} {name} {{ "{place.path}" : goto {chain} }}\n'
+    try:
+        cgroup_places.below_the_usual(mount, _run, script)
+    except ProcrouteError:
+        return False
+    return True
+
+
+def forget(mount: CgroupMount, target: Path) -> None:
+    """Take one cgroup out of the table; one that is not in it, or is gone, is fine. Raises ProcrouteError,
+    OSError."""
+    place, key = cgroup_places.place(mount, target), cgroup_places.key(target)
+    names = (nft_text.map_of(place.level), *steering_text.maps_of(place.level))
+    told = [name for name in names if key and key in nf_tables.verdicts(NFT_TABLE, name)]
+    if told:
+        script = "".join(f'delete element inet {NFT_TABLE} {name} {{ "{place.path}" }}\n' for name in told)
+        cgroup_places.below_the_usual(mount, _run, script)
 
 
 def counters() -> dict[str, Counter]:

@@ -199,9 +199,9 @@ class BySystemd:
                 uid, lambda: manager.start_scope(name, target.name, new.pid, described)
             )
         assignment = self._path(group)
-        # A user's processes stay in his tree when they are let go, in the one leaf that is always there.
-        own = "" if uid is None else f"/{user_managers.TREE.format(uid)}/init.scope"
-        cgroups.note_origin(assignment, own or new.origin)
+        # A user's processes stay in his part of the tree when they are let go.
+        elsewhere = uid is not None and user_managers.tree_of(new.origin) != uid
+        cgroups.note_origin(assignment, user_managers.leaf(uid) if uid and elsewhere else new.origin)
         return assignment
 
     def end(self, assignment: Path) -> None:

@@ -49,7 +49,7 @@ def _connected(connection: socket.socket, pid: int) -> bool:
     except OSError as e:
         return e.errno == errno.ENOPROTOOPT
     try:
-        return pidfd > 0 and f"Pid:\t{pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
+        return pidfd >= 0 and f"Pid:\t{pid}\n" in Path(f"/proc/self/fdinfo/{pidfd}").read_text()
     finally:
         os.close(pidfd)
 

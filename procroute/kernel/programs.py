@@ -25,7 +25,7 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bpf import layout
 from procroute.kernel.bpf.catalogue import PROGRAMS
-from procroute.kernel.bpf.copies import Copy, detach_copy, find, maps_of, read_door, sync
+from procroute.kernel.bpf.copies import detach_copy, find, maps_of, read_door, sync
 from procroute.kernel.bpf.loading import attach_objects, load
 
 KINDS: Final = frozenset(program.kind for program in PROGRAMS)
@@ -41,21 +41,24 @@ class Attached(Struct, frozen=True):
     kinds: frozenset[str]
 
 
-def attach(cgroup: str, marking: Marking, door: Door) -> None:
+def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) -> None:
     """Attach a route's programs to its target, or bring those that are there to `door`.
+
+    instead: those of another route that are there go, once the new ones are attached.
 
     What a crash or somebody else left incomplete is replaced, new before old. Raises ProcrouteError, with
     nothing of this call left attached, where the kernel or another program does not allow it, and
     bpf-attached where the cgroup already has another marking.
     """
     with _directory(cgroup) as directory, ExitStack() as stack:
-        copies = find(directory)
-        if any(copy.marking != marking for copy in copies):
+        everybodys = find(directory)
+        copies = [copy for copy in everybodys if copy.marking == marking]
+        if len(copies) < len(everybodys) and not instead:
             raise ProcrouteError(
                 "bpf-attached", f"{cgroup} already follows another route", hint="procroute cleanup"
             )
         fresh: list[tuple[str, libbpf.Object]] = []
-        stale: list[Copy] = []
+        stale = [copy for copy in everybodys if copy not in copies]
         for source in _needed(door):
             found = [copy for copy in copies if copy.source == source]
             whole = next((copy for copy in found if copy.whole), None)
@@ -67,7 +70,7 @@ def attach(cgroup: str, marking: Marking, door: Door) -> None:
         if not door.follows_lookups:
             stale += [copy for copy in copies if copy.source == "dns"]
         attach_objects(cgroup, directory, fresh)
-        for copy in stale:
+        for copy in sorted(stale, key=lambda copy: copy.source == "guard"):
             detach_copy(directory, copy, KINDS)
 
 

@@ -13,18 +13,20 @@ from typing import Final
 from procroute.kernel import files
 
 _XATTR: Final = "trusted.procroute.released"
+_MANY: Final = 100
+"""So many are remembered, the latest ones: an engine hears of it within some hundredths of a second."""
 
 
 def note(assignment: Path) -> None:
     """Write it down. One that has gone is fine."""
-    _write(assignment, _names(assignment) | {assignment.name})
+    _write(assignment, [*(name for name in _names(assignment) if name != assignment.name), assignment.name])
 
 
 def forget(assignment: Path) -> None:
     """A new assignment has this name."""
     names = _names(assignment)
     if assignment.name in names:
-        _write(assignment, names - {assignment.name})
+        _write(assignment, [name for name in names if name != assignment.name])
 
 
 def is_noted(assignment: Path) -> bool:
@@ -32,13 +34,13 @@ def is_noted(assignment: Path) -> bool:
     return assignment.name in _names(assignment)
 
 
-def _names(assignment: Path) -> set[str]:
+def _names(assignment: Path) -> list[str]:
     try:
-        return set(filter(None, os.fsdecode(os.getxattr(assignment.parent, _XATTR)).split("\n")))
+        return list(filter(None, os.fsdecode(os.getxattr(assignment.parent, _XATTR)).split("\n")))
     except OSError:
-        return set()
+        return []
 
 
-def _write(assignment: Path, names: set[str]) -> None:
+def _write(assignment: Path, names: list[str]) -> None:
     with contextlib.suppress(FileNotFoundError):
-        files.set_attribute(assignment.parent, _XATTR, os.fsencode("\n".join(sorted(names))))
+        files.set_attribute(assignment.parent, _XATTR, os.fsencode("\n".join(names[-_MANY:])))

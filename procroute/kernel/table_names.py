@@ -16,6 +16,7 @@ from typing import Final
 
 from procroute.identity import TABLE_NAMES_FILE
 from procroute.kernel import files
+from procroute.kernel.refusal import may_pass
 
 _HEAD: Final = "# written by procroute while routes are in use\n"
 _OUR_DIRECTORY: Final = stat.S_ISVTX | 0o755
@@ -26,6 +27,8 @@ _stuck: dict[Path, dict[int, str]] = {}
 
 def read(file: Path = Path(TABLE_NAMES_FILE)) -> dict[int, str]:
     """Number -> name, as we wrote them; a name for no table where something of ours is unfinished."""
+    if _new(file).exists():
+        return dict(_UNFINISHED)
     try:
         text = file.read_text()
     except OSError:
@@ -51,17 +54,20 @@ def possible(file: Path = Path(TABLE_NAMES_FILE)) -> bool:
 def write(names: Mapping[int, str], file: Path = Path(TABLE_NAMES_FILE)) -> None:
     """Write the names; with none, remove the file, and the directories that we made if they are empty.
 
-    Raises OSError where that cannot be done; then it is not `possible`, and nothing is left half done.
+    Raises OSError where that cannot be done; then it is not `possible`, and what was there before stays.
     """
     try:
         if names:
             _write(names, file)
         else:
             _remove(file)
-    except OSError:
+    except OSError as e:
         with contextlib.suppress(OSError):
-            _remove(file)
-        _stuck[file] = read(file)
+            files.unlink(_new(file), missing_ok=True)
+            if not file.exists():
+                _remove(file)
+        if names or not may_pass(e):
+            _stuck[file] = read(file)
         raise
 
 
@@ -69,13 +75,20 @@ def _write(names: Mapping[int, str], file: Path) -> None:
     for directory in reversed(_directories(file)):
         if not directory.exists():
             files.mkdir(directory, _OUR_DIRECTORY)
-    files.write(file, _HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+    files.write(_new(file), _HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+    files.rename(_new(file), file)
 
 
 def _remove(file: Path) -> None:
-    files.unlink(file, missing_ok=True)
+    for each in (_new(file), file):
+        files.unlink(each, missing_ok=True)
     for directory in filter(_left_empty, _directories(file)):
         files.rmdir(directory)
+
+
+def _new(file: Path) -> Path:
+    """Where it is written first. ip(8) reads what ends in .conf."""
+    return file.with_name(f".{file.name}.new")
 
 
 def _directories(file: Path) -> list[Path]:

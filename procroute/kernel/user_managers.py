@@ -16,6 +16,7 @@ from procroute.errors import ProcrouteError
 
 TREE: Final = "user.slice/user-{0}.slice/user@{0}.service"
 _UID: Final = re.compile(r"/user\.slice/user-(\d+)\.slice/user@\1\.service/")
+_SLICE: Final = re.compile(r"/user\.slice/user-(\d+)\.slice/")
 _SEPARATOR: Final = "\0"
 
 
@@ -23,6 +24,17 @@ def owner(path: Path) -> int | None:
     """Whose manager made a cgroup; None: that of the system."""
     found = _UID.search(str(path))
     return int(found[1]) if found else None
+
+
+def tree_of(cgroup: str) -> int:
+    """The user in whose part of the tree a cgroup (from the mount point) is; 0: root's, nobody's."""
+    found = _SLICE.match(cgroup)
+    return int(found[1]) if found else 0
+
+
+def leaf(uid: int) -> str:
+    """The one cgroup in a user's part of the tree that is there as long as his manager is."""
+    return f"/{TREE.format(uid)}/init.scope"
 
 
 def runs(uid: int) -> bool:

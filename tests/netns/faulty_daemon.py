@@ -15,6 +15,7 @@ waits for a line on stdin before it goes on without faults:
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import json
 import os
 import signal
@@ -63,6 +64,7 @@ class Daemon:
             os.close(self._orders)
             os.dup2(self._said, 1)
             os.dup2(self._said, 2)
+            faulthandler.enable(2)
             hook = Hook(lambda: (threading.current_thread().name == "keeper") == of_keeper, self._log)
             hook.arm(fate)
             faults.hook(hook)
@@ -269,7 +271,7 @@ class Sweep:
         deeds = self._deeds
         if deeds.daemon.alive():
             deeds.daemon.arm(None)
-        else:
+        if not deeds.daemon.begun():
             deeds.daemon.end(0)
             if not self._restart():
                 return [f"no daemon again: {deeds.daemon.said()}"]

@@ -75,7 +75,7 @@ def test_it_is_done_or_undone(lab: Lab, deed: str, part: int, parts: int) -> Non
     with bystander(lab) as who, bystander(lab) as other:
         who.ask("unconnected", to=SERVER[4], keep="open")
         given = {"deed": deed, "pid": pid_of(who), "part": part, "parts": parts}
-        for turn, found in enumerate(sweep(lab, PROGRAM, 14, **given)):
+        for turn, found in enumerate(sweep(lab, PROGRAM, 10, **given)):
             check(deed, found)
             lab.clear()
             assert ways(who, found) == {"wan1" if is_routed(found) else "wan2"}, found
@@ -91,7 +91,7 @@ def test_a_command_is_placed_or_not_started(lab: Lab) -> None:
     with bystander(lab) as who:
         ran: set[int] = set()
         failed: set[int] = set()
-        for found in sweep(lab, PROGRAM, 12, deed="run", pid=pid_of(who), part=0, parts=1, command=SEND):
+        for found in sweep(lab, PROGRAM, 10, deed="run", pid=pid_of(who), part=0, parts=1, command=SEND):
             assert "Traceback" not in found["said"], found
             if found["error"]:
                 status, said, _ = found["error"]
@@ -112,7 +112,7 @@ def test_a_command_is_placed_or_not_started(lab: Lab) -> None:
 def test_what_has_ended_is_removed_in_the_end(lab: Lab) -> None:
     """Though nobody asks."""
     with bystander(lab) as who:
-        for found in sweep(lab, PROGRAM, 12, deed="end", pid=pid_of(who), part=0, parts=1):
+        for found in sweep(lab, PROGRAM, 10, deed="end", pid=pid_of(who), part=0, parts=1):
             check("assign", found | {"cgroup": "/procroute.slice/"})
 
 
@@ -121,9 +121,7 @@ def test_what_has_ended_is_removed_in_the_end(lab: Lab) -> None:
 def test_a_repair_that_fails_leaves_it_closed(lab: Lab) -> None:
     """Our rules and nft table are gone, and what would put them back is refused, or the daemon dies of it."""
     with bystander(lab) as who, bystander(lab) as other:
-        for turn, found in enumerate(
-            sweep(lab, PROGRAM, 12, deed="repair", pid=pid_of(who), part=0, parts=1)
-        ):
+        for turn, found in enumerate(sweep(lab, PROGRAM, 8, deed="repair", pid=pid_of(who), part=0, parts=1)):
             assert "Traceback" not in found["said"], found
             assert is_routed(found), found
             lab.clear()

@@ -66,7 +66,7 @@ def test_a_run_happens_or_is_undone(part: int) -> None:
         lab.sh("rm -rf /etc/iproute2")
         with unchanged(lab):
             restores = [["cleanup"], _NEXT, ["run", "--via", "wan2", "--strict", "--", "true"]]
-            swept(lab, 16, ["--via", "wan1"], restores, who="engine", part=part, parts=PARTS)
+            swept(lab, 12, ["--via", "wan1"], restores, who="engine", part=part, parts=PARTS)
 
 
 @patient
@@ -89,7 +89,7 @@ def test_others_go_on_undisturbed() -> None:
                 sweep(
                     lab,
                     "tests.netns.faulty_run",
-                    14,
+                    10,
                     options=options,
                     restores=[_NEXT],
                     command=SEND,

@@ -119,6 +119,10 @@ def test_marks(family: int) -> None:
     on_route = replace(udp, mark=IDENTITY.mark(1))
     assert mark(on_route, leaving=True) == IDENTITY.released
     assert mark(on_route, leaving=True, plain=True) == 0
+    spared = replace(connected, mark=IDENTITY.released)
+    assert mark(spared, leaving=True) is None
+    assert mark(spared, leaving=True, plain=True) == 0
+    assert mark(replace(spared, mark=0), leaving=True, plain=True) is None
 
 
 def test_the_count_of_all() -> None:

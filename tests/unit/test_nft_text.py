@@ -72,3 +72,12 @@ def test_the_nearest_target_decides() -> None:
     places = {1: [Place("procroute.slice/a", 2)], 2: [Place("user.slice/u/procroute.slice/b", 4)]}
     text = script(WHOLE, places, {})
     assert text.index('level 3 "user.slice/u/procroute.slice"') < text.index('level 1 "procroute.slice"')
+    assert "jump" not in text
+
+
+def test_who_is_in_none_of_the_nearer_targets_may_be_in_one_above() -> None:
+    """A slice with a target that lies in a target, or beside one, of another slice's."""
+    places = {1: [Place("user.slice/u", 2)], 2: [Place("user.slice/u/procroute.slice/b", 4)]}
+    text = script(WHOLE, places, {})
+    belt = [line for line in text.splitlines() if "of_targets_" in line and "socket" in line]
+    assert ["jump of_targets_4" in belt[0], "goto of_targets_2" in belt[1]] == [True, True]
