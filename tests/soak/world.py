@@ -165,7 +165,8 @@ class World(Setting):
         assert self.daemon
         person.widen({route.adapter})
         words = [*PROCROUTE, "assign", str(person.pid), *route.options]
-        asking = self.lab.popen(words, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        quiet = subprocess.DEVNULL
+        asking = self.lab.popen(words, env=ENVIRONMENT, stdout=quiet, stderr=quiet)
         time.sleep(seconds)
         self.kill_daemon()
         asking.wait(60)
