@@ -206,7 +206,14 @@ def start(
     """A process that is spoken with by lines, and the file that its stderr goes to."""
     with tempfile.TemporaryFile("w+") as errors:
         pipe = subprocess.PIPE
-        yield lab.popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=env or {}), errors
+        process = lab.popen(command, stdin=pipe, stdout=pipe, stderr=errors, env=env or {})
+        try:
+            yield process, errors
+        finally:
+            for stream in (process.stdin, process.stdout):
+                if stream:
+                    with contextlib.suppress(OSError):  # it has ended, and what it was told last is unread
+                        stream.close()
 
 
 def _state(pid: int) -> str:

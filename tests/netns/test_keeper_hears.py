@@ -170,7 +170,7 @@ def test_news_that_were_lost_while_it_slept_are_made_up_for(scene: tuple[Lab, Ke
     assert lost(lab) > already
     assert ours(lab) != before
     keeping.thaw()
-    took = until(lambda: ours(lab) == before, 1, what="what was there before")
+    took = until(lambda: ours(lab) == before, what="what was there before")
     print(f"{lost(lab) - already} messages lost, {took:.2f} s")
 
 
@@ -187,9 +187,9 @@ def test_news_that_its_buffer_cannot_hold_are_made_up_for(times: int) -> None:
             break_it(lab)
             lab.batch("".join(flood[2500:]))
             assert lost(lab) > already
-            took = until(lambda: ours(lab) == before, 1, what="what was there before")
+            took = until(lambda: ours(lab) == before, what="what was there before")
             print(f"{lost(lab) - already} messages lost, {took:.2f} s")
-            until(lambda: keeping.said, 1, what="a line about it")
+            until(lambda: keeping.said, what="a line about it")
 
 
 # --- sleep
