@@ -28,6 +28,8 @@ from procroute.model import LiveRoute
 _LINKS_OF_A_LEAF: Final = 2
 """In a file system of kernfs (fs/kernfs/inode.c)."""
 _LIST: Final = f"{XATTR}.in_place"
+_OURS: Final = ("run-", "assign-", "procroute-run-", "procroute-assign-")
+"""How the names of assignments begin (kernel/placement.py)."""
 
 
 def is_in_place(target: Path) -> bool:
@@ -57,8 +59,12 @@ def _walk(path: Path) -> Iterator[Path]:
     yield path
     with contextlib.suppress(OSError):  # it has gone
         if os.stat(path).st_nlink > _LINKS_OF_A_LEAF:
-            for below in [e.path for e in os.scandir(path) if e.is_dir(follow_symlinks=False)]:
-                yield from _walk(Path(below))
+            below = [e.path for e in os.scandir(path) if e.is_dir(follow_symlinks=False)]
+            # What we have made in a target is no unit, and there may be thousands.
+            made_by_us = _OURS if path.parent.name == SLICE else ()
+            for each in map(Path, below):
+                if not each.name.startswith(made_by_us):
+                    yield from _walk(each)
 
 
 def add(mount: Path, target: Path, place: Path, namespace: int, identity: Identity, live: LiveRoute) -> None:

@@ -54,7 +54,7 @@ def swept(
     assert not {port for _, port in by_port} & failed
     assert not lab.uplinks[other].packets(where=is_sent)
     assert ran or given["who"] == "child"  # whose steps are all needed
-    assert failed
+    assert ran or failed  # of few fates all may be the end of it
 
 
 @patient
