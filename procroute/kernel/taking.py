@@ -79,11 +79,7 @@ def facts(sock: socket.socket) -> Facts | None:
     """What an internet socket says; None where it is of another kind. Raises OSError."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
-    local, port = _end(sock.getsockname())
-    try:
-        remote: IPAddress | None = _end(sock.getpeername())[0]
-    except OSError:
-        remote = None
+    local, port, remote, listening = use(sock)
 
     def option(name: int) -> int:
         return sock.getsockopt(socket.SOL_SOCKET, name)
@@ -96,10 +92,23 @@ def facts(sock: socket.socket) -> Facts | None:
         remote,
         option(_BIND_TO_IFINDEX),
         mark(sock),
-        bool(option(socket.SO_ACCEPTCONN)),
+        listening,
         bool(option(socket.SO_REUSEADDR) or option(socket.SO_REUSEPORT)),
         _cookie(sock),
     )
+
+
+def use(sock: socket.socket) -> tuple[IPAddress, int, IPAddress | None, bool]:
+    """What an internet socket is used for: its address and port, who it is connected to, whether it listens.
+
+    Raises OSError.
+    """
+    local, port = _end(sock.getsockname())
+    try:
+        remote: IPAddress | None = _end(sock.getpeername())[0]
+    except OSError:
+        remote = None
+    return local, port, remote, bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def mark(sock: socket.socket) -> int:

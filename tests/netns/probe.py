@@ -195,10 +195,16 @@ def fresh(kind: str, family: int, name: str) -> dict[str, Any]:
 
 
 def reach(name: str, to: str, seconds: float = 1) -> dict[str, Any]:
-    """Connect a kept TCP socket."""
+    """Connect a kept socket."""
     sock = _kept[name]
     sock.settimeout(seconds)
-    return _ask(sock, "tcp", to, seconds, {})
+    return _ask(sock, "tcp" if sock.type == socket.SOCK_STREAM else "udp", to, seconds, {})
+
+
+def tie(name: str, address: str) -> dict[str, Any]:
+    """Bind a kept socket to an address."""
+    _kept[name].bind((address, 0))
+    return {}
 
 
 def pair(name: str, family: int) -> dict[str, Any]:
@@ -384,6 +390,7 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "drop": drop,
     "fresh": fresh,
     "reach": reach,
+    "tie": tie,
     "pair": pair,
     "paired": paired,
     "fork": fork,
