@@ -12,6 +12,7 @@ Sources: ip(7), ipv6(7), socket(7); include/uapi/linux/in.h for IP_UNICAST_IF.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -224,16 +225,27 @@ def paired(name: str) -> dict[str, Any]:
     return {"said": _kept[f"{name} other"].recv(4).decode()}
 
 
-def fork(session: bool = False) -> dict[str, Any]:
-    """A child that holds all that is open here, and does nothing until this one ends."""
+def fork(session: bool = False, headless: bool = False) -> dict[str, Any]:
+    """A child that holds all that is open here, and does nothing until this one ends.
+
+    headless: its first thread has ended by then, another one lives.
+    """
     child = os.fork()
     if child == 0:
         if session:
             os.setsid()
-        while os.getppid() != 1:
-            time.sleep(0.05)
-        os._exit(0)
+        if headless:
+            threading.Thread(target=_outlive_the_parent).start()
+            exit_thread = 60 if os.uname().machine == "x86_64" else 93  # asm/unistd.h
+            ctypes.CDLL(None).syscall(exit_thread, 0)
+        _outlive_the_parent()
     return {"pid": child}
+
+
+def _outlive_the_parent() -> None:
+    while os.getppid() != 1:
+        time.sleep(0.05)
+    os._exit(0)
 
 
 def drop(name: str) -> dict[str, Any]:
