@@ -180,9 +180,7 @@ def treat(
         )
         return one, verdict, mark
 
-    judged = [
-        decide(replace(s, open=replace(s.open, shared=True)) if s.inode in shared else s) for s in seen
-    ]
+    judged = [decide(replace(s, open=replace(s.open, shared=True)) if s.inode in shared else s) for s in seen]
     done = []
     for holder, its in groupby(judged, lambda each: each[0].holder):
         done += _do_all(holder, list(its), decide, ground.identity.mark_mask)
@@ -196,7 +194,9 @@ def _do_all(holder: Known, its: list[Decided], decide: Decide, mask: int) -> lis
         return ended
     with pinned(holder) as pidfd:
         return [
-            verdict if mark is None or verdict.reason == CANNOT else _mark(pidfd, (one, verdict, mark), decide, mask)
+            verdict
+            if mark is None or verdict.reason == CANNOT
+            else _mark(pidfd, (one, verdict, mark), decide, mask)
             for (one, _, mark), verdict in zip(its, ended, strict=True)
         ]
 
@@ -245,3 +245,15 @@ def _ended(one: Seen, verdict: Verdict) -> Verdict:
 def _end(one: Seen) -> bool:
     entries = one.listed or listing().get(one.inode, ())  # it may have been connected just now
     return bool(entries) and not [each for each in entries if not sockets.destroy(each)]
+
+
+def remark(holder: Known, inode: int, mark: int, mask: int) -> bool:
+    """Give a socket that this process holds these bits of ours; whether it was there. Raises OSError."""
+    with pinned(holder) as pidfd:
+        descriptor = held.sockets_of(holder.pid).get(inode)
+        if pidfd is None or descriptor is None:
+            return False
+        with taking.taken(pidfd, descriptor, inode) as sock:
+            if sock is not None:
+                taking.set_mark(sock, mark, mask)
+            return sock is not None
