@@ -8,9 +8,10 @@ from procroute.daemon.register import Register
 from procroute.daemon.routes import Open, Routes
 from procroute.engine.linger import STALLED, Carried, Goodbye, end
 from procroute.engine.lock import lock, patient
+from procroute.engine.move import unmark
 from procroute.engine.words import Tell
-from procroute.identity import Identity
 from procroute.kernel import cgroups, sockets
+from procroute.kernel.linux import Linux
 from procroute.model import Marks
 
 _SOON, _LATER = 0.02, 1.0
@@ -22,8 +23,9 @@ _AT_THE_END, _AT_MOST = 2.0, 10.0
 class Closing:
     """Takes the lock itself."""
 
-    def __init__(self, identity: Identity, routes: Routes, register: Register, tell: Tell) -> None:
-        self._identity = identity
+    def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
+        self._identity = linux.identity
+        self._mount = linux.mount
         self._routes = routes
         self._register = register
         self._tell = tell
@@ -63,6 +65,7 @@ class Closing:
             kept = self._kept(found)
             for each in kept:
                 sockets.destroy(each)
+            unmark(self._identity, self._mount, kept)
             if kept:
                 self._tell(f"{len(kept)} connections that were kept on {found.live.route.name} were ended")
         self._goodbyes.clear()  # they may have been given longer

@@ -38,7 +38,7 @@ class Writer:
         self._routes = routes = Routes(linux, settings, tell)
         self.leavers = Leavers(linux.cgroup_mount, tell, said)
         self._register = Register(linux, routes, tell, said, watch, self.leavers)
-        self._closing = Closing(settings.identity, routes, self._register, tell)
+        self._closing = Closing(linux, routes, self._register, tell)
         letting_go = LettingGo(linux, self._register, tell)
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign

@@ -132,6 +132,30 @@ def carriers(identity: Identity, number: int, *, named: bool = False) -> list[Ca
     ]
 
 
+def unmark(identity: Identity, mount: Path, ended: Iterable[sockets.InetSocket]) -> None:
+    """Have sockets that were ended carry a route's number no more: their programs may connect them again.
+
+    mount: where cgroup v2 is. Raises OSError.
+    """
+    inodes = {one.inode: one for one in ended if one.inode}
+    who = held.everybodys() if inodes else {}
+    for inode, one in inodes.items():
+        for holder in filter(None, map(identify, who.get(inode, ()))):
+            mark = 0 if one.cgroup in _plain(mount, holder) else identity.released
+            if open_sockets.remark(holder, inode, mark, identity.mark_mask):
+                break
+
+
+def _plain(mount: Path, holder: Known) -> frozenset[int]:
+    """The ids of the cgroup of a process, where it is no route's: what is made there has no guard."""
+    try:
+        current = cgroups.current(mount, holder.pid)
+    except OSError:
+        return frozenset()
+    routed = cgroups.within_target(mount, current)
+    return frozenset() if routed else cgroups.ids(mount / current.lstrip("/"))
+
+
 def count(identity: Identity, assignments: Iterable[tuple[int, Collection[int]]]) -> list[Sockets]:
     """How many sockets are on the route, and how many are not, for each of (number, PIDs).
 

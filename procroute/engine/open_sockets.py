@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
-from socket import SOCK_DGRAM, SOCK_STREAM
+from socket import SOCK_DGRAM, SOCK_STREAM, socket
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -36,6 +36,11 @@ class Seen(Struct, frozen=True):
     def cgroup(self) -> int:
         """The id of the cgroup that it was made in; 0: the kernel does not tell."""
         return self.listed[0].cgroup if self.listed else 0
+
+
+Decided = tuple[Seen, Verdict, int | None]
+"""A socket, what becomes of it, and the bits of ours that it is to carry; None: those it has."""
+Decide = Callable[[Seen], Decided]
 
 
 def listing() -> Listing:
@@ -167,46 +172,88 @@ def treat(
     acted_on = {s.inode for s in seen if judge(s.open, ground).fate.acts}
     holders = everybodys() if acted_on else {}
     shared = {inode for inode in acted_on if any(map(stays, holders.get(inode, ())))}
-    judged = []
-    for one in seen:
-        if one.inode in shared:
-            one = replace(one, open=replace(one.open, shared=True))  # noqa: PLW2901
+
+    def decide(one: Seen) -> Decided:
         verdict = judge(one.open, ground)
         mark = new_mark(
             one.open, verdict, ground, leaving=plain is not None, plain=one.cgroup in (plain or ())
         )
-        judged.append((one, verdict, mark))
+        return one, verdict, mark
+
+    judged = [decide(replace(s, open=replace(s.open, shared=True)) if s.inode in shared else s) for s in seen]
     done = []
     for holder, its in groupby(judged, lambda each: each[0].holder):
-        done += _do_all(holder, list(its), ground.identity.mark_mask)
+        done += _do_all(holder, list(its), decide, ground.identity.mark_mask)
     return done
 
 
-def _do_all(holder: Known, its: list[tuple[Seen, Verdict, int | None]], mask: int) -> list[Verdict]:
+def _do_all(holder: Known, its: list[Decided], decide: Decide, mask: int) -> list[Verdict]:
     """Do what was decided to the sockets of one process. Ends first: a goodbye goes as it would have."""
-    ended = [
-        Verdict(Fate.LEFT, CANNOT) if verdict.fate is Fate.RESET and not _end(one) else verdict
-        for one, verdict, _ in its
-    ]
+    ended = [_ended(one, verdict) for one, verdict, _ in its]
     if all(mark is None for _, _, mark in its):
         return ended
     with pinned(holder) as pidfd:
         return [
-            verdict if mark is None or verdict.reason == CANNOT else _mark(pidfd, one, verdict, mark, mask)
+            verdict
+            if mark is None or verdict.reason == CANNOT
+            else _mark(pidfd, (one, verdict, mark), decide, mask)
             for (one, _, mark), verdict in zip(its, ended, strict=True)
         ]
 
 
-def _mark(pidfd: int | None, one: Seen, verdict: Verdict, mark: int, mask: int) -> Verdict:
+def _mark(pidfd: int | None, decided: Decided, decide: Decide, mask: int) -> Verdict:
+    """Mark a socket; what it was used for since it was looked at decides anew.
+
+    One that was connected or bound meanwhile has got a source address of the way that it was on, and would
+    send from that by the other one.
+    """
+    one, verdict, new = decided
     if pidfd is not None:
         with taking.taken(pidfd, one.descriptor, one.inode) as sock:
             if sock is not None:
-                taking.set_mark(sock, mark, mask)
+                if verdict.fate is not Fate.RESET and (now := _since(one, sock)) is not None:
+                    one, verdict, new = decide(now)
+                    verdict = _ended(one, verdict)
+                if new is not None and verdict.reason != CANNOT:
+                    taking.set_mark(sock, new, mask)
                 return verdict
     # Its process has ended, or has closed it.
     return Verdict(Fate.PASS) if verdict.fate is Fate.FOLLOW else verdict
 
 
+def _since(one: Seen, sock: socket) -> Seen | None:
+    """A socket as it is by now, where it is used otherwise than when it was looked at."""
+    local, port, remote, listening = taking.use(sock)
+    was = one.open
+    # What is just being connected has a source address and says that it has no peer.
+    connecting = was.kind == "tcp" and port and remote is None and not listening and not one.listed
+    unchanged = (local, port, remote, listening) == (was.local, was.local_port, was.remote, was.listening)
+    if unchanged and not connecting:
+        return None
+    entries = tuple(listing().get(one.inode, ()))
+    if entries and not entries[0].remote.is_unspecified:
+        remote = entries[0].remote
+    now = replace(was, local=local, local_port=port, remote=remote, listening=listening)
+    return replace(one, open=now, listed=entries or one.listed)
+
+
+def _ended(one: Seen, verdict: Verdict) -> Verdict:
+    """End a socket where that was decided."""
+    return Verdict(Fate.LEFT, CANNOT) if verdict.fate is Fate.RESET and not _end(one) else verdict
+
+
 def _end(one: Seen) -> bool:
     entries = one.listed or listing().get(one.inode, ())  # it may have been connected just now
     return bool(entries) and not [each for each in entries if not sockets.destroy(each)]
+
+
+def remark(holder: Known, inode: int, mark: int, mask: int) -> bool:
+    """Give a socket that this process holds these bits of ours; whether it was there. Raises OSError."""
+    with pinned(holder) as pidfd:
+        descriptor = held.sockets_of(holder.pid).get(inode)
+        if pidfd is None or descriptor is None:
+            return False
+        with taking.taken(pidfd, descriptor, inode) as sock:
+            if sock is not None:
+                taking.set_mark(sock, mark, mask)
+            return sock is not None

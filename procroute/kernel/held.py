@@ -15,8 +15,7 @@ def sockets_of(pid: int) -> dict[int, int]:
     Threads that have descriptors of their own (unshare(2), CLONE_FILES) are not looked at, unless the first
     one has ended.
     """
-    found = dict(_links(f"/proc/{pid}/fd"))
-    return found or dict(_of_threads(pid))
+    return dict(_of(pid))
 
 
 def everybodys() -> dict[int, set[int]]:
@@ -33,28 +32,34 @@ def holders_among(pids: Iterable[int]) -> dict[int, set[int]]:
     """The sockets that these processes hold: inode -> PIDs."""
     found: dict[int, set[int]] = {}
     for pid in pids:
-        for inode, _ in _links(f"/proc/{pid}/fd"):
+        for inode, _ in _of(pid):
             found.setdefault(inode, set()).add(pid)
     return found
+
+
+def _of(pid: int) -> Iterable[tuple[int, int]]:
+    found = _links(f"/proc/{pid}/fd")
+    return _of_threads(pid) if found is None else found
 
 
 def _of_threads(pid: int) -> Iterator[tuple[int, int]]:
     with contextlib.suppress(OSError):
         for thread in os.listdir(f"/proc/{pid}/task"):
             if int(thread) != pid:
-                yield from _links(f"/proc/{pid}/task/{thread}/fd")
+                yield from _links(f"/proc/{pid}/task/{thread}/fd") or ()
                 return
 
 
-def _links(folder: str) -> list[tuple[int, int]]:
-    """The sockets among the descriptors in a folder of /proc: inode, descriptor."""
+def _links(folder: str) -> list[tuple[int, int]] | None:
+    """The sockets among the descriptors in a folder of /proc: inode, descriptor. None: nothing is open."""
     found: list[tuple[int, int]] = []
     try:
         directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError:
         return found
     try:
-        for name in os.listdir(directory):
+        names = os.listdir(directory)
+        for name in names:
             try:
                 link = os.readlink(name, dir_fd=directory)
             except OSError:
@@ -65,4 +70,4 @@ def _links(folder: str) -> list[tuple[int, int]]:
         return found
     finally:
         os.close(directory)
-    return found
+    return found if names else None

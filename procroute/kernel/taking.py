@@ -21,6 +21,8 @@ from procroute.kernel.libc import call
 from procroute.model import IPAddress
 
 _PIDFD_GETFD = 438  # asm-generic/unistd.h; the same everywhere but on alpha
+# ip(7), ipv6(7); include/uapi/linux/in.h, in6.h
+_UNICAST_IF = {socket.AF_INET: (socket.IPPROTO_IP, 50), socket.AF_INET6: (socket.IPPROTO_IPV6, 76)}
 # asm-generic/socket.h
 _BIND_TO_IFINDEX, _NETNS_COOKIE = 62, 71
 _OWN_NAMES = frozenset({"TCP", "UDP", "PING", "RAW", "MPTCP", "UDP-Lite", "SCTP", "DCCP"})
@@ -30,6 +32,7 @@ _GONE = frozenset({errno.EBADF, errno.ESRCH})
 class Facts(Struct, frozen=True):
     """What a socket says of itself. remote: None where it is not connected; reuse: it may share its port.
 
+    ifindex: the adapter that it is tied to (SO_BINDTODEVICE; of datagrams IP_UNICAST_IF, too); 0: to none.
     namespace: the cookie of its network namespace, 0 where the kernel has none (before Linux 5.14).
     """
 
@@ -79,11 +82,7 @@ def facts(sock: socket.socket) -> Facts | None:
     """What an internet socket says; None where it is of another kind. Raises OSError."""
     if sock.family not in (socket.AF_INET, socket.AF_INET6):
         return None
-    local, port = _end(sock.getsockname())
-    try:
-        remote: IPAddress | None = _end(sock.getpeername())[0]
-    except OSError:
-        remote = None
+    local, port, remote, listening = use(sock)
 
     def option(name: int) -> int:
         return sock.getsockopt(socket.SOL_SOCKET, name)
@@ -94,12 +93,25 @@ def facts(sock: socket.socket) -> Facts | None:
         local,
         port,
         remote,
-        option(_BIND_TO_IFINDEX),
+        option(_BIND_TO_IFINDEX) or (_unicast(sock) if sock.type == socket.SOCK_DGRAM else 0),
         mark(sock),
-        bool(option(socket.SO_ACCEPTCONN)),
+        listening,
         bool(option(socket.SO_REUSEADDR) or option(socket.SO_REUSEPORT)),
         _cookie(sock),
     )
+
+
+def use(sock: socket.socket) -> tuple[IPAddress, int, IPAddress | None, bool]:
+    """What an internet socket is used for: its address and port, who it is connected to, whether it listens.
+
+    Raises OSError.
+    """
+    local, port = _end(sock.getsockname())
+    try:
+        remote: IPAddress | None = _end(sock.getpeername())[0]
+    except OSError:
+        remote = None
+    return local, port, remote, bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
 
 
 def mark(sock: socket.socket) -> int:
@@ -115,6 +127,12 @@ def set_mark(sock: socket.socket, value: int, mask: int) -> None:
     new = (mark(sock) & ~mask) | value
     option = (socket.SOL_SOCKET, socket.SO_MARK, struct.pack("=I", new))
     passed("setsockopt", "SO_MARK", sock.setsockopt, *option)
+
+
+def _unicast(sock: socket.socket) -> int:
+    """The adapter that it sends by. IPv6 sockets send IPv4, too."""
+    both = (_UNICAST_IF[socket.AF_INET], _UNICAST_IF[sock.family])
+    return next((socket.ntohl(n) for level, name in both if (n := sock.getsockopt(level, name))), 0)
 
 
 def _cookie(sock: socket.socket) -> int:

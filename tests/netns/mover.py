@@ -14,9 +14,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import msgspec
 
@@ -44,9 +46,18 @@ class Mover:
         self._observed: Observed | None = None
 
     def assign(
-        self, pids: list[int], via: str = "wan1", tree: bool = False, strict: bool = False, **options: Any
+        self,
+        pids: list[int],
+        via: str = "wan1",
+        tree: bool = False,
+        strict: bool = False,
+        waits: bool = False,
+        **options: Any,
     ) -> dict[str, Any]:
-        """Put processes on a route: what became of their sockets, and who was moved."""
+        """Put processes on a route: what became of their sockets, and who was moved.
+
+        waits: when their sockets have been looked at and before they are marked, for a line.
+        """
         linux = self._linux
         with lock():
             observed = linux.observe()
@@ -61,7 +72,10 @@ class Mover:
             ahead = open_sockets.Ahead()
             gathered = gather.gather(assignment, given, tree=tree)
             between = time.monotonic()
-            moved = move.follow(linux.identity, live, assignment, observed.machine, ahead=ahead, **options)
+            with _waiting(waits):
+                moved = move.follow(
+                    linux.identity, live, assignment, observed.machine, ahead=ahead, **options
+                )
         return {
             "moved": moved,
             "members": sorted(one.pid for one in gathered.members),
@@ -71,8 +85,13 @@ class Mover:
             "follow_ms": (time.monotonic() - between) * 1000,
         }
 
-    def release(self, pid: int, existing: Existing = "keep", silently: bool = False) -> dict[str, Any]:
-        """Let go of the assignment that a process is in. silently: its sockets lose all bits of ours."""
+    def release(
+        self, pid: int, existing: Existing = "keep", silently: bool = False, waits: bool = False
+    ) -> dict[str, Any]:
+        """Let go of the assignment that a process is in. silently: its sockets lose all bits of ours.
+
+        waits: as of assign.
+        """
         linux = self._linux
         with lock():
             assignment = next(
@@ -83,9 +102,10 @@ class Mover:
             origin = linux.mount / cgroups.origin(assignment).lstrip("/")
             origin = assignment if silently else origin
             members = gather.let_out(linux.mount, assignment)
-            moved = move.part(
-                linux.identity, number, members, observed.machine, existing=existing, origin=origin
-            )
+            with _waiting(waits):
+                moved = move.part(
+                    linux.identity, number, members, observed.machine, existing=existing, origin=origin
+                )
             linux.placement.end(assignment)
         return {"moved": moved}
 
@@ -115,6 +135,20 @@ class Mover:
             for path, number in self._assignments.items()
         ]
         return {"counts": move.count(self._linux.identity, asked)}
+
+
+@contextmanager
+def _waiting(waits: bool) -> Iterator[None]:
+    """Say so and wait for a line when sockets have been looked at, before anything is done to them."""
+    treat = open_sockets.treat
+
+    def later(*given: Any, **options: Any) -> Any:
+        print(json.dumps({"waits": True}), flush=True)
+        sys.stdin.readline()
+        return treat(*given, **options)
+
+    with patch.object(open_sockets, "treat", later if waits else treat):
+        yield
 
 
 def main() -> None:

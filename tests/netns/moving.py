@@ -11,7 +11,7 @@ import select
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
@@ -47,6 +47,12 @@ class Mover:
     def release(self, pid: int, **options: Any) -> Any:
         """What became of the sockets."""
         return self.ask("release", pid=pid, **options)["moved"]
+
+    def meanwhile(self, how: str, do: Callable[[], object], **request: Any) -> Any:
+        """What became of sockets, if this is done after they were looked at and before they are touched."""
+        self.ask(how, waits=True, **request)
+        do()
+        return self.ask("go on")["moved"]
 
     def carriers(self, number: int = 1) -> list[tuple[str, str, list[int]]]:
         """Protocol, far end and holders of each socket that carries a route's number."""

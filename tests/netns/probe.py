@@ -12,6 +12,7 @@ Sources: ip(7), ipv6(7), socket(7); include/uapi/linux/in.h for IP_UNICAST_IF.
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import json
 import os
@@ -195,10 +196,16 @@ def fresh(kind: str, family: int, name: str) -> dict[str, Any]:
 
 
 def reach(name: str, to: str, seconds: float = 1) -> dict[str, Any]:
-    """Connect a kept TCP socket."""
+    """Connect a kept socket."""
     sock = _kept[name]
     sock.settimeout(seconds)
-    return _ask(sock, "tcp", to, seconds, {})
+    return _ask(sock, "tcp" if sock.type == socket.SOCK_STREAM else "udp", to, seconds, {})
+
+
+def tie(name: str, address: str) -> dict[str, Any]:
+    """Bind a kept socket to an address."""
+    _kept[name].bind((address, 0))
+    return {}
 
 
 def pair(name: str, family: int) -> dict[str, Any]:
@@ -218,16 +225,27 @@ def paired(name: str) -> dict[str, Any]:
     return {"said": _kept[f"{name} other"].recv(4).decode()}
 
 
-def fork(session: bool = False) -> dict[str, Any]:
-    """A child that holds all that is open here, and does nothing until this one ends."""
+def fork(session: bool = False, headless: bool = False) -> dict[str, Any]:
+    """A child that holds all that is open here, and does nothing until this one ends.
+
+    headless: its first thread has ended by then, another one lives.
+    """
     child = os.fork()
     if child == 0:
         if session:
             os.setsid()
-        while os.getppid() != 1:
-            time.sleep(0.05)
-        os._exit(0)
+        if headless:
+            threading.Thread(target=_outlive_the_parent).start()
+            exit_thread = 60 if os.uname().machine == "x86_64" else 93  # asm/unistd.h
+            ctypes.CDLL(None).syscall(exit_thread, 0)
+        _outlive_the_parent()
     return {"pid": child}
+
+
+def _outlive_the_parent() -> None:
+    while os.getppid() != 1:
+        time.sleep(0.05)
+    os._exit(0)
 
 
 def drop(name: str) -> dict[str, Any]:
@@ -384,6 +402,7 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "drop": drop,
     "fresh": fresh,
     "reach": reach,
+    "tie": tie,
     "pair": pair,
     "paired": paired,
     "fork": fork,

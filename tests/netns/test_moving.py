@@ -12,6 +12,7 @@ from procroute.lab import Lab
 from tests.netns.attempts import both_families
 from tests.netns.inhabitants import Inhabitant, bystander
 from tests.netns.moving import Mover, furnish, mover, pid_of, way_of
+from tests.netns.running import until
 from tests.netns.traffic import SERVER, astray, own_address
 
 promise = pytest.mark.promise
@@ -102,17 +103,19 @@ def test_servers_and_what_is_tied_elsewhere_stay_and_are_told(family: int) -> No
                 keep=f"unconnected {number}",
             )
         living.ask("unconnected", to=SERVER[family], device="wan2", keep="unconnected on wan2")
+        living.ask("unconnected", to=SERVER[family], unicast="wan2", keep="unconnected told wan2")
         moved = move.assign(pid_of(living), via="wan1")["moved"]
         assert moved["left"] == {
             moving.SERVERS: 2,
             moving.LISTENING: 1,
             moving.ADDRESS: 1,
-            moving.ADAPTER: 1,
+            moving.ADAPTER: 2,
         }
         assert moved["follow"] == 1
         assert way_of(lab, living, "unconnected 1", family) == "wan1"
         assert way_of(lab, living, "unconnected 2", family) == "wan2"
         assert way_of(lab, living, "unconnected on wan2", family) == "wan2"
+        assert way_of(lab, living, "unconnected told wan2", family) == "wan2"
         client = "192.0.2.9" if family == 4 else "2001:db8:ffff::9"
         answer = lab.wan2.dial(client, own_address(lab.wan2, family), 9000, "udp")
         assert answer.text.startswith("served at")
@@ -149,6 +152,20 @@ def test_what_a_parent_outside_holds_too_stays(family: int) -> None:
         moved = move.assign(pid_of(living), via="wan1", tree=True)["moved"]
         assert moved == {"follow": 1, "remain": 2}
         assert way_of(lab, living, "unconnected", family) == "wan1"
+
+
+@promise("MOVE-04", "MOVE-05")
+@both_families
+def test_what_is_held_outside_by_one_whose_first_thread_has_ended_stays(family: int) -> None:
+    with moved_about() as (lab, living, move):
+        furnish(living, family)
+        child = living.ask("fork", headless=True).pid
+        stat = lab.path(f"/proc/{child}/stat")
+        until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+        moved = move.assign(pid_of(living), via="wan1", existing="reset")["moved"]
+        assert moved == {"left": {moving.SHARED: 3}}
+        for name in ("tcp", "udp", "unconnected"):
+            assert way_of(lab, living, name, family) == "wan2"
 
 
 @promise("MOVE-08", "MOVE-09")
