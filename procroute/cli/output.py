@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 
 from procroute.errors import ProcrouteError
@@ -35,12 +36,17 @@ def error(problem: ProcrouteError) -> None:
 
 
 def answer(text: str) -> None:
-    """What a verb was called for."""
+    """What a verb was called for. Raises OSError where nobody can be told."""
+    _open(sys.stdout)
     sys.stdout.write(_fit(text, sys.stdout) + "\n")
 
 
 def line(text: str, colour: str = "") -> None:
-    """One of many lines that a verb was called for, at once. colour: of a terminal, if it shows any."""
+    """One of many lines that a verb was called for, at once. colour: of a terminal, if it shows any.
+
+    Raises OSError where nobody can be told.
+    """
+    _open(sys.stdout)
     shown = _fit(text, sys.stdout)
     if colour and _colourful(sys.stdout):
         shown = f"\x1b[{colour}m{shown}\x1b[0m"
@@ -63,6 +69,12 @@ def columns() -> int:
         return os.get_terminal_size(sys.stdout.fileno()).columns
     except (OSError, ValueError, AttributeError):  # a pipe; no descriptor; closed by whoever called
         return 0
+
+
+def _open(stream: TextIO | None) -> None:
+    """Python has no stream at all for a descriptor that was closed by whoever called."""
+    if stream is None:
+        raise OSError(errno.EBADF, "standard output is closed")
 
 
 def _write(text: str, colour: str) -> None:
