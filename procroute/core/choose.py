@@ -13,6 +13,7 @@ from procroute.core.nearest import nearest
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
 from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
+from procroute.terminal import printable
 
 _LISTED: Final = 8
 """So many adapters without a way out are named: container hosts have hundreds."""
@@ -158,14 +159,14 @@ def with_gateways_seen(error: ProcrouteError, adapter: Adapter, entries: Iterabl
 
 def _unknown(machine: Machine, name: str) -> ProcrouteError:
     """With the nearest name, or what an address was meant for, and what there is: ways out first."""
-    said = f"there is no adapter {name}"
+    said = f"there is no adapter {printable(name)}"
     if "," in name:
         return ProcrouteError("adapter-unknown", said, "one adapter a route; failover is not there yet")
     meant = _meant(machine, name)
     with contextlib.suppress(ValueError):
         address, _, scope = name.partition("%")
         meant = _holder(machine, ip_address(address), scope)
-        said = f"{name} is an address; --via takes the name of an adapter"
+        said = f"{printable(name)} is an address; --via takes the name of an adapter"
     able = [a for a in machine.outward() if any(_has_way(machine, a, f) for f in families(machine))]
     unable = [a.name for a in machine.outward() if a not in able]
     listed = [", ".join(a.name for a in able)] if able else []

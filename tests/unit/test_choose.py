@@ -57,6 +57,12 @@ def test_an_unknown_adapter_has_a_nearest_name_and_candidates(name: str, near: s
 
 
 @pytest.mark.promise("ERR-01")
+@pytest.mark.parametrize("name", ["wan\x1b[2J1", "a\nb", "fe80::1%\x1b[2J"])
+def test_an_unknown_adapters_name_cannot_steer_a_terminal(name: str) -> None:
+    assert refusal(machine(WAN1), Route(name)).message.isprintable()
+
+
+@pytest.mark.promise("ERR-01")
 def test_of_many_that_are_equally_near_none_is_named() -> None:
     many = [words.adapter(f"wan{n}", 10 + n) for n in range(3, 6)]
     assert refusal(machine(WAN1, *many), Route("wan9")).hint.startswith("adapters here: wan1; ")
