@@ -109,7 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; returns the exit status (errors.Exit)."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        if words[:1] == ["daemon"]:
+        if words[:1] == ["daemon"] and words[1:2] not in (["-h"], ["--help"]):
             status = import_module("procroute.cli.daemon").main(words[1:])
         else:
             options = _parser(words).parse_args(words)

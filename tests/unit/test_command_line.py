@@ -222,7 +222,15 @@ def test_the_commands_own_options_are_its_own(typed: list[str], command: list[st
 
 
 @pytest.mark.parametrize(
-    "arguments", [["--help"], ["run", "--help"], ["cleanup", "--help"], ["demo", "--help"]]
+    "arguments",
+    [
+        ["--help"],
+        ["run", "--help"],
+        ["cleanup", "--help"],
+        ["demo", "--help"],
+        ["daemon", "--help"],
+        ["daemon", "-h"],
+    ],
 )
 def test_help_is_an_answer(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
@@ -242,7 +250,7 @@ def test_help_of_run_tells_its_statuses(capsys: pytest.CaptureFixture[str]) -> N
     assert all(word in said for word in ("128+n", "127", "126", "125", "--dns", "--gateway6", "--user"))
 
 
-@pytest.mark.parametrize("verb", ["run", "cleanup", "demo", None])
+@pytest.mark.parametrize("verb", ["run", "cleanup", "demo", "daemon", None])
 def test_help_fits_a_terminal_of_80_columns(
     verb: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -285,6 +293,15 @@ def test_what_goes_wrong_becomes_a_status_and_no_traceback(
 def test_without_stderr_nothing_is_said_and_nothing_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", None)
     assert command_line.main(["run"]) == Exit.USAGE
+
+
+@pytest.mark.promise("ERR-08")
+def test_an_answer_without_stdout_fails_and_is_no_traceback(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    assert command_line.main(["--help"]) == Exit.FAILED
+    assert capsys.readouterr().err.startswith("procroute: the system refused: ")
 
 
 @pytest.mark.promise("CLI-09")
