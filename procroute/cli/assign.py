@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 
 from procroute.cli import route_options
 from procroute.errors import Exit, ProcrouteError
@@ -59,7 +60,8 @@ def pid(text: str) -> int:
     """The number of a process (proc(5), pid_max)."""
     if text.isascii() and text.isdecimal() and len(text) < 8 and 0 < int(text) <= 1 << 22:
         return int(text)
-    raise argparse.ArgumentTypeError(f"{text} is not a PID")
+    by_name = "" if text.isdecimal() else f"; by its name: --name {shlex.quote(text)}"
+    raise argparse.ArgumentTypeError(f"{text} is not a PID{by_name}")
 
 
 def main(options: argparse.Namespace) -> int:

@@ -7,8 +7,9 @@ import os
 
 from procroute.errors import ProcrouteError
 
-_START = "systemctl start procrouted, or as root: procroute daemon"
-_LOG = "journalctl -u procrouted may tell why"
+_START = "start it: sudo procroute daemon"
+_LOG = "what it logs may tell why: to its stderr, or under systemd journalctl -u procrouted"
+_JOIN = "sudo usermod -aG procroute $USER, and log in again"
 
 
 def unreachable(path: str, problem: OSError) -> ProcrouteError:
@@ -21,10 +22,22 @@ def unreachable(path: str, problem: OSError) -> ProcrouteError:
         return ProcrouteError(
             "not-permitted",
             f"{path} may be used by root and by members of the group procroute only",
-            "sudo usermod -aG procroute $USER, and log in again",
+            _JOIN
+            if _group()
+            else f"there is no such group: sudo groupadd --system procroute, start it anew, {_JOIN}",
         )
     why = os.strerror(problem.errno) if problem.errno else str(problem)
     return ProcrouteError("daemon-missing", f"procrouted cannot be reached by {path}: {why}", _START)
+
+
+def _group() -> bool:
+    import grp
+
+    try:
+        grp.getgrnam("procroute")
+    except KeyError:
+        return False
+    return True
 
 
 def silent(seconds: float) -> ProcrouteError:

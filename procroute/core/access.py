@@ -51,7 +51,7 @@ def check_route(access: Mapping[str, Allowed], peer: Peer, asked: Asked) -> None
 
 
 def check_process(peer: Peer, pid: int, uids: Collection[int]) -> None:
-    """Whether somebody may move a process. uids: its real, effective and saved ones.
+    """Whether somebody may move a process, or have it explained. uids: its real, effective and saved ones.
 
     Raises ProcrouteError not-permitted.
     """
@@ -59,7 +59,7 @@ def check_process(peer: Peer, pid: int, uids: Collection[int]) -> None:
         raise ProcrouteError(
             "not-permitted",
             f"process {pid} is not yours alone",
-            "you may move processes whose real, effective and saved uid are yours; root may move all",
+            "yours are those whose real, effective and saved uid are yours; root may name any",
         )
 
 

@@ -68,7 +68,7 @@ def alone() -> Iterator[None]:
             if os.path.samestat(os.stat(_ALONE), os.fstat(descriptor)):
                 break
         except BlockingIOError as e:
-            hint = "systemctl status procrouted; pgrep -a procrouted"
+            hint = "pgrep -af 'procroute(d| daemon)' finds it"
             raise ProcrouteError("daemon-running", "a procrouted runs already", hint) from e
         except FileNotFoundError:
             pass

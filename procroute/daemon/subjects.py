@@ -70,7 +70,9 @@ def _check(peer: Peer, known: Facts, namespace: int) -> None:
         )
     if pid in (1, os.getpid()):
         raise ProcrouteError(
-            "process-unfit", f"{describe(pid)} cannot be moved", "name the one that is meant"
+            "process-unfit",
+            f"{describe(pid)} cannot be moved",
+            "pid 1 and procrouted itself stay where they are",
         )
     check_process(peer, pid, known.uids)
     if known.namespace != namespace:

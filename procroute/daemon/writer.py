@@ -77,7 +77,9 @@ class Writer:
     def reload(self, peer: Peer, _: Reload) -> Reloaded:
         """Take the configuration as it is now, for root. Raises ProcrouteError; then the old one holds."""
         if not peer.is_root:
-            raise ProcrouteError("not-permitted", "only root may have the configuration read again")
+            raise ProcrouteError(
+                "not-permitted", "only root may have the configuration read again", "sudo procroute reload"
+            )
         return Reloaded(notes=self.reread())
 
     def reread(self) -> list[str]:

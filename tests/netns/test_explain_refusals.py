@@ -75,7 +75,7 @@ def test_it_is_for_root(lab: Lab) -> None:
     assert done.stderr == (
         "procroute: only root may explain while no procrouted runs: "
         "there is no /run/procroute/procroute.sock\n"
-        "  hint: sudo procroute explain 1; or systemctl start procrouted, or as root: procroute daemon\n"
+        "  hint: sudo procroute explain 1; or start it: sudo procroute daemon\n"
     )
 
 

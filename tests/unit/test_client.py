@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from procroute import protocol
-from procroute.client import AsyncClient, Client, connection
+from procroute.client import AsyncClient, Client, connection, failures
 from procroute.client.connection import Connection, attempt, framed
 from procroute.errors import ProcrouteError
 from procroute.lab.patience import FACTOR
@@ -195,6 +197,7 @@ def test_who_may_not_is_told_of_the_group(tmp_path: Path) -> None:
         os.chmod(daemon.path, 0o660)
         os.chmod(tmp_path, 0o755)
         reading, writing = os.pipe()
+        import_module("grp")  # while it can be read: nobody may be kept from the interpreter, too
         pid = os.fork()
         if pid == 0:
             try:
@@ -210,6 +213,21 @@ def test_who_may_not_is_told_of_the_group(tmp_path: Path) -> None:
             code, _, hint = pipe.read().partition(" ")
     assert code == "not-permitted"
     assert "usermod -aG procroute" in hint
+
+
+@promise("CLIENT-02")
+@pytest.mark.parametrize(("there", "makes_it"), [(True, False), (False, True)])
+def test_without_the_group_the_hint_makes_it(
+    there: bool, makes_it: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def group(name: str) -> object:
+        if there:
+            return object()
+        raise KeyError(name)
+
+    monkeypatch.setattr("grp.getgrnam", group)
+    hint = failures.unreachable("/x", PermissionError(errno.EACCES, "denied")).hint
+    assert ("groupadd --system procroute" in hint) is makes_it
 
 
 @promise("CLIENT-02")

@@ -335,7 +335,11 @@ def test_names_cannot_steer_the_terminal(verb: Verb, answer: Any, words: list[st
         ("assign 0 --via wan1", "0 is not a PID", "see procroute assign --help"),
         ("assign 4194305 --via wan1", "4194305 is not a PID", "see procroute assign --help"),
         ("assign ² --via wan1", "² is not a PID", "see procroute assign --help"),
-        ("assign firefox --via wan1", "firefox is not a PID", "see procroute assign --help"),
+        (
+            "assign firefox --via wan1",
+            "firefox is not a PID; by its name: --name firefox",
+            "see procroute assign --help",
+        ),
         ("assign 4711 --vai wan1", "unknown option --vai", "did you mean --via? see procroute assign"),
         ("assign 4711 --via wan1 --tre", "unknown option --tre", "did you mean --tree?"),
         ("assign 4711 --via wan1 --via wan2", "--via was given twice", "see procroute assign --help"),
@@ -398,7 +402,7 @@ def test_procrouted_is_the_verb_daemon(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "procroute.daemon.main", module)
     from procroute import __main__
 
-    monkeypatch.setattr(sys, "argv", ["procrouted", "--help", "x"])
+    monkeypatch.setattr(sys, "argv", ["procrouted", "--foo", "x"])
     assert __main__.daemon() == 5
     assert command_line.main(["daemon", "--foo"]) == 5
-    assert served == [["--help", "x"], ["--foo"]]
+    assert served == [["--foo", "x"], ["--foo"]]
