@@ -8,7 +8,7 @@ import os
 from procroute.errors import ProcrouteError
 
 _START = "start it: sudo procroute daemon"
-_LOG = "what it logs may tell why: to its stderr, or under systemd journalctl -u procrouted"
+_LOG = "its log may tell why: its stderr, or journalctl -u procrouted"
 _JOIN = "sudo usermod -aG procroute $USER, and log in again"
 
 
