@@ -116,7 +116,7 @@ class Daemon:
                 self._loop.add_reader(left, self._on_left)
             await self._server.start()
             self._look_soon()
-            self._tell(f"ready; {adopted} assignments adopted" if adopted else "ready")
+            self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
             await over.wait()
         finally:
             await self._end()
@@ -134,7 +134,8 @@ class Daemon:
         stay = await self._do(self._writer.stop)
         self._thread.shutdown()
         self._emptied.close()
-        more = f"; {stay} assignments stay on their routes, which nobody keeps in step until the next start"
+        goes_on = "stay on their routes" if stay > 1 else "stays on its route"
+        more = f"; {_assignments(stay)} {goes_on}, which nobody keeps in step until the next start"
         self._tell("ended" + (more if stay else ""))
 
     async def _do(self, work: Callable[[], _T]) -> _T:
@@ -271,3 +272,7 @@ def user_name(uid: int) -> str:
         return pwd.getpwuid(uid).pw_name
     except KeyError:
         return ""
+
+
+def _assignments(number: int) -> str:
+    return f"{number} assignment{'s' if number > 1 else ''}"

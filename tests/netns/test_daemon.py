@@ -141,7 +141,7 @@ def test_a_killed_daemon_leaves_everything_as_it_is(machine: tuple[Lab, Daemon],
         running.kill()
         assert command.ask("tcp", to=SERVER[family]).router == "wan1"
         with daemon(lab) as again:
-            assert "1 assignments adopted" in again.log()
+            assert "1 assignment adopted" in again.log()
             assert again.ps() == before
             assert command.ask("tcp", to=SERVER[family]).router == "wan1"
             assert other.ask("tcp", to=SERVER[family]).router == "wan2"
@@ -154,7 +154,7 @@ def test_a_stopped_daemon_leaves_what_lives_and_says_so(family: int) -> None:
         with daemon(lab) as running:
             with placed(lab, ALICE) as command:
                 assert running.stop() == 0
-                assert "1 assignments stay" in running.log()
+                assert "1 assignment stays on its route" in running.log()
                 assert command.ask("tcp", to=SERVER[family]).router == "wan1"
                 with daemon(lab) as again:
                     assert len(again.ps()) == 1
