@@ -63,8 +63,8 @@ class Register:
         """Learn of what others have put on routes: runs with an engine of their own, units in our slices."""
         for found in self._routes.adopt():
             self.watch(-found.live.number, found.path)
-        for found in self._routes.all():
-            for target in self._routes.paths(found):
+        for found, targets in self._routes.with_paths():
+            for target in targets:
                 for place in _places_in(target):
                     if self._ledger.at(self.cgroup(place)) is None and cgroups.populated(place):
                         self._take(found, place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -101,12 +102,25 @@ class Routes:
 
     def paths(self, found: Open) -> list[Path]:
         """The cgroups of a route: its own, those in users' trees and in place, as far as they still are."""
-        further = [t.path for t in self._linux.further_targets() if t.live.number == found.live.number]
-        return [p for p in (found.path, *further) if p.exists()]
+        return next(paths for _, paths in self._with_paths([found]))
+
+    def with_paths(self) -> list[tuple[Open, list[Path]]]:
+        """Every route with its cgroups: looked for once for all."""
+        return list(self._with_paths(self._open.values()))
 
     def unused(self) -> list[Open]:
         """Those without a process. Takes no lock."""
-        return [f for f in self._open.values() if not any(map(cgroups.populated, self.paths(f)))]
+        return [
+            f for f, paths in self._with_paths(self._open.values()) if not any(map(cgroups.populated, paths))
+        ]
+
+    def _with_paths(self, some: Iterable[Open]) -> Iterator[tuple[Open, list[Path]]]:
+        further: dict[int, list[Path]] = {}
+        for target in self._linux.further_targets():
+            further.setdefault(target.live.number, []).append(target.path)
+        for found in some:
+            paths = (found.path, *further.get(found.live.number, ()))
+            yield found, [path for path in paths if path.exists()]
 
     def close(self, number: int) -> None:
         """Care no longer for a route. What is left of it is removed when nobody uses it."""
