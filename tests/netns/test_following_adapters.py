@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,8 @@ from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere, gatew
 
 promise = pytest.mark.promise
 SOON, TRIES, AT_MOST = 100.0 * FACTOR, 3, 10
+KERNEL = tuple(map(int, platform.release().split(".")[:2]))
+renaming = pytest.mark.skipif(KERNEL < (6, 2), reason="before Linux 6.2 what is up cannot be renamed")
 
 
 def answered(command: Command) -> list[str]:
@@ -34,6 +37,7 @@ def rename(lab: Lab, *pairs: tuple[str, str]) -> None:
 SWAP = (("wan1", "other"), ("wan2", "wan1"), ("other", "wan2"))
 
 
+@renaming
 @promise("FOLLOW-07")
 @pytest.mark.parametrize("rp_filter", [0, 1, 2])
 def test_a_renamed_adapter_stays_the_commands(rp_filter: Literal[0, 1, 2]) -> None:
@@ -55,6 +59,7 @@ def test_a_renamed_adapter_stays_the_commands(rp_filter: Literal[0, 1, 2]) -> No
         assert not [w for f in FAMILIES for way in WAYS for w in astray(lab, command, way, f, lab.wan1)]
 
 
+@renaming
 @promise("FOLLOW-07")
 def test_names_are_swapped() -> None:
     with Lab(main="both") as lab, unchanged(lab), routed(lab) as command:
