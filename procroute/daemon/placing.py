@@ -17,7 +17,7 @@ from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import Open, Routes
 from procroute.daemon.whole_units import WholeUnit
-from procroute.engine.gather import gather, let_out
+from procroute.engine.gather import around, gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
 from procroute.engine.open_sockets import Ahead
@@ -171,12 +171,13 @@ class Placing:
     ) -> Moved:
         """Put processes of one user from one cgroup into an assignment, which is noted in `made`; what became
         of their sockets."""
-        ahead = Ahead()
+        ahead, before = Ahead(), around(some[0].pid)
         assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
         made.append(assignment)
         path = self._register.path(assignment.cgroup)
         uid = None if peer.is_root else peer.uid
-        gathered = gather(path, [Known(f.pid, f.began) for f in some], tree=asked.tree, uid=uid)
+        known = [Known(f.pid, f.began) for f in some]
+        gathered = gather(path, known, tree=asked.tree, uid=uid, before=before)
         if not gathered.settled:
             notes.append("they fork faster than they can be followed: look again with procroute ps")
         notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from msgspec import Struct
@@ -36,16 +36,38 @@ class Gathered(Struct, frozen=True):
     settled: bool = True
 
 
+Around = Mapping[Path, Collection[int]]
+"""Cgroups, and the PIDs that were in them."""
+
+
+def around(pid: int) -> Around:
+    """The cgroup that a process is in, with all who are there: what `gather` has to know of one that is moved
+    before it begins. Nothing where that is not seen from here."""
+    mount = cgroup_mount.find()
+    try:
+        below = mount.below(cgroup_mount.of_process(pid) or "")
+    except OSError:
+        return {}
+    path = below and mount.path / below.lstrip("/")
+    return {path: set(_pids(path))} if path else {}
+
+
 def gather(
-    assignment: Path, given: Collection[Known], *, tree: bool = False, uid: int | None = None
+    assignment: Path,
+    given: Collection[Known],
+    *,
+    tree: bool = False,
+    uid: int | None = None,
+    before: Around | None = None,
 ) -> Gathered:
     """Move processes into an assignment, which is its cgroup; those that have ended are fine.
 
-    tree: with their descendants; of these, where `uid` is given, only that user's. A process that has got the
+    tree: with their descendants; of these, where `uid` is given, only that user's. before: `around` of those
+    that were moved into the assignment already. A process that has got the
     number of another is never touched. Raises ProcrouteError where the kernel refuses; who was moved by then
     stays moved (let_out).
     """
-    gathering = _Gathering(assignment, uid)
+    gathering = _Gathering(assignment, uid, before or {})
     gathering.begin(given, tree=tree)
     settled = gathering.follow() if tree else True
     return Gathered(frozenset(gathering.moved), frozenset(gathering.others), settled)
@@ -58,15 +80,14 @@ class _Gathering:
     some had gone before it could be told whose they were, or were like members.
     """
 
-    def __init__(self, assignment: Path, uid: int | None) -> None:
+    def __init__(self, assignment: Path, uid: int | None, before: Around) -> None:
         self.moved: set[Known] = set()
         self.others: set[Known] = set()
         self._assignment = assignment
         self._uid = uid
-        self._mount = cgroup_mount.find()
         self._members: dict[int, Kin] = {}
         self._reapers: set[int] = {0, 1}
-        self._origins: dict[Path, set[int]] = {}
+        self._origins = {path: set(pids) for path, pids in before.items()}
         self._own: frozenset[int] = frozenset()
         self._unclear: bool | None = None
 
@@ -151,15 +172,9 @@ class _Gathering:
             yield from (pid for pid in reversed(list(_pids(path))) if pid not in before and pid not in but)
 
     def _note_origin(self, pid: int) -> None:
-        try:
-            name = cgroup_mount.of_process(pid)
-        except OSError:
-            return
-        below = name and self._mount.below(name)
-        if below:
-            path = self._mount.path / below.lstrip("/")
+        for path, pids in around(pid).items():
             if path != self._assignment and path not in self._origins:
-                self._origins[path] = set(_pids(path))
+                self._origins[path] = set(pids)
 
     def _note_reapers(self, pid: int) -> None:
         """A process and its ancestors: whoever of them is a subreaper gets the orphans."""

@@ -242,6 +242,25 @@ def fork(session: bool = False, headless: bool = False) -> dict[str, Any]:
     return {"pid": child}
 
 
+def orphan() -> dict[str, Any]:
+    """A grandchild whose parent has ended; it lives until this process ends."""
+    mine, its = os.pipe()
+    ours = os.getpid()
+    child = os.fork()
+    if child == 0:
+        if os.fork() == 0:
+            os.write(its, str(os.getpid()).encode())
+            while os.path.exists(f"/proc/{ours}"):
+                time.sleep(0.05)
+        os._exit(0)
+    os.waitpid(child, 0)
+    try:
+        return {"pid": int(os.read(mine, 16))}
+    finally:
+        os.close(mine)
+        os.close(its)
+
+
 def _outlive_the_parent() -> None:
     while os.getppid() != 1:
         time.sleep(0.05)
@@ -401,6 +420,7 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "again": again,
     "drop": drop,
     "fresh": fresh,
+    "orphan": orphan,
     "reach": reach,
     "tie": tie,
     "pair": pair,

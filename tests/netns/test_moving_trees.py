@@ -13,8 +13,10 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.commands import Process
-from tests.netns.moving import mover
-from tests.netns.running import until
+from tests.netns.daemons import daemon
+from tests.netns.inhabitants import bystander
+from tests.netns.moving import mover, pid_of
+from tests.netns.running import procroute, until
 
 promise = pytest.mark.promise
 STORM = str(Path(__file__).with_name("storm.py"))
@@ -71,3 +73,21 @@ def test_who_forks_all_the_time_ends_up_inside(how: str, count: int) -> None:
             assert seen > 30
             assert "assign.scope" not in str(cgroups_of(lab, bystanders).values())
             print(how, count, answer)
+
+
+@promise("MOVE-06")
+def test_an_orphan_from_before_goes_with_its_tree_by_the_daemon() -> None:
+    """Its parent had ended when the daemon was asked; also from one route to another."""
+    with Lab() as lab, bystander(lab) as living, bystander(lab) as other, daemon(lab):
+        orphan, its = living.ask("orphan").pid, other.ask("orphan").pid
+        before = _cgroup(lab, its)
+        for via in ("wan1", "wan2"):
+            done = procroute(lab, "assign", str(pid_of(living)), "--via", via, "--tree")
+            assert done.returncode == 0, done.stderr
+            assert f"/procroute-{via}.slice/" in _cgroup(lab, pid_of(living))
+            assert _cgroup(lab, orphan) == _cgroup(lab, pid_of(living))
+            assert _cgroup(lab, its) == before
+
+
+def _cgroup(lab: Lab, pid: int) -> str:
+    return lab.path(f"/proc/{pid}/cgroup").read_text().split("::")[1].strip()
