@@ -8,6 +8,7 @@ soon as one of its line is met alive.
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -158,7 +159,9 @@ class _Gathering:
         return [one for one in self._who(there).values() if one]
 
     def _meet(self, known: Known, its_kin: Kin) -> bool:
-        """Take note of a member that is outside; whether it is to be moved."""
+        """Take note of a member that is outside; whether it is to be moved. We ourselves stay."""
+        if known.pid == os.getpid():
+            return False
         self._members[known.pid] = its_kin
         self._note_origin(known.pid)
         if self._uid is None or is_of(known.pid, self._uid):

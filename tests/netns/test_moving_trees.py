@@ -16,7 +16,7 @@ from procroute.lab.commands import Process
 from tests.netns.daemons import daemon
 from tests.netns.inhabitants import bystander
 from tests.netns.moving import mover, pid_of
-from tests.netns.running import procroute, until
+from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
 
 promise = pytest.mark.promise
 STORM = str(Path(__file__).with_name("storm.py"))
@@ -91,3 +91,18 @@ def test_an_orphan_from_before_goes_with_its_tree_by_the_daemon() -> None:
 
 def _cgroup(lab: Lab, pid: int) -> str:
     return lab.path(f"/proc/{pid}/cgroup").read_text().split("::")[1].strip()
+
+
+@promise("MOVE-06")
+def test_the_daemon_stays_where_its_shell_is_moved() -> None:
+    with Lab(main="both") as lab:
+        words = ["sh", "-c", '"$@" daemon & echo $$ $!; wait', "sh", *PROCROUTE]
+        with lab.popen(words, env=ENVIRONMENT, stdout=subprocess.PIPE) as shell:
+            assert shell.stdout
+            pid, of_daemon = shell.stdout.readline().split()
+            until(lambda: procroute(lab, "ps").returncode == 0, 30, "the daemon")
+            done = procroute(lab, "assign", pid, "--via", "wan1", "--tree")
+            assert done.returncode == 0, done.stderr
+            assert "procroute.slice" in lab.sh(f"cat /proc/{pid}/cgroup")
+            assert "procroute.slice" not in lab.sh(f"cat /proc/{of_daemon}/cgroup")
+            lab.sh(f"kill -TERM {of_daemon}")
