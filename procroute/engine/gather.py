@@ -44,13 +44,18 @@ Around = Mapping[Path, Collection[int]]
 def around(pid: int) -> Around:
     """The cgroup that a process is in, with all who are there: what `gather` has to know of one that is moved
     before it begins. Nothing where that is not seen from here."""
+    path = _place(pid)
+    return {path: set(_pids(path))} if path else {}
+
+
+def _place(pid: int) -> Path | None:
+    """The cgroup that a process is in; None where it has gone, or where that is not seen from here."""
     mount = cgroup_mount.find()
     try:
         below = mount.below(cgroup_mount.of_process(pid) or "")
     except OSError:
-        return {}
-    path = below and mount.path / below.lstrip("/")
-    return {path: set(_pids(path))} if path else {}
+        return None
+    return mount.path / below.lstrip("/") if below else None
 
 
 def gather(
@@ -175,9 +180,9 @@ class _Gathering:
             yield from (pid for pid in reversed(list(_pids(path))) if pid not in before and pid not in but)
 
     def _note_origin(self, pid: int) -> None:
-        for path, pids in around(pid).items():
-            if path != self._assignment and path not in self._origins:
-                self._origins[path] = set(pids)
+        path = _place(pid)
+        if path and path != self._assignment and path not in self._origins:
+            self._origins[path] = set(_pids(path))
 
     def _note_reapers(self, pid: int) -> None:
         """A process and its ancestors: whoever of them is a subreaper gets the orphans."""
