@@ -11,6 +11,8 @@ REPLY_TO = {
     protocol.Assign: protocol.Assigned,
     protocol.Release: protocol.Released,
     protocol.Ps: protocol.Assignments,
+    protocol.Adapters: protocol.AdapterList,
+    protocol.Inspect: protocol.Inspected,
     protocol.Explain: protocol.Explained,
     protocol.Reload: protocol.Reloaded,
     protocol.Watch: protocol.Watching,

@@ -1,0 +1,126 @@
+"""What procrouted and its clients say to each other: types, and how they are written. No sockets here.
+
+A message is a frame: its length as four bytes, the highest first, then so many bytes of JSON (RFC 8259).
+Requests name what to `do`; each gets one reply, which names what it `is` and carries the request's `id`.
+After `watch` come events without being asked for, each of which names its `event`. docs/protocol.md shows
+one of each.
+
+What a message does not know it refuses, so that a misspelt option is told and not passed over.
+"""
+
+from __future__ import annotations
+
+from procroute.protocol.events import Added, Event, Left, Lost, Processes, Removed, Repaired, Traffic
+from procroute.protocol.frames import (
+    LENGTH,
+    REPLY_LIMIT,
+    REQUEST_LIMIT,
+    asked_id,
+    frame,
+    read_event,
+    read_reply,
+    read_request,
+)
+from procroute.protocol.replies import (
+    AdapterList,
+    Assigned,
+    Assignments,
+    Error,
+    Explained,
+    Inspected,
+    Placed,
+    Released,
+    Reloaded,
+    Reply,
+    Watching,
+)
+from procroute.protocol.requests import (
+    Adapters,
+    Assign,
+    Explain,
+    Inspect,
+    Ps,
+    Release,
+    Reload,
+    Request,
+    Run,
+    Watch,
+)
+from procroute.protocol.values import (
+    VERSION,
+    AdapterFacts,
+    AdapterWay,
+    Assignment,
+    Carried,
+    Existing,
+    Finding,
+    How,
+    Moved,
+    Pid,
+    Process,
+    Running,
+    Socket,
+    Sockets,
+    Wanted,
+    Way,
+    Why,
+    Word,
+)
+
+__all__ = [
+    "LENGTH",
+    "REPLY_LIMIT",
+    "REQUEST_LIMIT",
+    "VERSION",
+    "AdapterFacts",
+    "AdapterList",
+    "AdapterWay",
+    "Adapters",
+    "Added",
+    "Assign",
+    "Assigned",
+    "Assignment",
+    "Assignments",
+    "Carried",
+    "Error",
+    "Event",
+    "Existing",
+    "Explain",
+    "Explained",
+    "Finding",
+    "How",
+    "Inspect",
+    "Inspected",
+    "Left",
+    "Lost",
+    "Moved",
+    "Pid",
+    "Placed",
+    "Process",
+    "Processes",
+    "Ps",
+    "Release",
+    "Released",
+    "Reload",
+    "Reloaded",
+    "Removed",
+    "Repaired",
+    "Reply",
+    "Request",
+    "Run",
+    "Running",
+    "Socket",
+    "Sockets",
+    "Traffic",
+    "Wanted",
+    "Watch",
+    "Watching",
+    "Way",
+    "Why",
+    "Word",
+    "asked_id",
+    "frame",
+    "read_event",
+    "read_reply",
+    "read_request",
+]

@@ -1,0 +1,118 @@
+"""What the daemon answers."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from procroute.protocol.values import (
+    VERSION,
+    AdapterFacts,
+    Assignment,
+    Finding,
+    Moved,
+    Running,
+    Socket,
+    Way,
+)
+
+
+class _Reply(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="is"):
+    id: int = 0
+    v: int = VERSION
+
+
+class Error(_Reply, frozen=True, tag="error"):
+    """It was not done: ProcrouteError as data."""
+
+    code: str
+    message: str
+    hint: str = ""
+
+
+class Placed(_Reply, frozen=True, tag="placed"):
+    """The caller is on the route. resolv_conf: what its /etc/resolv.conf should say, if it can have one."""
+
+    assignment: Assignment
+    notes: list[str] = []
+    resolv_conf: str | None = None
+
+
+class Assigned(_Reply, frozen=True, tag="assigned"):
+    """dns: whether look-ups follow, in words."""
+
+    assignments: list[Assignment]
+    moved: Moved
+    dns: str
+    notes: list[str] = []
+
+
+class Released(_Reply, frozen=True, tag="released"):
+    """What was let go."""
+
+    assignments: list[Assignment]
+    moved: Moved
+    notes: list[str] = []
+
+
+class Assignments(_Reply, frozen=True, tag="assignments"):
+    """The answer to `ps`."""
+
+    assignments: list[Assignment]
+
+
+class Explained(_Reply, frozen=True, tag="explained"):
+    """The answer to `explain`. route: its name, empty for a bystander; mark: of its sockets.
+
+    findings: from the cgroup to the look-ups. families: from the ip rules to the guard, for each family in
+    words; ways: as data, for each family first that of sockets that are bound to nothing. caveats: why a
+    packet could still go elsewhere, or nowhere.
+    """
+
+    subject: str
+    families: dict[str, list[str]] = {}
+    caveats: list[Finding] = []
+    route: str = ""
+    mark: int = 0
+    findings: list[Finding] = []
+    ways: list[Way] = []
+
+
+class Reloaded(_Reply, frozen=True, tag="reloaded"):
+    """The configuration is as the file says. notes: what of it does not hold yet."""
+
+    notes: list[str] = []
+
+
+class AdapterList(_Reply, frozen=True, tag="listed"):
+    """The answer to `adapters`."""
+
+    adapters: list[AdapterFacts]
+
+
+class Inspected(_Reply, frozen=True, tag="inspected"):
+    """The answer to `inspect`. executable: what it runs, as far as the kernel tells."""
+
+    process: Running
+    executable: str = ""
+    sockets: list[Socket] = []
+
+
+class Watching(_Reply, frozen=True, tag="watching"):
+    """Events follow. assignments, processes: what there is now."""
+
+    assignments: list[Assignment]
+    processes: list[Running] = []
+
+
+Reply = (
+    Error
+    | Placed
+    | Assigned
+    | Released
+    | Assignments
+    | AdapterList
+    | Inspected
+    | Explained
+    | Reloaded
+    | Watching
+)

@@ -1,0 +1,90 @@
+"""What a client asks for."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from procroute.protocol.values import VERSION, Existing, Pid, Wanted
+
+
+class _Request(
+    Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True, tag_field="do"
+):
+    """id: chosen by the client, comes back with the reply. v: the version that the client speaks."""
+
+    id: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] = 0
+    v: int = VERSION
+
+
+class Run(_Request, frozen=True, tag="run"):
+    """Put the caller itself on a route; it is about to execute a command. command: its words, to be shown."""
+
+    route: Wanted
+    command: Annotated[list[str], Meta(max_length=4096)] = []
+
+
+class Assign(_Request, frozen=True, tag="assign"):
+    """Put processes that run already on a route: by PID, by name, or all of a systemd unit.
+
+    tree: with all that descends from them. servers: UDP sockets on a port of their own choice follow, too.
+    """
+
+    route: Wanted
+    pids: Annotated[list[Pid], Meta(max_length=10_000)] = []
+    name: str = ""
+    unit: str = ""
+    tree: bool = False
+    existing: Existing = "keep"
+    servers: bool = False
+
+
+class Release(_Request, frozen=True, tag="release"):
+    """Let assignments go, by their ids or by PIDs that are in them, back to the cgroups they came from."""
+
+    ids: Annotated[list[int], Meta(max_length=10_000)] = []
+    pids: Annotated[list[Pid], Meta(max_length=10_000)] = []
+    existing: Existing = "keep"
+
+
+class Ps(_Request, frozen=True, tag="ps"):
+    """Every assignment with its processes. sockets: count theirs as well."""
+
+    sockets: bool = False
+
+
+class Explain(_Request, frozen=True, tag="explain"):
+    """How packets of a process or a unit go, to `destination` or anywhere, and why."""
+
+    pid: Pid | None = None
+    unit: str = ""
+    destination: str = ""
+
+
+class Reload(_Request, frozen=True, tag="reload"):
+    """Read the configuration again. For root only."""
+
+
+class Adapters(_Request, frozen=True, tag="adapters"):
+    """Every adapter but loopback, those with a way out first."""
+
+
+class Inspect(_Request, frozen=True, tag="inspect"):
+    """One process with its sockets. For its owner and root."""
+
+    pid: Pid
+
+
+class Watch(_Request, frozen=True, tag="watch"):
+    """From now on send events: first what there is, then what changes.
+
+    processes: of every process, too, not of assignments only. traffic: how much is carried, every so many
+    seconds; 0: never.
+    """
+
+    processes: bool = False
+    traffic: Annotated[float, Meta(ge=0, le=3600)] = 0
+
+
+Request = Run | Assign | Release | Ps | Adapters | Inspect | Explain | Reload | Watch
