@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see
+from procroute.daemon.endings import Endings
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
@@ -18,6 +19,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
+from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import command_of, facts, name_of
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 
@@ -47,6 +49,7 @@ class Register:
         self._said = said
         self.watch = watch
         self._leavers = leavers
+        self._endings = Endings(leavers, tell)
 
     def __len__(self) -> int:
         return len(self._ledger)
@@ -96,6 +99,10 @@ class Register:
         self._said(Added(at=assignment.since, assignment=assignment))
         return assignment
 
+    def expect(self, assignment: Assignment, first: Known) -> None:
+        """Have its `removed` event tell how it ended, by the status of this process."""
+        self._endings.expect(assignment.id, self.path(assignment.cgroup), first)
+
     def forget(self, assignment: Assignment, why: Why) -> None:
         """The end of one; its cgroup goes where nobody is in it.
 
@@ -103,6 +110,7 @@ class Register:
         """
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, None)
+        ending = self._endings.of(assignment.id, path)
         self._leavers.forget(assignment, ended=why == "ended")
         with self._going_on(assignment.id):
             self._ledger.remove(assignment.id)
@@ -111,7 +119,7 @@ class Register:
                 self._linux.let_be(path)
             elif path.exists() and not cgroups.populated(path):
                 self._linux.placement.end(path)
-        self._said(Removed(at=time.time(), assignment=assignment, why=why))
+        self._said(Removed(at=time.time(), assignment=assignment, why=why, ending=ending))
 
     def end_with(self, number: int) -> None:
         """The end of all on a route that has no process any more and is about to be closed.
@@ -139,6 +147,7 @@ class Register:
         before = self._ledger.at(self.cgroup(place))
         if before is not None:
             self.watch(before.id, None)
+            self._endings.of(before.id, place)
             self._leavers.forget(before, ended=False)
             self._ledger.remove(before.id)
             self._said(Removed(at=time.time(), assignment=before, why="released"))
@@ -221,6 +230,7 @@ class Register:
 
     def close(self) -> int:
         """The end of the daemon; how many stay."""
+        self._endings.close()
         self._ledger.close()
         return len(self._ledger)
 
