@@ -1,4 +1,4 @@
-"""Who tells at a terminal, after `run` has become the command, that this handed its work over (core/single.py).
+"""Who tells at a terminal, after `run` has become the command, that it handed its work over (core/single.py).
 
 A process that is nobody's child, in a session of its own and on no route, waits for the daemon's word, for as
 long as that may take. It is forked before the command is placed: afterwards it would be placed, too.

@@ -52,6 +52,7 @@ class Server:
         self._tell = tell
         self._path = path
         self._server: asyncio.Server | None = None
+        self._group: int | None = None
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._watching: set[asyncio.Queue[protocol.Event]] = set()
         self._ends: dict[asyncio.Queue[protocol.Removed], int] = {}
@@ -68,6 +69,7 @@ class Server:
             passed("bind", new, listening.bind, str(new))
         finally:
             os.umask(before)
+        self._group = _group()
         self._give_to_group(new)
         self._server = await asyncio.start_unix_server(
             self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS
@@ -95,13 +97,23 @@ class Server:
             for ends in self._ends:
                 ends.put_nowait(event)
 
+    def regroup(self) -> list[str]:
+        """Look again who is to ask; what has changed, in words. From any thread. Raises OSError."""
+        before, self._group = self._group, _group()
+        if self._group == before:
+            return []
+        if self._group is None:
+            os.chmod(self._path, 0o600)
+            return [f"there is no group {GROUP} any more: only root may ask"]
+        self._give_to_group(self._path)
+        return [f"members of the group {GROUP} may ask from now on"]
+
     def _give_to_group(self, path: Path) -> None:
-        try:
-            group = grp.getgrnam(GROUP).gr_gid
-        except KeyError:
-            self._tell(f"there is no group {GROUP}: only root may ask (groupadd --system {GROUP})")
+        if self._group is None:
+            how = f"groupadd --system {GROUP}, and then procroute reload"
+            self._tell(f"there is no group {GROUP}: only root may ask ({how})")
             return
-        os.chown(path, 0, group)
+        os.chown(path, 0, self._group)
         os.chmod(path, 0o660)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -203,6 +215,14 @@ class Server:
             self._watching.discard(queue)
             gone.cancel()
             gone.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+
+def _group() -> int | None:
+    """Who may ask besides root."""
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return None
 
 
 async def _end_of(number: int, ends: asyncio.Queue[protocol.Removed]) -> protocol.Removed:
