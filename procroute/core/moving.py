@@ -39,6 +39,13 @@ ADDRESS: Final = "bound to an address of another adapter"
 OTHER: Final = "raw, ping and other sockets"
 FOREIGN: Final = "of another network namespace"
 CANNOT: Final = "this kernel cannot end them"
+OF_ONE: Final = {
+    SERVERS: "UDP server on a port of its own choice",
+    LISTENING: "TCP server: its clients are answered as before",
+    OTHER: "raw, ping or other socket",
+    CANNOT: "this kernel cannot end it",
+}
+"""The same said of a single one."""
 
 
 class Open(Struct, frozen=True):

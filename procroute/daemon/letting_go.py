@@ -43,14 +43,16 @@ class LettingGo:
             gone: list[int] = []
             for assignment in chosen:
                 try:
-                    moved = total(moved, self.let_go(assignment, asked.existing))
+                    moved = total(moved, self.let_go(assignment, asked.existing, peer.uid))
                 except (ProcrouteError, OSError) as e:
                     raise _unreleased(e, assignment, gone) from e
                 gone.append(assignment.id)
         return Released(assignments=shown, moved=moved)
 
-    def let_go(self, assignment: Assignment, existing: Existing = "keep") -> Moved:
+    def let_go(self, assignment: Assignment, existing: Existing = "keep", by: int | None = None) -> Moved:
         """Move every process back, and what it has open, as far as that can be; then it is forgotten.
+
+        by: the uid that asked for it.
 
         Under the lock. Raises ProcrouteError and OSError.
         """
@@ -66,9 +68,9 @@ class LettingGo:
             if not assignment.in_place and back_in(path, members):
                 released.forget(path)
             else:
-                self._register.forget(assignment, "released")
+                self._register.forget(assignment, "released", by)
             raise
-        self._register.forget(assignment, "released")
+        self._register.forget(assignment, "released", by)
         return moved
 
     def _let_be(self, place: Path) -> frozenset[Known]:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import fcntl
 import os
-import pwd
 import resource
 import signal
 import traceback
@@ -18,6 +17,8 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from procroute import config, protocol
 from procroute.core.access import Peer
@@ -30,6 +31,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import files
 from procroute.kernel.emptied import Emptied
+from procroute.kernel.user_names import user_name
 from procroute.places import DAEMON_LOCK
 
 _T = TypeVar("_T")
@@ -114,6 +116,8 @@ class Daemon:
             self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
             if (left := self._writer.leavers.fileno()) is not None:
                 self._loop.add_reader(left, self._on_left)
+            for doubt in await self._do(self._writer.doubts):
+                self._tell(doubt)
             await self._server.start()
             self._look_soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
@@ -149,7 +153,7 @@ class Daemon:
             protocol.Release: writer.release,
             protocol.Ps: writer.ps,
             protocol.Explain: writer.explain,
-            protocol.Reload: writer.reload,
+            protocol.Reload: self._reloaded,
             protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
         }
         work = by_type.get(type(request))
@@ -168,10 +172,15 @@ class Daemon:
         finally:
             self._look_soon()
 
+    def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
+        """In the writer's thread."""
+        reply = self._writer.reload(peer, asked)
+        return replace(reply, notes=[*reply.notes, *self._server.regroup()])
+
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
         try:
-            notes = await self._do(self._writer.reread)
+            notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
         except ProcrouteError as e:
             notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
         except OSError as e:
@@ -264,14 +273,6 @@ class Daemon:
         self._works.discard(task)
         if not task.cancelled() and (wrong := task.exception()) is not None:
             self._tell(f"not done: {wrong!r}")
-
-
-def user_name(uid: int) -> str:
-    """Empty where the uid has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
 
 
 def _assignments(number: int) -> str:

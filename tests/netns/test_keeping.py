@@ -69,6 +69,7 @@ DAMAGE: Final = {
     "IPv4 default deleted": sh("ip -4 route del default table 7301"),
     "IPv6 default deleted": sh("ip -6 route del default table 7301"),
     "all tables flushed": sh("ip -4 route flush table all proto 112; ip -6 route flush table all proto 112"),
+    "names of tables removed": sh("rm /etc/iproute2/rt_tables.d/procroute.conf"),
     "as networkd": as_networkd,
     "everything": sh(
         "nft flush ruleset; ip -4 rule flush; ip -4 rule add pref 32766 table main;"
