@@ -14,7 +14,9 @@ def places_in(target: Path) -> list[Path]:
     if in_place.is_in_place(target):
         return [target]
     try:
-        return sorted(p for p in target.iterdir() if p.is_dir())
+        # Not by Path: of thousands each would be asked what it is.
+        with os.scandir(target) as found:
+            return [target / name for name in sorted(e.name for e in found if e.is_dir())]
     except FileNotFoundError:  # a user's manager has removed its slice
         return []
 

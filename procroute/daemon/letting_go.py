@@ -9,6 +9,7 @@ from procroute.core.access import Peer
 from procroute.core.machine import Machine
 from procroute.core.moved import total
 from procroute.daemon.register import Register
+from procroute.daemon.routes import Routes
 from procroute.engine.gather import back_in, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import part
@@ -23,8 +24,9 @@ from procroute.protocol import Assignment, Existing, Moved, Release, Released
 class LettingGo:
     """Takes the lock itself."""
 
-    def __init__(self, linux: Linux, register: Register, tell: Tell) -> None:
+    def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
         self._linux = linux
+        self._routes = routes
         self._register = register
         self._tell = tell
 
@@ -94,6 +96,7 @@ class LettingGo:
             machine,
             existing=existing,
             origin=None if routed or not origin.exists() else origin,
+            given=self._routes.marks_given(),
         )
 
 

@@ -192,6 +192,7 @@ class Placing:
             existing=existing,
             servers=servers,
             ahead=ahead,
+            given=self._routes.marks_given(),
         )
 
     @contextmanager

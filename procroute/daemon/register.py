@@ -10,6 +10,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see
+from procroute.core.unit_names import slice_of
 from procroute.daemon import log_words
 from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, places_in
@@ -204,12 +205,13 @@ class Register:
         return next((found for found in around if found is not None), None)
 
     def number(self, assignment: Assignment) -> int:
-        """Of its route: the target has the same name in everybody's tree. 0: the route has gone."""
-        if assignment.in_place:
-            routes = {f.live.route.name: f.live.number for f in self._routes.all()}
-            return routes.get(assignment.route, 0)
-        name = Path(assignment.cgroup).parent.name
-        return next((f.live.number for f in self._routes.all() if f.path.name == name), 0)
+        """Of its route; 0: that has gone."""
+        found = self._route(assignment)
+        return 0 if found is None else found.live.number
+
+    def _route(self, assignment: Assignment) -> Open | None:
+        within = slice_of(assignment.route) if assignment.in_place else assignment.cgroup.split("/")[-2]
+        return self._routes.of_targets(within)
 
     def path(self, cgroup: str) -> Path:
         """Where a cgroup is, of whose name from the mount point this is."""
@@ -251,9 +253,8 @@ class Register:
         """For its last process, and for who leaves it."""
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, path)
-        number = self.number(assignment)
-        strict = any(f.live.route.strict for f in self._routes.all() if f.live.number == number)
-        self._leavers.note(assignment, path, strict=strict)
+        found = self._route(assignment)
+        self._leavers.note(assignment, path, strict=found is not None and found.live.route.strict)
 
     def _take(self, found: Open, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
@@ -266,7 +267,7 @@ class Register:
     def _list_anew(self) -> None:
         """Take in again what is in place and what the target of its route does not tell of, or has gone."""
         linux = self._linux
-        linux.observe()
+        linux.find_targets()
         listed = {target.path for target in linux.further_targets()}
         for one in in_place.everywhere(linux.mount, linux.namespace):
             if one.path not in listed and one.identity == linux.identity:

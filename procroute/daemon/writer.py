@@ -42,7 +42,7 @@ class Writer:
         self.leavers = Leavers(linux.cgroup_mount, tell, said)
         self._register = Register(linux, routes, tell, said, watch, self.leavers)
         self._closing = Closing(linux, routes, self._register, tell)
-        letting_go = LettingGo(linux, self._register, tell)
+        letting_go = LettingGo(linux, routes, self._register, tell)
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
@@ -60,7 +60,8 @@ class Writer:
         if asked.sockets:
             mine = [a for a in shown if may_see(peer, a.owner)]
             numbers = [(self._register.number(a), [p.pid for p in a.processes]) for a in mine]
-            of = dict(zip((a.id for a in mine), count(self._linux.identity, numbers), strict=True))
+            counted = count(self._linux.identity, numbers, self._routes.marks_given())
+            of = dict(zip((a.id for a in mine), counted, strict=True))
             shown = [replace(a, sockets=of.get(a.id)) for a in shown]
         return Assignments(assignments=shown)
 
