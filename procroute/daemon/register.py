@@ -221,6 +221,10 @@ class Register:
         """The name from the mount point."""
         return f"/{path.relative_to(self._linux.mount)}"
 
+    def known(self) -> list[Assignment]:
+        """Every assignment, without its processes. Takes no lock."""
+        return list(self._ledger)
+
     def shown(self, peer: Peer) -> Iterator[Assignment]:
         """Every assignment as somebody may see it. Takes no lock."""
         return (self.shown_one(peer, assignment) for assignment in self._ledger)

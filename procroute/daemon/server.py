@@ -13,12 +13,13 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from procroute import protocol
 from procroute.core.access import Peer, may_see
+from procroute.daemon.watchers import Watcher, Watchers
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
@@ -32,29 +33,46 @@ _CLIENTS: Final = 1024
 _OF_ONE_USER: Final = 256
 _ENDINGS_OF_ONE_USER: Final = 32
 """So many may wait for the end of what they run; the next one is not told, since others have to be served."""
-_EVENTS: Final = 1000
-"""So many events may wait for one that watches."""
 _SECONDS: Final = 10.0
 """So long a frame that was begun may take, in either direction."""
 
 Answer = Callable[[Peer, protocol.Request], Awaitable[protocol.Reply]]
 
 
+class Feeding(Protocol):
+    """What tells who watches more than assignments."""
+
+    async def join(self, watcher: Watcher) -> list[protocol.Running]:
+        """Feed it from now on; the processes that there are. Raises OSError and ProcrouteError."""
+
+    def leave(self, watcher: Watcher) -> None:
+        """Feed it no longer."""
+
+
 class Server:
     """Takes requests, has them answered, gives events to who watches.
 
-    answer: makes the reply to a request other than watch; raises ProcrouteError. name_of: a uid's user name.
+    answer: makes the reply to a request, to watch without processes; raises ProcrouteError. name_of: a uid's
+    user name.
     """
 
-    def __init__(self, answer: Answer, name_of: Callable[[int], str], tell: Tell, path: Path = PATH) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        name_of: Callable[[int], str],
+        tell: Tell,
+        path: Path = PATH,
+        feed: Feeding | None = None,
+    ) -> None:
         self._answer = answer
+        self._feed = feed
         self._name_of = name_of
         self._tell = tell
         self._path = path
         self._server: asyncio.Server | None = None
         self._group: int | None = None
         self._tasks: dict[asyncio.Task[None], int] = {}
-        self._watching: set[asyncio.Queue[protocol.Event]] = set()
+        self._watching = Watchers()
         self._ends: dict[asyncio.Queue[protocol.Removed], int] = {}
 
     async def start(self) -> None:
@@ -87,12 +105,7 @@ class Server:
 
     def say(self, event: protocol.Event) -> None:
         """Give an event to all that watch; who reads too slowly is told so, and gets no more."""
-        for queue in list(self._watching):
-            if queue.qsize() < _EVENTS:
-                queue.put_nowait(event)
-            else:
-                self._watching.discard(queue)
-                queue.put_nowait(protocol.Lost(at=event.at))
+        self._watching.say(event, seen_by)
         if isinstance(event, protocol.Removed):
             for ends in self._ends:
                 ends.put_nowait(event)
@@ -196,25 +209,36 @@ class Server:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Peer, request: protocol.Watch
     ) -> None:
         """Events from now on, until it hangs up or says anything."""
-        queue: asyncio.Queue[protocol.Event] = asyncio.Queue()
+        watcher = Watcher(who, request)
         # Before the answer is made: what happens meanwhile comes after it.
-        self._watching.add(queue)
+        self._watching.add(watcher)
         gone = asyncio.ensure_future(reader.read(1))
         try:
-            await _send(writer, await self._reply(who, request))
+            await _send(writer, await self._begin(watcher))
             while True:
-                event = asyncio.ensure_future(queue.get())
+                event = asyncio.ensure_future(watcher.next())
                 await asyncio.wait({event, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not event.done():
                     event.cancel()
                     return
-                await _send(writer, seen_by(who, event.result()))
+                await _send(writer, event.result())
                 if isinstance(event.result(), protocol.Lost):
                     return
         finally:
-            self._watching.discard(queue)
+            self._watching.remove(watcher)
+            if self._feed is not None:
+                self._feed.leave(watcher)
             gone.cancel()
             gone.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    async def _begin(self, watcher: Watcher) -> protocol.Reply:
+        reply = await self._reply(watcher.who, watcher.asked)
+        if isinstance(reply, protocol.Watching) and self._feed is not None:
+            try:
+                reply = replace(reply, processes=await self._feed.join(watcher))
+            except (OSError, ProcrouteError) as e:
+                return _refusal("system", f"processes cannot be watched: {e}", number=reply.id)
+        return reply
 
 
 def _group() -> int | None:

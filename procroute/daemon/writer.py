@@ -71,6 +71,10 @@ class Writer:
             self._register.take_in()
         return list(self._register.shown(peer))
 
+    def known(self) -> list[Assignment]:
+        """Every assignment, as it is remembered."""
+        return self._register.known()
+
     def explain(self, peer: Peer, asked: Explain) -> Explained:
         """How packets of a process go, to whom it belongs or root. Raises ProcrouteError."""
         pids = [asked.pid] if asked.pid is not None else subjects.of_unit(self._linux.mount, asked.unit)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from procroute.core.gateways import awaited_gateways, gateways_to_ask
-from procroute.core.machine import Observed
+from procroute.core.machine import Machine, Observed
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
 from procroute.engine.reconcile import alive, steps
 from procroute.engine.repair import Outcome, Reporter, Told, repair
@@ -33,7 +33,8 @@ class Follower:
     """Looks when there is news and does what is missing.
 
     told: takes each repair of what others had changed; without it nobody is asked for. pause: lets so many
-    seconds pass while somebody has the lock, or raises BusyError to come back later.
+    seconds pass while somebody has the lock, or raises BusyError to come back later. seen: takes the machine
+    as it was at each look.
     route: the number of the one whose gateways it has asked again; None: of every one in use.
     """
 
@@ -44,6 +45,7 @@ class Follower:
         told: Told | None = None,
         pause: Pause = at_once,
         clock: Callable[[], float] = time.monotonic,
+        seen: Callable[[Machine], None] = lambda _: None,
     ) -> None:
         witness = Witness(kernel.identity.protocol) if told is not None else None
         self.monitor = Monitor(kernel.identity.protocol, witness)
@@ -53,6 +55,7 @@ class Follower:
         self._tell = tell
         self._pause = pause
         self._clock = clock
+        self._seen_by = seen
         # When the first of the news came that are not looked at; since when it is not as it should be.
         self._since: float | None = None
         self._wrong: float | None = None
@@ -130,6 +133,7 @@ class Follower:
                 if self._reporter is not None:
                     self._reporter.seen(observed.ours, heard)
                 self._done(Outcome(observed))
+            self._seen_by(observed.machine)
             self._wrong = None
             self._wait = _PAUSE
             self._ask_gateways(observed)

@@ -10,7 +10,17 @@ What a message does not know it refuses, so that a misspelt option is told and n
 
 from __future__ import annotations
 
-from procroute.protocol.events import Added, Event, Left, Lost, Processes, Removed, Repaired, Traffic
+from procroute.protocol.events import (
+    AdaptersChanged,
+    Added,
+    Event,
+    Left,
+    Lost,
+    Processes,
+    Removed,
+    Repaired,
+    Traffic,
+)
 from procroute.protocol.frames import (
     LENGTH,
     REPLY_LIMIT,
@@ -77,6 +87,7 @@ __all__ = [
     "AdapterList",
     "AdapterWay",
     "Adapters",
+    "AdaptersChanged",
     "Added",
     "Assign",
     "Assigned",

@@ -63,6 +63,10 @@ class Processes(_Event, frozen=True, tag="processes"):
     gone: list[int] = []
 
 
+class AdaptersChanged(_Event, frozen=True, tag="adapters_changed"):
+    """To who asked for processes or traffic: adapters or their ways out are other than before."""
+
+
 class Traffic(_Event, frozen=True, tag="traffic"):
     """What was carried since each began to be, to who asked for it."""
 
@@ -75,4 +79,4 @@ class Lost(_Event, frozen=True, tag="lost"):
     """You read too slowly: events were dropped, and no more come. Ask anew."""
 
 
-Event = Added | Removed | Left | Processes | Traffic | Repaired | Lost
+Event = Added | Removed | Left | Processes | AdaptersChanged | Traffic | Repaired | Lost

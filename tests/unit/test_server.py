@@ -15,7 +15,7 @@ from msgspec.structs import replace
 
 from procroute import protocol
 from procroute.core.access import Peer
-from procroute.daemon import server
+from procroute.daemon import server, watchers
 from procroute.daemon.server import Server
 from procroute.errors import ProcrouteError
 
@@ -200,7 +200,7 @@ def test_who_watches_too_slowly_is_told_and_holds_nobody_up(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for it is bounded; the other one hears everything."""
-    monkeypatch.setattr(server, "_EVENTS", 50)
+    monkeypatch.setattr(watchers, "EVENTS", 50)
 
     async def work(place: Path) -> None:
         async with _listening(place) as running:
