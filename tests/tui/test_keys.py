@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from textual.widgets import Input
 
 from procroute import protocol
 from procroute.errors import ProcrouteError
@@ -60,7 +59,7 @@ async def test_slash_filters_as_one_types(on: Driver) -> None:
     assert on.app.table.marked == {641}
     await on.press("escape")
     await on.see("firefox")
-    assert not on.app.query(Input)
+    assert not on.app.filter_bar.display
 
 
 @pytest.mark.promise("VIEW-03")

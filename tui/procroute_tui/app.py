@@ -27,6 +27,7 @@ from procroute_tui.model.machine import Machine
 from procroute_tui.seeing import KEYS, Seeing
 from procroute_tui.themes import THEMES
 from procroute_tui.widgets.adapters import AdapterBar
+from procroute_tui.widgets.filter import FilterBar
 from procroute_tui.widgets.heading import Heading
 from procroute_tui.widgets.pane import Pane
 from procroute_tui.widgets.table import Table
@@ -89,12 +90,13 @@ class Tui(Seeing):
         """From the top."""
         self.table = Table(self.listing)
         self.table.wanted = self._settings.columns
-        self.heading = Heading(self.table)
+        self.heading, self.filter_bar = Heading(self.table), FilterBar()
         self.pane = Pane(self.machine, self._users)
         self.top, self.banner, self.adapters = Top(self.listing), Banner(), AdapterBar(self.machine)
         yield self.top
         yield self.banner
         yield self.adapters
+        yield self.filter_bar
         with Container(id="middle"):
             with Container(id="rows"):
                 yield self.heading

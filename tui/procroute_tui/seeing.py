@@ -41,6 +41,7 @@ class Seeing(App[ProcrouteError]):
 
     listing: Listing
     table: Table
+    filter_bar: FilterBar
     pane: Pane
 
     def draw(self) -> None:
@@ -147,13 +148,10 @@ class Seeing(App[ProcrouteError]):
 
     # --- filter
 
-    async def action_filter(self) -> None:
-        """Type what rows must contain."""
-        bars = self.query(FilterBar)
-        bar = bars.first() if bars else FilterBar(self.listing.shape.filter)
-        if not bars:
-            await self.mount(bar, before=self.query_one("#middle"))
-        bar.focus()
+    def action_filter(self) -> None:
+        """Type what rows must contain. At once: what is typed next is meant for it."""
+        self.filter_bar.display = True
+        self.screen.set_focus(self.filter_bar)
 
     @on(Input.Changed, "FilterBar")
     def _filter_typed(self, event: Input.Changed) -> None:
@@ -165,11 +163,12 @@ class Seeing(App[ProcrouteError]):
     def _filter_kept(self) -> None:
         self.table.focus()
 
-    async def leave_filter(self) -> None:
+    def leave_filter(self) -> None:
         """All rows again."""
-        await self.query(FilterBar).remove()
-        self.reshape(replace(self.listing.shape, filter=""))
         self.table.focus()
+        self.filter_bar.display = False
+        self.filter_bar.value = ""
+        self.reshape(replace(self.listing.shape, filter=""))
 
     # --- details and help
 
@@ -194,10 +193,10 @@ class Seeing(App[ProcrouteError]):
 
         await self.push_screen(HelpDialog())
 
-    async def action_back(self) -> None:
+    def action_back(self) -> None:
         """Leave the filter, else the marks, else the details."""
-        if self.listing.shape.filter or self.query(FilterBar):
-            await self.leave_filter()
+        if self.filter_bar.display:
+            self.leave_filter()
         elif self.table.marked:
             self.table.marked.clear()
             self.draw()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from procroute.client.connection import attempt, place
 from procroute.errors import Exit, ProcrouteError
+from procroute.places import SOCKET
 from procroute_tui import settings
 from procroute_tui.link import Link
 
@@ -23,9 +24,9 @@ def main(picture: str | None, size: tuple[int, int] | None) -> int:
     """
     if picture is None and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise ProcrouteError("no-terminal", "this needs a terminal", "for a picture: --screenshot FILE.svg")
-    with _daemon():
-        from procroute_tui.app import Tui
+    from procroute_tui.app import Tui  # first, since without Textual nothing is to be started
 
+    with _daemon():
         path = settings.place()
         if picture is not None:
             from procroute_tui.picture import take
@@ -47,7 +48,7 @@ def _daemon() -> Iterator[None]:
     except ProcrouteError as e:
         if e.code != "daemon-missing":
             raise
-        if os.geteuid() != 0:
+        if os.geteuid() != 0 or place() != SOCKET:  # a daemon listens at the usual place only
             hint = f"{e.hint}; or, for as long as you look: sudo procroute tui"
             raise ProcrouteError(e.code, e.message, hint) from e
         from procroute_tui.own_daemon import running

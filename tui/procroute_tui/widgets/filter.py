@@ -20,7 +20,8 @@ class FilterBar(Input):
         Binding("escape", "app.back", "All rows", show=False),
     ]
 
-    def __init__(self, text: str) -> None:
+    def __init__(self) -> None:
         super().__init__(
-            text, placeholder="filter: name, user, unit, route, adapter, PID; Enter keeps it, Esc ends it"
+            placeholder="filter: name, user, unit, route, adapter, PID; Enter keeps it, Esc ends it"
         )
+        self.display = False
