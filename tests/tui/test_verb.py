@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from procroute import protocol
+from procroute.errors import ProcrouteError
 from procroute_tui import starting
 from tests.daemon_stand_in import StandIn
 from tests.tui.fake_daemon import ADAPTERS, ASSIGNMENTS, NOW, PROCESSES, traffic
@@ -68,7 +69,7 @@ def test_what_makes_no_sense_is_said(tmp_path: Path, words: list[str], said: str
 def test_without_a_daemon_others_are_told_what_helps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROCROUTE_SOCKET", f"{tmp_path}/none")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(starting.ProcrouteError) as raised:
+    with pytest.raises(ProcrouteError) as raised:
         starting.main(f"{tmp_path}/x.svg", None)
     assert (raised.value.code, raised.value.status) == ("daemon-missing", 125)
     assert "sudo procroute daemon" in raised.value.hint

@@ -11,7 +11,6 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
-from textual.widgets import Footer
 
 from procroute import protocol
 from procroute.errors import ProcrouteError
@@ -29,6 +28,7 @@ from procroute_tui.themes import THEMES
 from procroute_tui.widgets.adapters import AdapterBar
 from procroute_tui.widgets.filter import FilterBar
 from procroute_tui.widgets.heading import Heading
+from procroute_tui.widgets.keys import KeyLine
 from procroute_tui.widgets.pane import Pane
 from procroute_tui.widgets.table import Table
 from procroute_tui.widgets.top import Banner, Top
@@ -96,19 +96,16 @@ class Tui(Seeing):
         yield self.top
         yield self.banner
         yield self.adapters
-        yield self.filter_bar
         with Container(id="middle"):
             with Container(id="rows"):
                 yield self.heading
                 yield self.table
-            yield self.pane
-        yield Footer(compact=True, show_command_palette=False)
+        yield KeyLine(self.BINDINGS)
 
     def on_mount(self) -> None:
         """Listen."""
         known = self.available_themes
         self.theme = self._settings.theme if self._settings.theme in known else kept.DARK
-        self.pane.set_class(self._settings.details, "shown")
         self.table.focus()
         self.draw()
         self.run_worker(self._listen(), name="listen")
@@ -138,8 +135,19 @@ class Tui(Seeing):
 
     # --- what the daemon tells
 
+    async def _complete(self) -> None:
+        """What is not seen at first, and would hold the first picture up."""
+        if self.pane.is_attached:
+            return
+        await self.mount(self.filter_bar, before="#middle")
+        self.pane.set_class(self._settings.details, "shown")
+        await self.query_one("#middle").mount(self.pane)
+        self.look()
+
     async def _listen(self) -> None:
         async for told in self.daemon.told():
+            if not self.pane.is_attached:
+                self.call_after_refresh(self._complete)
             if isinstance(told, Gone):
                 self._show_error(told.error)
                 continue

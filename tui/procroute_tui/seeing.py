@@ -150,6 +150,8 @@ class Seeing(App[ProcrouteError]):
 
     def action_filter(self) -> None:
         """Type what rows must contain. At once: what is typed next is meant for it."""
+        if not self.filter_bar.is_attached:
+            return  # nothing has been drawn yet
         self.filter_bar.display = True
         self.screen.set_focus(self.filter_bar)
 

@@ -36,7 +36,9 @@ class AdapterBar(Static):
 
     def show(self) -> None:
         """Draw them as they are now, if anything is other than before."""
-        height = self.screen.size.height
+        if not self.is_attached:
+            return  # the end has begun
+        height = self.app.size.height
         count = len(self._machine.adapters)
         lines = adapter_lines(self._machine, self.size.width, second=count * 2 <= height // 4)
         most = max(height // 4, 2)

@@ -43,6 +43,8 @@ class Pane(VerticalScroll, can_focus=True):
 
     def show(self) -> None:
         """Draw what is known of the process that was asked about."""
+        if not self.is_attached:
+            return
         if self.asked is None:
             told = [Section("nothing is chosen", [])]
         else:
