@@ -155,9 +155,6 @@ class Daemon:
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._thread, work)
 
-    async def _look_at(self, work: Callable[[], _T]) -> _T:
-        return await self._loop.run_in_executor(self._looker, work)
-
     async def _answer(self, who: Peer, request: protocol.Request) -> protocol.Reply:
         writer = self._writer
         by_type: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
@@ -175,7 +172,7 @@ class Daemon:
         }
         try:
             if (look := looks.get(type(request))) is not None:
-                return await self._look_at(lambda: look(who, request))
+                return await self._loop.run_in_executor(self._looker, look, who, request)
             work = by_type[type(request)]
             return await self._do(lambda: work(who, request))
         except OSError as e:
