@@ -44,7 +44,7 @@ PREFERENCES: Final = 300
 ADAPTER_TABLES: Final = 1 << 24
 
 
-class Identity(Struct, frozen=True):
+class Identity(Struct, frozen=True, cache_hash=True):
     """The numbers by which the kernel's objects are ours."""
 
     mark_mask: int = 0xFF00_0000

@@ -43,7 +43,7 @@ class Family(Enum):
         return Family.IPV4 if thing.version == 4 else Family.IPV6
 
 
-class Address(Struct, frozen=True):
+class Address(Struct, frozen=True, cache_hash=True):
     """An address of an adapter. usable: the kernel would choose it as a source for the world.
 
     Not so link-local ones, and those still under or failed by duplicate address detection (RFC 4862, 5.4).
@@ -55,7 +55,7 @@ class Address(Struct, frozen=True):
     deprecated: bool = False
 
 
-class Adapter(Struct, frozen=True):
+class Adapter(Struct, frozen=True, cache_hash=True):
     """A network interface as it is now. tunnel: point-to-point or without neighbours (tun, WireGuard).
 
     kind: what ip-link(8) calls its type (veth, bridge, wireguard …), else what its hardware is. master: the
@@ -91,7 +91,7 @@ class Adapter(Struct, frozen=True):
         return usable[0].interface.ip if usable and all(a.deprecated for a in usable) else None
 
 
-class Route(Struct, frozen=True):
+class Route(Struct, frozen=True, cache_hash=True):
     """A named way out: an adapter and options. Equal options make the same route.
 
     gateway4, gateway6: given ones, that hold against what the machine knows. dns: given name servers; None:
@@ -131,7 +131,7 @@ class Marks(Enum):
     PACKETS = "packets"
 
 
-class LiveRoute(Struct, frozen=True):
+class LiveRoute(Struct, frozen=True, cache_hash=True):
     """A route that is in the kernel, with its number.
 
     servers: the name servers that look-ups are sent to. no_lookups: none is known, and look-ups are refused;
@@ -155,7 +155,7 @@ class LiveRoute(Struct, frozen=True):
         return next((g for g in self.known if g.version == family.value), None)
 
 
-class Hop(Struct, frozen=True):
+class Hop(Struct, frozen=True, cache_hash=True):
     """Where an entry sends a packet next. weight: as in ip-route(8), 1 is the least."""
 
     ifindex: int
@@ -164,7 +164,7 @@ class Hop(Struct, frozen=True):
     weight: int = 1
 
 
-class Entry(Struct, frozen=True):
+class Entry(Struct, frozen=True, cache_hash=True):
     """One line of a routing table (rtnetlink(7), RTM_NEWROUTE). kind: unicast, unreachable, throw …
 
     scope and protocol: numbers of rtnetlink(7). source: the preferred one. metrics: RTAX numbers and values.
@@ -190,7 +190,7 @@ class Entry(Struct, frozen=True):
         return Family.of(self.destination)
 
 
-class Rule(Struct, frozen=True):
+class Rule(Struct, frozen=True, cache_hash=True):
     """One ip rule (ip-rule(8)). action: table, goto, unreachable; target: the table or the preference.
 
     selective: it matches on something that this type does not carry (ports, user, adapter …). suppress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -40,6 +41,13 @@ def defaults_in_main(
     rt6_score_route). Hops of a multipath default count; so does one for some sources only, where the adapter
     has such an address and there is none for all. A default without a gateway does for none other.
     """
+    return [*_defaults_in_main(tuple(main), adapter, family)]
+
+
+@lru_cache(64)  # every route of an adapter asks for the same
+def _defaults_in_main(
+    main: tuple[Entry, ...], adapter: Adapter, family: Family
+) -> tuple[tuple[Entry, IPAddress | None], ...]:
     found = [
         (entry, hop.gateway)
         for entry in main
@@ -49,7 +57,8 @@ def defaults_in_main(
         if hop.ifindex == adapter.ifindex
     ]
     found.sort(key=lambda f: (f[0].only_from is not None, *_rank(f[0])))
-    return [f for f in found[:1] if f[1] is None] or [f for f in found if f[1] is not None]
+    without = found[:1] if found and found[0][1] is None else ()
+    return tuple(without or (f for f in found if f[1] is not None))
 
 
 def _rank(entry: Entry) -> tuple[int, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from ipaddress import ip_network
 
 from msgspec.structs import replace
@@ -50,6 +51,13 @@ def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: Adapter
     a global prefix through another tunnel: OpenVPN's halves and WireGuard's lists of all but the LAN would
     catch everything. A connected subnet counts on another tunnel only when it is private.
     """
+    return [*_lan_entries(tuple(main), tuple(adapters), own)]
+
+
+@lru_cache(16)  # every route of an adapter asks for the same
+def _lan_entries(
+    main: tuple[Entry, ...], adapters: tuple[Adapter, ...], own: Adapter | None
+) -> tuple[Entry, ...]:
     by_index = {a.ifindex: a for a in adapters}
     kept = []
     for whole in main:
@@ -61,7 +69,7 @@ def lan_entries(main: Iterable[Entry], adapters: Iterable[Adapter], own: Adapter
         connected = len(devices) == 1 and is_connected(entry, devices[0]) and not _tunnel(devices[0])
         if by_own or connected or is_private(entry.destination):
             kept.append(entry)
-    return list(_joined(kept))
+    return tuple(_joined(kept))
 
 
 def _joined(entries: Iterable[Entry]) -> Iterator[Entry]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, ip_network
 
 from msgspec.structs import replace
@@ -120,6 +121,7 @@ def _defaults(
     return entries
 
 
+@lru_cache(4096)  # at each look the same
 def ours(identity: Identity, entry: Entry, table: int) -> Entry:
     """An entry as it stands in one of our tables, in the form in which the kernel gives it back."""
     metric = entry.metric or (IPV6_METRIC if entry.family is Family.IPV6 else 0)

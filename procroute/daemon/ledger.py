@@ -10,6 +10,7 @@ The cgroups say what is there; these files say whose it is. One that is missing 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
@@ -24,6 +25,7 @@ from procroute.protocol import Assignment
 FOLDER: Final = Path(places.ASSIGNMENTS)
 DAMAGED: Final = Path(places.DAMAGED)
 _LAST: Final = "last"
+_ASSIGNMENT: Final = msgspec.json.Decoder(Assignment)
 
 
 class Ledger:
@@ -57,26 +59,29 @@ class Ledger:
     def load(self, is_there: Callable[[Assignment], bool]) -> None:
         """Read what an earlier daemon wrote. is_there: whether it still is one; others are forgotten."""
         files.mkdir(self._folder, 0o755, parents=True, exist_ok=True)
-        for file in sorted(self._folder.iterdir()):
-            if file.name.startswith("."):  # half written
-                files.unlink(file, missing_ok=True)
-                continue
-            if file.name == _LAST:
-                self._last = max(self._last, self._read_last(file))
-                continue
-            try:
-                found = msgspec.json.decode(file.read_bytes(), type=Assignment)
-                if file.name != f"{found.id}.json":
-                    raise ValueError(f"it holds the id {found.id}")
-            except (msgspec.MsgspecError, ValueError, OSError) as e:
-                self._set_aside(file, e)
-                continue
-            self._last = max(self._last, found.id)
-            if is_there(found):
-                self._keep(found)
+        for name in sorted(os.listdir(self._folder)):
+            if name.startswith("."):  # half written
+                files.unlink(self._folder / name, missing_ok=True)
+            elif name == _LAST:
+                self._last = max(self._last, self._read_last(self._folder / name))
             else:
-                files.unlink(file, missing_ok=True)
+                self._load(name, is_there)
         self._loaded = True
+
+    def _load(self, name: str, is_there: Callable[[Assignment], bool]) -> None:
+        try:
+            with open(f"{self._folder}/{name}", "rb", buffering=0) as file:
+                found = _ASSIGNMENT.decode(file.read())
+            if name != f"{found.id}.json":
+                raise ValueError(f"it holds the id {found.id}")
+        except (msgspec.MsgspecError, ValueError, OSError) as e:
+            self._set_aside(self._folder / name, e)
+            return
+        self._last = max(self._last, found.id)
+        if is_there(found):
+            self._keep(found)
+        else:
+            files.unlink(self._folder / name, missing_ok=True)
 
     def next_id(self) -> int:
         """An id that was never given before. Raises OSError."""

@@ -12,7 +12,6 @@ import contextlib
 import fcntl
 import functools
 import os
-import pwd
 import resource
 import signal
 import traceback
@@ -20,6 +19,8 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
 
 from procroute import config, protocol
 from procroute.core.access import Peer
@@ -36,6 +37,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import files
 from procroute.kernel.emptied import Emptied
+from procroute.kernel.user_names import user_name
 from procroute.places import DAEMON_LOCK
 
 _T = TypeVar("_T")
@@ -125,6 +127,8 @@ class Daemon:
             self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
             if (left := self._writer.leavers.fileno()) is not None:
                 self._loop.add_reader(left, self._on_left)
+            for doubt in await self._do(self._writer.doubts):
+                self._tell(doubt)
             await self._server.start()
             self._look_soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
@@ -163,7 +167,7 @@ class Daemon:
             protocol.Release: writer.release,
             protocol.Ps: writer.ps,
             protocol.Explain: writer.explain,
-            protocol.Reload: writer.reload,
+            protocol.Reload: self._reloaded,
             protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
         }
         looks: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
@@ -186,10 +190,15 @@ class Daemon:
         finally:
             self._look_soon()
 
+    def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
+        """In the writer's thread."""
+        reply = self._writer.reload(peer, asked)
+        return replace(reply, notes=[*reply.notes, *self._server.regroup()])
+
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
         try:
-            notes = await self._do(self._writer.reread)
+            notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
         except ProcrouteError as e:
             notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
         except OSError as e:
@@ -286,14 +295,6 @@ class Daemon:
         self._works.discard(task)
         if not task.cancelled() and (wrong := task.exception()) is not None:
             self._tell(f"not done: {wrong!r}")
-
-
-def user_name(uid: int) -> str:
-    """Empty where the uid has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
 
 
 def _assignments(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +10,10 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see
+from procroute.core.unit_names import slice_of
+from procroute.daemon import log_words
+from procroute.daemon.endings import Endings
+from procroute.daemon.found import how_of, places_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
@@ -18,7 +21,9 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
+from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import command_of, facts, name_of
+from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 
 Watch = Callable[[int, Path | None], None]
@@ -47,6 +52,7 @@ class Register:
         self._said = said
         self.watch = watch
         self._leavers = leavers
+        self._endings = Endings(leavers, tell)
 
     def __len__(self) -> int:
         return len(self._ledger)
@@ -65,7 +71,7 @@ class Register:
             self.watch(-found.live.number, found.path)
         for found, targets in self._routes.with_paths():
             for target in targets:
-                for place in _places_in(target):
+                for place in places_in(target):
                     if self._ledger.at(self.cgroup(place)) is None and cgroups.populated(place):
                         self._take(found, place)
 
@@ -94,15 +100,22 @@ class Register:
         self._ledger.add(assignment)
         self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
+        asked = "" if by == owner else f", asked for by {spoken(by)}"
+        self._tell(f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}")
         return assignment
 
-    def forget(self, assignment: Assignment, why: Why) -> None:
-        """The end of one; its cgroup goes where nobody is in it.
+    def expect(self, assignment: Assignment, first: Known) -> None:
+        """Have its `removed` event tell how it ended, by the status of this process."""
+        self._endings.expect(assignment.id, self.path(assignment.cgroup), first)
+
+    def forget(self, assignment: Assignment, why: Why, by: int | None = None) -> None:
+        """The end of one; its cgroup goes where nobody is in it. by: the uid that let it go.
 
         What cannot be removed now goes with the route, or at the next start.
         """
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, None)
+        ending = self._endings.of(assignment.id, path)
         self._leavers.forget(assignment, ended=why == "ended")
         with self._going_on(assignment.id):
             self._ledger.remove(assignment.id)
@@ -111,7 +124,8 @@ class Register:
                 self._linux.let_be(path)
             elif path.exists() and not cgroups.populated(path):
                 self._linux.placement.end(path)
-        self._said(Removed(at=time.time(), assignment=assignment, why=why))
+        self._said(Removed(at=time.time(), assignment=assignment, why=why, ending=ending))
+        self._tell(f"{log_words.about(assignment)}: {why}{'' if by is None else f' by {spoken(by)}'}")
 
     def end_with(self, number: int) -> None:
         """The end of all on a route that has no process any more and is about to be closed.
@@ -139,9 +153,11 @@ class Register:
         before = self._ledger.at(self.cgroup(place))
         if before is not None:
             self.watch(before.id, None)
+            self._endings.of(before.id, place)
             self._leavers.forget(before, ended=False)
             self._ledger.remove(before.id)
             self._said(Removed(at=time.time(), assignment=before, why="released"))
+            self._tell(f"{log_words.about(before)}: gets another route")
 
     def get(self, number: int) -> Assignment | None:
         """The assignment of an id. Takes no lock."""
@@ -189,12 +205,13 @@ class Register:
         return next((found for found in around if found is not None), None)
 
     def number(self, assignment: Assignment) -> int:
-        """Of its route: the target has the same name in everybody's tree. 0: the route has gone."""
-        if assignment.in_place:
-            routes = {f.live.route.name: f.live.number for f in self._routes.all()}
-            return routes.get(assignment.route, 0)
-        name = Path(assignment.cgroup).parent.name
-        return next((f.live.number for f in self._routes.all() if f.path.name == name), 0)
+        """Of its route; 0: that has gone."""
+        found = self._route(assignment)
+        return 0 if found is None else found.live.number
+
+    def _route(self, assignment: Assignment) -> Open | None:
+        within = slice_of(assignment.route) if assignment.in_place else assignment.cgroup.split("/")[-2]
+        return self._routes.of_targets(within)
 
     def path(self, cgroup: str) -> Path:
         """Where a cgroup is, of whose name from the mount point this is."""
@@ -225,6 +242,7 @@ class Register:
 
     def close(self) -> int:
         """The end of the daemon; how many stay."""
+        self._endings.close()
         self._ledger.close()
         return len(self._ledger)
 
@@ -239,22 +257,21 @@ class Register:
         """For its last process, and for who leaves it."""
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, path)
-        number = self.number(assignment)
-        strict = any(f.live.route.strict for f in self._routes.all() if f.live.number == number)
-        self._leavers.note(assignment, path, strict=strict)
+        found = self._route(assignment)
+        self._leavers.note(assignment, path, strict=found is not None and found.live.route.strict)
 
     def _take(self, found: Open, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        how = "assign" if cgroups.named(place) else _how(place, first)
+        how = "assign" if cgroups.named(place) else how_of(place, first)
         self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
 
     def _list_anew(self) -> None:
         """Take in again what is in place and what the target of its route does not tell of, or has gone."""
         linux = self._linux
-        linux.observe()
+        linux.find_targets()
         listed = {target.path for target in linux.further_targets()}
         for one in in_place.everywhere(linux.mount, linux.namespace):
             if one.path not in listed and one.identity == linux.identity:
@@ -265,21 +282,11 @@ class Register:
                     self._tell(f"/{one.path.relative_to(linux.mount)} is not cared for any more: {e}")
 
 
-def _places_in(target: Path) -> list[Path]:
-    """The cgroups of assignments in a target: its children, or itself where it is in place."""
-    if in_place.is_in_place(target):
-        return [target]
-    try:
-        return sorted(p for p in target.iterdir() if p.is_dir())
-    except FileNotFoundError:  # a user's manager has removed its slice
-        return []
-
-
 def _checked(peer: Peer, found: Assignment) -> Assignment:
     if not may_see(peer, found.owner):
         raise ProcrouteError(
             "not-permitted",
-            f"assignment {found.id} is of uid {found.owner}",
+            f"assignment {found.id} is of {spoken(found.owner)}",
             "you may let your own processes go; root may let all",
         )
     return found
@@ -287,15 +294,3 @@ def _checked(peer: Peer, found: Assignment) -> Assignment:
 
 def _unknown(what: str) -> ProcrouteError:
     return ProcrouteError("assignment-unknown", what, "procroute ps lists them")
-
-
-def _how(place: Path, first: int) -> How:
-    """How an assignment that nobody remembers came about, by its cgroup's name. first: a process in it."""
-    kind, _, rest = place.name.removeprefix("procroute-").removesuffix(".scope").partition("-")
-    if kind == "assign":
-        return "assign"
-    if kind != "run":
-        return "unit"
-    engine = rest.partition(".")[0]
-    has_engine = engine.isdecimal() and int(engine) != first and os.path.exists(f"/proc/{engine}")
-    return "embedded" if has_engine else "run"

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from procroute.config import Settings
 from procroute.core.machine import Observed
+from procroute.engine.move import marks_given
 from procroute.engine.opening import decide, open_route, target_for
 from procroute.engine.request import Request
 from procroute.engine.settle import settle, undoing
@@ -21,7 +22,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute
+from procroute.model import LiveRoute, Marks
 from procroute.protocol import Wanted
 
 
@@ -45,6 +46,7 @@ class Routes:
         self._tell = tell
         self.unsettled = True  # a daemon that crashed may have left something
         self._open: dict[int, Open] = {}
+        self._by_name: dict[str, Open] = {}
         self._meant: dict[bytes, LiveRoute] = {}
         self._notes: dict[bytes, list[str]] = {}
 
@@ -56,7 +58,7 @@ class Routes:
             if target.identity == self._linux.identity and target.live.number not in self._open
         ]
         if new:
-            self._linux.observe()  # learns where they are
+            self._linux.find_targets()
         return new
 
     def open(self, wanted: Wanted) -> tuple[Open, list[str]]:
@@ -70,7 +72,9 @@ class Routes:
         request = request_for(wanted)
         observed, live, notes = decide(self._linux, request, self.settings)
         with undoing(self._linux, lambda _: self.settle()):
-            open_route(self._linux, observed, live)
+            now, _ = open_route(self._linux, observed, live)
+            # As it is written down now: with its adapter, by which the next one who asks knows it again.
+            live = next((t for t in now.ours.targets if t.number == live.number), live)
             found = self._attend(live, self._linux.path(live.number))
         still = {w: m for w, m in self._meant.items() if m.number in self._open}
         self._meant = still | {words: live}
@@ -96,6 +100,10 @@ class Routes:
         """Have a route in the kernel again of which only targets in place are left. Raises ProcrouteError."""
         open_route(self._linux, self._linux.observe(), live)
 
+    def of_targets(self, name: str) -> Open | None:
+        """The route whose targets, its own and users', have this name. None: it has gone."""
+        return self._by_name.get(name)
+
     def all(self) -> list[Open]:
         """The routes that are cared for."""
         return list(self._open.values())
@@ -108,11 +116,18 @@ class Routes:
         """Every route with its cgroups: looked for once for all."""
         return list(self._with_paths(self._open.values()))
 
+    def marks_given(self) -> dict[int, int]:
+        """As engine/move.py tells it, of all routes."""
+        if all(found.live.marks is not Marks.PACKETS for found in self.all()):
+            return {}
+        return marks_given(self._linux.identity, ((f.live, paths) for f, paths in self.with_paths()))
+
     def unused(self) -> list[Open]:
         """Those without a process. Takes no lock."""
-        return [
-            f for f, paths in self._with_paths(self._open.values()) if not any(map(cgroups.populated, paths))
-        ]
+        without = [f for f in self._open.values() if not cgroups.populated(f.path)]
+        if not without:
+            return []  # nearly always so, and asked after each request
+        return [f for f, paths in self._with_paths(without) if not any(map(cgroups.populated, paths))]
 
     def _with_paths(self, some: Iterable[Open]) -> Iterator[tuple[Open, list[Path]]]:
         further: dict[int, list[Path]] = {}
@@ -126,6 +141,7 @@ class Routes:
         """Care no longer for a route. What is left of it is removed when nobody uses it."""
         found = self._open.pop(number, None)
         if found is not None:
+            self._by_name.pop(found.path.name, None)
             os.close(found.attending)
         self.settle()
 
@@ -134,6 +150,7 @@ class Routes:
         for found in self._open.values():
             os.close(found.attending)
         self._open.clear()
+        self._by_name.clear()
         self.settle()
 
     def settle(self) -> None:
@@ -150,7 +167,7 @@ class Routes:
             if before is not None:
                 os.close(before.attending)
             attending = cgroups.attend(path)
-        self._open[live.number] = found = Open(live, path, attending)
+        self._open[live.number] = self._by_name[path.name] = found = Open(live, path, attending)
         return found
 
     @staticmethod

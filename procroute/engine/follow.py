@@ -119,17 +119,15 @@ class Follower:
             observed = None if suspects else self._seen()
             if observed is None or steps(identity, observed, alive(observed)):
                 with lock(self._pause):
-                    before = self._seen_again(observed)
-                    todo = steps(identity, before, alive(before))
-                    after = repair(self._kernel, before)
+                    after = repair(self._kernel, self._seen_again(observed))
                     release_directory()
                 observed = after.observed
-                if self._reporter is not None and todo:
+                if self._reporter is not None and after.passes:
                     now = self._clock()
                     # Who did it may be among what has not been read yet.
                     self._hear(now)
                     took = now - self._wrong if self._wrong is not None else 0
-                    self._reporter.repaired(todo, before.ours, after, took)
+                    self._reporter.repaired(after, took)
                 self._done(after)
             else:
                 if self._reporter is not None:

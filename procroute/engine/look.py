@@ -44,7 +44,8 @@ def routes_view(identity: Identity) -> Status:
     Raises ProcrouteError, not-root for all but root: cgroups and programs tell nobody else.
     """
     if os.geteuid() != 0:
-        raise ProcrouteError("not-root", "status must be asked for by root", "sudo procroute status")
+        hint = "sudo procroute status; procroute ps tells everybody what the daemon has assigned"
+        raise ProcrouteError("not-root", "status must be asked for by root", hint)
     with Linux(identity) as linux:
         machine = steadily(linux.observe).machine
         counted = steadily(lambda: _every_target(linux))

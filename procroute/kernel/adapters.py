@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import ip_interface
 
+from msgspec.structs import replace
+
+from procroute.kernel.entry_messages import attribute, attributes
+from procroute.kernel.netlink import HEADER
 from procroute.kernel.pyroute2_messages import Message, ifaddrmsg, nla, nlmsg, packed, unpacked
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Address
@@ -21,6 +27,9 @@ _HARDWARE = {1: "ethernet", 32: "infiniband", 512: "ppp", 519: "rawip", 772: "lo
 # linux/rtnetlink.h
 _GET_LINK, _GET_ADDRESS = 18, 22
 _SKIP_STATISTICS = 1 << 3
+# Sizes of struct ifinfomsg and ifaddrmsg, and what we read behind them: IFLA_*, IFA_*.
+_LINK_HEADER, _LINK = 16, frozenset({3, 10, 16, 18, 52})
+_ADDRESS_HEADER, _ADDRESS = 8, frozenset({1, 2, 8})
 
 
 class _Link(nlmsg):  # type: ignore[misc]
@@ -58,15 +67,29 @@ def read(netlink: Rtnetlink) -> tuple[Adapter, ...]:
     """Every adapter of this network namespace, loopback included. Raises OSError."""
     addresses: dict[int, list[Address]] = defaultdict(list)
     for data in netlink.dump(_GET_ADDRESS, packed(ifaddrmsg())):
-        message = unpacked(ifaddrmsg, data)
-        addresses[message["index"]].append(_address(message))
+        ifindex, address = _address(_steady(data, _ADDRESS_HEADER, _ADDRESS))
+        addresses[ifindex].append(address)
     request = _Link()
     request["attrs"] = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
-    links = [unpacked(_Link, data) for data in netlink.dump(_GET_LINK, packed(request))]
-    return tuple(_adapter(link, tuple(addresses[link["index"]])) for link in links)
+    links = [
+        _adapter(_steady(data, _LINK_HEADER, _LINK)) for data in netlink.dump(_GET_LINK, packed(request))
+    ]
+    return tuple(replace(link, addresses=tuple(addresses[link.ifindex])) for link in links)
 
 
-def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:
+def _steady(message: bytes, header: int, wanted: Collection[int]) -> bytes:
+    """The body of a message with the attributes that we read alone.
+
+    Without counters and lifetimes it is the same at each look while nothing has changed, and known already.
+    """
+    start = HEADER.size + header
+    kept = (attribute(kind, value) for kind, value in attributes(message, start) if kind in wanted)
+    return message[HEADER.size : start] + b"".join(kept)
+
+
+@lru_cache(256)
+def _adapter(body: bytes) -> Adapter:
+    message = unpacked(_Link, body)
     flags = message["flags"]
     properties = message.get_attr("IFLA_PROP_LIST")
     state = message.get_attr("IFLA_OPERSTATE")
@@ -79,7 +102,6 @@ def _adapter(message: Message, addresses: tuple[Address, ...]) -> Adapter:
         # What has no neighbours and yet a broadcast address is a dummy, or an Ethernet whose peers are fixed.
         tunnel=bool(flags & _POINT_TO_POINT or (flags & _NO_ARP and not flags & _BROADCAST)),
         loopback=bool(flags & _LOOPBACK),
-        addresses=addresses,
         altnames=tuple(properties.get_attrs("IFLA_ALT_IFNAME")) if properties else (),
         kind=_kind(message, info),
         master=message.get_attr("IFLA_MASTER") or 0,
@@ -92,11 +114,14 @@ def _kind(message: Message, info: Message | None) -> str:
     return made_by or _HARDWARE.get(message["ifi_type"], "")
 
 
-def _address(message: Message) -> Address:
+@lru_cache(1024)
+def _address(body: bytes) -> tuple[int, Address]:
+    """The ifindex of the adapter that has it, and an address."""
+    message = unpacked(ifaddrmsg, body)
     local = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
     flags = message.get_attr("IFA_FLAGS") or message["flags"]
     pending = flags & _TENTATIVE and not flags & _OPTIMISTIC
     usable = message["scope"] in (_GLOBAL, _SITE) and not pending and not flags & _FAILED
     interface = ip_interface(f"{local}/{message['prefixlen']}")
     deprecated = interface.version == 6 and bool(flags & _DEPRECATED)  # IPv4 does not care
-    return Address(interface, usable, deprecated)
+    return message["index"], Address(interface, usable, deprecated)

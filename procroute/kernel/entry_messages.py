@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from socket import AF_INET, AF_INET6
 from typing import Final
+
+from msgspec.structs import replace
 
 from procroute.model import Entry, Family, Hop, IPAddress, IPNetwork
 
@@ -61,21 +64,28 @@ def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda 
 
     object_hops: what a next hop object leads to; nothing where it cannot be said.
     """
+    entry, next_hop_object = _decoded(body)
+    if entry is None or not next_hop_object:
+        return entry
+    hops = object_hops(next_hop_object)
+    return replace(entry, hops=hops) if hops else None
+
+
+@lru_cache(4096)  # the same bytes say the same: most of what is there was there at the last look
+def _decoded(body: bytes) -> tuple[Entry | None, int]:
+    """The entry in a message, but for the hops that it has by an object, and the number of that, or 0."""
     af, length, source_length, tos, table, protocol, scope, number, flags = _HEADER.unpack_from(body)
     if flags & _CLONED or tos or (source_length and length):
-        return None
+        return None, 0
     family = _FAMILY[af]
     found = dict(attributes(body, _HEADER.size))
     kind = kind_of(number)
     source = found.get(_PREFSRC)
     if _is_encapsulated(found):
-        return None
+        return None, 0
     hops = tuple(_hops(found, flags)) if kind == "unicast" else ()
-    if kind == "unicast" and not hops and _OBJECT in found:
-        hops = object_hops(_number(found, _OBJECT))
-        if not hops:
-            return None
-    return Entry(
+    by_object = kind == "unicast" and not hops
+    entry = Entry(
         table=_number(found, _TABLE) or table,
         destination=_network(family, found.get(_DST), length),
         hops=hops,
@@ -88,6 +98,7 @@ def decoded(body: bytes, object_hops: Callable[[int], tuple[Hop, ...]] = lambda 
         only_from=_network(family, found.get(_SRC), source_length) if source_length else None,
         preference=_PREFERENCES.get(found.get(_ROUTER_PREFERENCE, b"\0")[0], 0),
     )
+    return entry, _number(found, _OBJECT) if by_object else 0
 
 
 def encoded(entry: Entry) -> bytes:

@@ -25,8 +25,6 @@ from procroute.kernel.cgroups import Target
 from procroute.kernel.refusal import refused
 from procroute.model import LiveRoute
 
-_LINKS_OF_A_LEAF: Final = 2
-"""In a file system of kernfs (fs/kernfs/inode.c)."""
 _LIST: Final = f"{XATTR}.in_place"
 _OURS: Final = ("run-", "assign-", "procroute-run-", "procroute-assign-")
 """How the names of assignments begin (kernel/placement.py)."""
@@ -58,7 +56,7 @@ def _walk(path: Path) -> Iterator[Path]:
     """A cgroup and all below. One without children, as its links tell, is not listed: it has many files."""
     yield path
     with contextlib.suppress(OSError):  # it has gone
-        if os.stat(path).st_nlink > _LINKS_OF_A_LEAF:
+        if os.stat(path).st_nlink > cgroups.LINKS_OF_A_LEAF:
             below = [e.path for e in os.scandir(path) if e.is_dir(follow_symlinks=False)]
             # What we have made in a target is no unit, and there may be thousands.
             made_by_us = _OURS if path.parent.name == SLICE else ()

@@ -28,6 +28,10 @@ _ALLOW_MULTI: Final = 2  # BPF_F_ALLOW_MULTI
 _PROGRAMS_A_HOOK: Final = 64  # BPF_CGROUP_MAX_PROGS (kernel/bpf/cgroup.c)
 _NAME: Final = 16  # BPF_OBJ_NAME_LEN
 _MAPS_A_PROGRAM: Final = 64  # MAX_USED_MAPS
+_AT_ONCE: Final = 128
+_PLACE: Final = 4  # of a hash, where the next batch would begin (kernel/bpf/hashtab.c)
+# The map has none (ENOTSUPP), the kernel has none, or a bucket of a hash holds more.
+_NO_BATCH: Final = frozenset({524, errno.EINVAL, errno.ENOSPC})
 TAKE: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 """ring_buffer_sample_fn."""
 
@@ -117,6 +121,7 @@ def library() -> ctypes.CDLL:
         "bpf_map_update_elem": (number, [number, text, text, ctypes.c_uint64]),
         "bpf_map_delete_elem": (number, [number, text]),
         "bpf_map_get_next_key": (number, [number, text, pointer]),
+        "bpf_map_lookup_batch": (number, [number, *[pointer] * 6]),
         "libbpf_num_possible_cpus": (number, []),
     }
     for name, (result, arguments) in signatures.items():
@@ -249,8 +254,38 @@ class Map:
 
     def items(self) -> dict[bytes, bytes]:
         """All that is there; what is added or removed meanwhile may be in it or not."""
+        whole = self._at_once()
+        if whole is not None:
+            return whole
         found = {key: self.get(key) for key in self._keys()}
         return {key: value for key, value in found.items() if value is not None}
+
+    def _at_once(self) -> dict[bytes, bytes] | None:
+        """The same by many in a system call; None: this kernel cannot (it can from Linux 5.6 on; 5.16, of
+        tries)."""
+        keys = ctypes.create_string_buffer(_AT_ONCE * self._key_size)
+        values = ctypes.create_string_buffer(_AT_ONCE * self._value_size)
+        place = ctypes.create_string_buffer(max(self._key_size, _PLACE))
+        count = ctypes.c_uint32(_AT_ONCE)
+        begin: object = None
+        found: dict[bytes, bytes] = {}
+        while True:
+            words = (self._fd, begin, place, keys, values, ctypes.byref(count), None)
+            result = _call("bpf_map_lookup_batch", *words)
+            if -result in _NO_BATCH:
+                return None
+            last = self._missing(result, "read map")
+            before = len(found)
+            found.update(
+                zip(
+                    _cut(keys, self._key_size, count.value),
+                    _cut(values, self._value_size, count.value),
+                    strict=True,
+                )
+            )
+            if last or len(found) == before:
+                return found
+            begin, count.value = place, _AT_ONCE
 
     def _keys(self) -> Iterator[bytes]:
         # A key that is removed under way starts the walk again from the first one.
@@ -275,6 +310,11 @@ class Map:
             return True
         _check(result, what)
         return False
+
+
+def _cut(buffer: ctypes.Array[ctypes.c_char], size: int, count: int) -> Iterator[bytes]:
+    data = buffer.raw
+    return (data[at : at + size] for at in range(0, count * size, size))
 
 
 def possible_cpus() -> int:

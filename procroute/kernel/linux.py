@@ -93,10 +93,7 @@ class Linux:
                     raise refused(e, "dump", "tell its routing state") from e
 
     def _look(self, machine: Machine | None) -> Observed:
-        everybodys = cgroups.targets(self.mount, self.namespace)
-        targets = [t for t in everybodys if t.identity == self.identity]
-        self._paths = {t.live.number: t.path for t in targets}
-        self._lives = {t.live.number: t.live for t in targets}
+        everybodys, targets = self.find_targets()
         further = self.further_targets()
         found = list(rules.read(self.netlink, self.families))
         machine = machine or self._machine(found, targets)
@@ -123,6 +120,14 @@ class Linux:
         )
         used = frozenset(t.live.number for t in (*targets, *further) if t.in_use)
         return Observed(machine, ours, used)
+
+    def find_targets(self) -> tuple[list[cgroups.Target], list[cgroups.Target]]:
+        """The routes' own targets, everybody's and ours: where they are is known from then on."""
+        everybodys = cgroups.targets(self.mount, self.namespace)
+        targets = [t for t in everybodys if t.identity == self.identity]
+        self._paths = {t.live.number: t.path for t in targets}
+        self._lives = {t.live.number: t.live for t in targets}
+        return everybodys, targets
 
     @staticmethod
     def _in_nft(targets: Iterable[cgroups.Target]) -> dict[int, list[Path]]:

@@ -7,6 +7,7 @@ from ipaddress import ip_address
 
 from procroute.core.answers import Answer, Neighbour
 from procroute.kernel.entry_messages import AF
+from procroute.kernel.netlink import HEADER
 from procroute.kernel.pyroute2_messages import ndmsg, packed, unpacked
 from procroute.kernel.rtnetlink import CREATE, REPLACE, Rtnetlink
 from procroute.model import Family
@@ -39,7 +40,7 @@ def states(netlink: Rtnetlink, wanted: Collection[Neighbour]) -> dict[Neighbour,
         request["family"] = AF[family]
         request["attrs"] = [("NDA_IFINDEX", ifindex)]
         for data in netlink.dump(_GET, packed(request)):
-            message = unpacked(ndmsg, data)
+            message = unpacked(ndmsg, data[HEADER.size :])
             address = message.get_attr("NDA_DST")
             if address and (message["ifindex"], ip_address(address)) in wanted:
                 found[message["ifindex"], ip_address(address)] = message["state"]

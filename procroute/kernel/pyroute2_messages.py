@@ -49,8 +49,8 @@ def packed(message: Message) -> bytes:
     return bytes(message.data)[_HEADER:]
 
 
-def unpacked(kind: type, data: bytes) -> Message:
-    """A message of this class from its bytes, header included."""
-    message: Message = kind(data)
+def unpacked(kind: type, body: bytes) -> Message:
+    """A message of this class from its body, without its header."""
+    message: Message = kind((_HEADER + len(body)).to_bytes(4, sys.byteorder) + bytes(_HEADER - 4) + body)
     message.decode()
     return message

@@ -7,6 +7,7 @@ after it applied a plan.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from ipaddress import ip_network
 
 from procroute.core.overlap import text
@@ -47,16 +48,18 @@ def read(netlink: Rtnetlink, families: Iterable[Family]) -> Iterator[Rule]:
         request = fibmsg()
         request["family"] = AF[family]
         for data in netlink.dump(_GET, packed(request)):
-            yield _rule(unpacked(fibmsg, data), family)
+            yield _rule(data[HEADER.size :], family)
 
 
 def told(message: bytes) -> Rule | None:
     """The ip rule in a notice of rtnetlink(7), header included; None for those of other families."""
     family = next((f for f in Family if AF[f] == message[HEADER.size]), None)
-    return _rule(unpacked(fibmsg, message), family) if family is not None else None
+    return _rule(message[HEADER.size :], family) if family is not None else None
 
 
-def _rule(message: Message, family: Family) -> Rule:
+@lru_cache(2048)  # the same bytes say the same: most of what is there was there at the last look
+def _rule(body: bytes, family: Family) -> Rule:
+    message = unpacked(fibmsg, body)
     get = message.get_attr
     action = FR_ACT_VALUES[message["action"]].lower()
     action = "table" if action in ("to_tbl", "fr_act_to_tbl") else action.removeprefix("fr_act_")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from procroute.protocol.values import Assignment, Carried, Process, Running, Why
+from procroute.protocol.values import Assignment, Carried, Ending, Process, Running, Why
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -20,10 +20,14 @@ class Added(_Event, frozen=True, tag="added"):
 
 
 class Removed(_Event, frozen=True, tag="removed"):
-    """An assignment is no more. why: released, or ended with its last process."""
+    """An assignment is no more. why: released, or ended with its last process.
+
+    ending: of a run that was asked to tell it.
+    """
 
     assignment: Assignment
     why: Why
+    ending: Ending | None = None
 
 
 class Left(_Event, frozen=True, tag="left"):

@@ -219,6 +219,7 @@ def test_watch_tells_a_line_an_event(verb: Verb) -> None:
     status, out, err, asked = verb(WATCHING, "watch")
     assert asked == protocol.Watch(id=1)
     assert [line[9:] for line in out.splitlines()] == [
+        "watching: 1 assignment; Ctrl-C ends it",
         "= %3 on wan1 by assign: curl (pid 4711)",
         "+ %4 on wan1 by run: pid 7",
         f"+ %4 on wan1 by run: {'x' * 59}…",
@@ -267,7 +268,9 @@ def test_after_lost_events_watch_begins_anew(tmp_path: Path, monkeypatch: pytest
             check=False,
         )
     assert [line[9:] for line in done.stdout.splitlines()] == [
+        "watching: nothing is assigned; Ctrl-C ends it",
         "? events were lost, since they were not read in time; anew:",
+        "watching: 1 assignment; Ctrl-C ends it",
         "= %4 on wan1 by run: pid 7",
     ]
 
@@ -288,6 +291,7 @@ def test_watch_says_it_at_once_and_ends_with_its_reader(
         ) as watching:
             assert watching.stdout
             assert watching.stderr
+            assert "watching: 1 assignment" in watching.stdout.readline()
             assert "= %3" in watching.stdout.readline()
             watching.stdout.close()
             assert watching.stderr.read() == ""

@@ -6,6 +6,7 @@ import errno
 import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import lru_cache
 
 from msgspec import Struct
 
@@ -13,7 +14,7 @@ from procroute.core.door import Door, Marking
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bpf import layout
-from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA, Program
+from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA
 from procroute.model import IPAddress, IPNetwork
 
 
@@ -31,34 +32,32 @@ class Copy(Struct):
         return len(self.programs) == len(BY_SOURCE[self.source])
 
 
+_HOOKS = {program.hook for program in PROGRAMS}
 _OpenMap = Callable[[str], libbpf.Map]
 
 
 def find(directory: int) -> list[Copy]:
     """Our programs on this very cgroup. Known by their names and by the .rodata map that each one carries."""
     copies: dict[int, Copy] = {}
-    known: dict[int, tuple[str, Marking | None]] = {}
+    attached = {hook: _query(directory, hook) for hook in _HOOKS}
     for program in PROGRAMS:
-        for program_id in _query(directory, program):
+        for program_id in attached[program.hook]:
             info = _program(program_id)
             if info is None or info.name != program.name:
                 continue
-            for map_id in info.maps:
-                if map_id not in known:
-                    known[map_id] = _map(map_id)
-            for map_id in info.maps:
-                marking = known[map_id][1]
+            known = {map_id: _map(map_id) for map_id in info.maps}
+            for map_id, (_, marking) in known.items():
                 if marking is None:
                     continue
                 copy = copies.setdefault(map_id, Copy(program.source, marking))
                 copy.programs[program.name] = program_id
-                copy.maps.update({known[other][0]: other for other in info.maps})
+                copy.maps.update({name: other for other, (name, _) in known.items()})
     return list(copies.values())
 
 
-def _query(directory: int, program: Program) -> tuple[int, ...]:
+def _query(directory: int, hook: int) -> tuple[int, ...]:
     try:
-        return libbpf.query(directory, program.hook)
+        return libbpf.query(directory, hook)
     except OSError as error:
         if error.errno in {errno.EINVAL, errno.ENOSYS}:  # the kernel has no such hook: nothing is there
             return ()
@@ -69,21 +68,35 @@ def _query(directory: int, program: Program) -> tuple[int, ...]:
 
 def _program(program_id: int) -> libbpf.ProgramInfo | None:
     try:
-        descriptor = libbpf.open_program(program_id)
+        return _program_of(program_id)
     except FileNotFoundError:
         return None
+
+
+def _map(map_id: int) -> tuple[str, Marking | None]:
+    """The name of a map, and the marking in it if it is a .rodata of ours. A map that is gone has neither."""
+    try:
+        return _map_of(map_id)
+    except FileNotFoundError:
+        return "", None
+
+
+# What an id stands for never changes: the kernel counts on (kernel/bpf/syscall.c, idr_alloc_cyclic), programs
+# keep their name and maps, and libbpf freezes .rodata. What maps hold otherwise is read at each look.
+
+
+@lru_cache(8192)
+def _program_of(program_id: int) -> libbpf.ProgramInfo:
+    descriptor = libbpf.open_program(program_id)
     try:
         return libbpf.program_info(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _map(map_id: int) -> tuple[str, Marking | None]:
-    """The name of a map, and the marking in it if it is a .rodata of ours. A map that is gone has neither."""
-    try:
-        descriptor = libbpf.open_map(map_id)
-    except FileNotFoundError:
-        return "", None
+@lru_cache(8192)
+def _map_of(map_id: int) -> tuple[str, Marking | None]:
+    descriptor = libbpf.open_map(map_id)
     try:
         info = libbpf.map_info(descriptor)
         if not info.name.endswith(RODATA):

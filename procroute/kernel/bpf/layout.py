@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
@@ -74,6 +75,7 @@ def pack_prefix(prefix: IPNetwork) -> bytes:
     return _NUMBER.pack(length) + pack_address(prefix.network_address)
 
 
+@lru_cache(4096)  # of all routes mostly the same
 def unpack_prefix(key: bytes) -> IPNetwork:
     """The prefix in a struct prefix."""
     (length,) = _NUMBER.unpack_from(key)
@@ -124,6 +126,7 @@ def pack_address(address: IPAddress) -> bytes:
     return address.packed
 
 
+@lru_cache(4096)
 def unpack_address(data: bytes) -> IPAddress:
     """The address in a struct addr."""
     address = IPv6Address(data)

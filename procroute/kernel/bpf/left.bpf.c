@@ -44,6 +44,23 @@ struct {
 	NUMBER(max_entries, 65536);
 } bell SEC(".maps");
 
+/* The first process of an assignment of whose end somebody wants to hear, and how it ended: as wait(2) tells. */
+struct ending {
+	u64 began;
+	u32 number;
+	u32 ended;
+	u32 status;
+	u32 unused;
+};
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, F_NO_PREALLOC);
+	NUMBER(max_entries, 1 << 12);
+	TYPE(key, u64);
+	TYPE(value, struct ending);
+} endings SEC(".maps");
+
 INLINE void tell(u64 assignment)
 {
 	map_update(&left, &assignment, &assignment, BPF_ANY);
@@ -134,14 +151,23 @@ int pr_ended(u64 *argument)
 	struct task_struct *task = (void *)argument[0];
 	struct signal_struct *signal = 0;
 	u32 number = current();
+	struct member *known = map_lookup(&members, &number);
 	int live = 0;
 
-	if (!map_lookup(&members, &number))
+	if (!known)
 		return 0;
 	READ(signal, task->signal);
 	READ(live, signal->live.counter);
-	if (!live)
-		map_delete(&members, &number);
+	if (live)
+		return 0;
+	u64 assignment = known->assignment;
+	struct ending *ending = map_lookup(&endings, &assignment);
+
+	if (ending && ending->number == number && ending->began == known->began) {
+		READ(ending->status, task->exit_code);
+		ending->ended = 1;
+	}
+	map_delete(&members, &number);
 	return 0;
 }
 

@@ -63,6 +63,7 @@ struct task_struct {
 	struct pid *thread_pid;
 	struct signal_struct *signal;
 	u64 start_boottime;
+	int exit_code;
 	u32 flags;
 } BY_NAME;
 
