@@ -14,6 +14,7 @@ import functools
 import os
 import resource
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,9 @@ from procroute.places import DAEMON_LOCK
 
 _T = TypeVar("_T")
 _ALONE: Final = Path(DAEMON_LOCK)
+SWITCH: Final = 0.0005
+"""After so many seconds a thread makes room for one that is back from a system call; Python has 0.005. A look
+makes thousands of these, and a repair must not wait each time for who computes."""
 _AGAIN, _AGAIN_AT_MOST, _UNWATCHED = 0.25, 60.0, 2.0
 """In seconds: when to try again to remove what could not be, twice as long each time; and to watch."""
 
@@ -53,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     if os.geteuid() != 0:
         raise ProcrouteError("not-root", "the daemon must be started by root", "sudo procroute daemon")
     settings = config.read()
+    sys.setswitchinterval(SWITCH)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a client each, and a route each
     with alone():
