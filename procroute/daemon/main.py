@@ -14,6 +14,7 @@ import functools
 import os
 import resource
 import signal
+import sys
 import traceback
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,9 @@ from procroute.places import DAEMON_LOCK
 
 _T = TypeVar("_T")
 _ALONE: Final = Path(DAEMON_LOCK)
+SWITCH: Final = 0.0005
+"""After so many seconds a thread makes room for one that is back from a system call; Python has 0.005. A look
+makes thousands of these, and a repair must not wait each time for who computes."""
 _AGAIN, _AGAIN_AT_MOST, _UNWATCHED = 0.25, 60.0, 2.0
 """In seconds: when to try again to remove what could not be, twice as long each time; and to watch."""
 
@@ -53,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     if os.geteuid() != 0:
         raise ProcrouteError("not-root", "the daemon must be started by root", "sudo procroute daemon")
     settings = config.read()
+    sys.setswitchinterval(SWITCH)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a client each, and a route each
     with alone():
@@ -159,9 +164,6 @@ class Daemon:
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._thread, work)
 
-    async def _look_at(self, work: Callable[[], _T]) -> _T:
-        return await self._loop.run_in_executor(self._looker, work)
-
     async def _answer(self, who: Peer, request: protocol.Request) -> protocol.Reply:
         writer = self._writer
         by_type: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
@@ -179,7 +181,7 @@ class Daemon:
         }
         try:
             if (look := looks.get(type(request))) is not None:
-                return await self._look_at(lambda: look(who, request))
+                return await self._loop.run_in_executor(self._looker, look, who, request)
             work = by_type[type(request)]
             return await self._do(lambda: work(who, request))
         except OSError as e:

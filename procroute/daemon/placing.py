@@ -173,7 +173,8 @@ class Placing:
     ) -> Moved:
         """Put processes of one user from one cgroup into an assignment, which is noted in `made`; what became
         of their sockets."""
-        ahead, before = Ahead(), around(some[0].pid)
+        ahead = Ahead([one.pid for one in some], tree=asked.tree)
+        before = around(some[0].pid) if asked.tree else {}
         assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
         made.append(assignment)
         path = self._register.path(assignment.cgroup)

@@ -222,11 +222,11 @@ class Register:
         return f"/{path.relative_to(self._linux.mount)}"
 
     def known(self) -> list[Assignment]:
-        """Every assignment, without its processes. Takes no lock."""
+        """Every assignment, as it is remembered. Takes no lock."""
         return list(self._ledger)
 
     def shown(self, peer: Peer) -> Iterator[Assignment]:
-        """Every assignment as somebody may see it. Takes no lock."""
+        """The same as somebody may see it. Takes no lock."""
         return (self.shown_one(peer, assignment) for assignment in self._ledger)
 
     def shown_one(self, peer: Peer, assignment: Assignment) -> Assignment:

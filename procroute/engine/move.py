@@ -1,6 +1,6 @@
 """What becomes of open sockets when processes that run already are put on a route, or let go.
 
-    ahead = Ahead()                                           # engine/open_sockets.py
+    ahead = Ahead(pids, tree=True)                            # engine/open_sockets.py
     gathered = gather(assignment, known, tree=True)           # engine/gather.py
     moved = follow(identity, live, assignment, machine, ahead=ahead)
     ...

@@ -7,7 +7,7 @@ was only if the inode says so.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from socket import SOCK_DGRAM, SOCK_STREAM, socket
 
@@ -15,7 +15,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procroute.core.moving import CANNOT, Fate, Ground, Kind, Open, Verdict, new_mark, twins
-from procroute.kernel import held, netns, sockets, taking
+from procroute.kernel import family, held, netns, sockets, taking
 from procroute.kernel.pinned import Known, pinned
 
 Listing = dict[int, list[sockets.InetSocket]]
@@ -55,26 +55,39 @@ def listing() -> Listing:
 class Ahead:
     """What the kernel lists, and who holds which socket, looked up while processes are being moved.
 
-    A move waits for the kernel for milliseconds, and this takes as long. What is opened meanwhile is asked
-    for itself later; who is handed a socket in just these milliseconds is missed, children apart.
+    A move waits for the kernel for milliseconds, and this takes as long; much longer where thousands of
+    processes are. So nothing is looked up for processes without an internet socket, unless it is asked for.
+    What is opened meanwhile is asked for itself later; who is handed a socket in just these milliseconds is
+    missed, children apart.
     """
 
-    def __init__(self) -> None:
-        pool = ThreadPoolExecutor(1)
-        self._listing = pool.submit(listing)
-        self._everybodys = pool.submit(held.everybodys)
-        pool.shutdown(wait=False)
+    def __init__(self, pids: Collection[int], *, tree: bool = False) -> None:
+        """pids: the processes that are to be moved, or with `tree` those from which the others descend."""
+        self._listing: Future[Listing] | None = None
+        self._everybodys: Future[dict[int, set[int]]] | None = None
+        if any(map(_has_any, (*pids, *family.descendants(pids)) if tree else pids)):
+            pool = ThreadPoolExecutor(1)
+            self._listing = pool.submit(listing)
+            self._everybodys = pool.submit(held.everybodys)
+            pool.shutdown(wait=False)
 
     def listing(self) -> Listing:
         """As `listing`. Raises OSError."""
-        return self._listing.result()
+        return listing() if self._listing is None else self._listing.result()
 
     def everybodys(self, later: Iterable[int]) -> dict[int, set[int]]:
         """As held.everybodys. later: PIDs of processes that may have come since."""
+        if self._everybodys is None:
+            return held.everybodys()
         found = self._everybodys.result()
         for inode, pids in held.holders_among(later).items():
             found.setdefault(inode, set()).update(pids)
         return found
+
+
+def _has_any(pid: int) -> bool:
+    """Whether a process holds an internet socket."""
+    return any(taking.is_inet(pid, descriptor) for descriptor in held.sockets_of(pid).values())
 
 
 def look(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import defaultdict
 from collections.abc import Collection
 from functools import lru_cache
@@ -11,7 +12,7 @@ from msgspec.structs import replace
 
 from procroute.kernel.entry_messages import attribute, attributes
 from procroute.kernel.netlink import HEADER
-from procroute.kernel.pyroute2_messages import Message, ifaddrmsg, nla, nlmsg, packed, unpacked
+from procroute.kernel.pyroute2_messages import Message, ifaddrmsg, nla, nlmsg, unpacked
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Adapter, Address
 
@@ -30,6 +31,8 @@ _SKIP_STATISTICS = 1 << 3
 # Sizes of struct ifinfomsg and ifaddrmsg, and what we read behind them: IFLA_*, IFA_*.
 _LINK_HEADER, _LINK = 16, frozenset({3, 10, 16, 18, 52})
 _ADDRESS_HEADER, _ADDRESS = 8, frozenset({1, 2, 8})
+_EXT_MASK = 29
+_EVERY_LINK = bytes(_LINK_HEADER) + attribute(_EXT_MASK, _SKIP_STATISTICS.to_bytes(4, sys.byteorder))
 
 
 class _Link(nlmsg):  # type: ignore[misc]
@@ -48,7 +51,6 @@ class _Link(nlmsg):  # type: ignore[misc]
         (10, "IFLA_MASTER", "uint32"),
         (16, "IFLA_OPERSTATE", "uint8"),
         (18, "IFLA_LINKINFO", "info"),
-        (29, "IFLA_EXT_MASK", "uint32"),
         (52, "IFLA_PROP_LIST", "names"),
     )
 
@@ -66,14 +68,10 @@ class _Link(nlmsg):  # type: ignore[misc]
 def read(netlink: Rtnetlink) -> tuple[Adapter, ...]:
     """Every adapter of this network namespace, loopback included. Raises OSError."""
     addresses: dict[int, list[Address]] = defaultdict(list)
-    for data in netlink.dump(_GET_ADDRESS, packed(ifaddrmsg())):
+    for data in netlink.dump(_GET_ADDRESS, bytes(_ADDRESS_HEADER)):
         ifindex, address = _address(_steady(data, _ADDRESS_HEADER, _ADDRESS))
         addresses[ifindex].append(address)
-    request = _Link()
-    request["attrs"] = [("IFLA_EXT_MASK", _SKIP_STATISTICS)]
-    links = [
-        _adapter(_steady(data, _LINK_HEADER, _LINK)) for data in netlink.dump(_GET_LINK, packed(request))
-    ]
+    links = [_adapter(_steady(data, _LINK_HEADER, _LINK)) for data in netlink.dump(_GET_LINK, _EVERY_LINK)]
     return tuple(replace(link, addresses=tuple(addresses[link.ifindex])) for link in links)
 
 

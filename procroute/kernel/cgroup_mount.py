@@ -73,6 +73,8 @@ def _mounts() -> list[tuple[str, str, bool]]:
     """Root, mount point, and whether it is read-only, of every mount of cgroup v2. Paths may be any bytes."""
     found = []
     for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n"):
+        if " - cgroup2 " not in line:
+            continue  # there may be hundreds, and this is asked with each process
         before, _, after = line.partition(" - ")
         kind, *rest = after.split(" ")
         if kind == "cgroup2":

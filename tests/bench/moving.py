@@ -20,6 +20,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from procroute.core.machine import Machine
+from procroute.daemon.main import SWITCH
 from procroute.engine import gather, move, open_sockets
 from procroute.engine.lock import lock
 from procroute.engine.reconcile import reconcile
@@ -82,6 +83,7 @@ def end() -> None:
 
 def measure(count: int) -> None:
     """Print what there is to know."""
+    sys.setswitchinterval(SWITCH)
     with Linux(Identity()) as linux, lock(), contextlib.ExitStack() as stack:
         stack.callback(end)
         live = LiveRoute(Route("wan1"), 1)
@@ -120,7 +122,7 @@ def assign(
     known = identify(pid)
     assert known
     began = time.monotonic()
-    ahead = open_sockets.Ahead()
+    ahead = open_sockets.Ahead([pid], tree=tree)
     gathered = gather.gather(path, [known], tree=tree)
     between = time.monotonic()
     moved = move.follow(linux.identity, live, path, machine, ahead=ahead)

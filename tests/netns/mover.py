@@ -71,7 +71,7 @@ class Mover:
             self._assignments[assignment] = live.number
             given = [one for pid in pids if (one := identify(pid))]
             began = time.monotonic()
-            ahead = open_sockets.Ahead()
+            ahead = open_sockets.Ahead(pids, tree=tree)
             gathered = gather.gather(assignment, given, tree=tree)
             between = time.monotonic()
             with _waiting(waits):

@@ -17,6 +17,7 @@ import pytest
 from procroute.core.door import Door
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf, programs
+from procroute.kernel.bpf.catalogue import object_path
 from tests.netns.asking import UDP, ask, mark_when_listening, opened
 from tests.netns.by_hand import BOUND_MARK, MARKING, STRICT, Target, in_child
 from tests.netns.test_bpf_lookups import RESOLVERS, SERVERS4, SERVERS6
@@ -206,3 +207,28 @@ def test_a_legitimate_prefix_is_never_missing_while_the_door_changes(target: Tar
         os.close(stop)
         os.close(end)
     assert target.drops() == 0
+
+
+def test_maps_are_read_whole_by_whichever_way_the_kernel_has(
+    target: Target, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trie with more than fits into one call."""
+    lan = frozenset((IPv4Network((number << 8, 24)), 7) for number in range(1, 400))
+    resolvers = tuple(ip_address(0x0A000000 + number) for number in range(1, 60))
+    door = Door(frozenset({7}), lan, (ip_address("192.0.2.53"),), resolvers)
+    programs.attach(target.path, MARKING, door)
+    at_once = programs.attached(target.path)
+    assert at_once is not None
+    assert at_once.door == door
+    monkeypatch.setattr(libbpf.Map, "_at_once", lambda _: None)
+    assert programs.attached(target.path) == at_once
+
+
+def test_a_hash_is_read_whole_though_it_takes_many_calls() -> None:
+    with libbpf.Object(object_path("left")) as programs_of_it:
+        programs_of_it.load()
+        members = programs_of_it.map("members", 4, 16)
+        wanted = {struct.pack("=I", n): struct.pack("=QQ", n, n) for n in range(1, 5000)}
+        for key, value in wanted.items():
+            members.set(key, value)
+        assert members.items() == wanted

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,26 @@ for _ in range(2000):
     os.wait()
 open("/proc/self/comm", "w").write("over")
 sys.stdin.readline()
+"""
+
+_SNAPSHOT = """
+import json, threading, time
+from procroute import protocol
+from procroute.client import Client
+def asked():
+    while not over:
+        began = time.monotonic()
+        other.ask(protocol.Ps())
+        waits.append(time.monotonic() - began)
+waits, over = [], []
+with Client() as other:
+    thread = threading.Thread(target=asked)
+    thread.start()
+    with Client() as client:
+        found = client.ask(protocol.Watch(processes=True))
+    over.append(True)
+    thread.join()
+print(json.dumps([len(found.processes), max(waits)]))
 """
 
 
@@ -173,7 +195,7 @@ def test_a_storm_of_forks_is_told_in_few_events(lab: Lab, seconds: int) -> None:
 
         def over() -> bool:
             heard.append(len(seen.named(_STORM)))
-            return seen.people[one["pid"]]["name"] == "over"
+            return bool(seen.people[one["pid"]]["name"] == "over")
 
         seen.wait(over, 100)
         seen.wait(lambda: len(seen.named(_STORM)) == 1)
@@ -241,3 +263,36 @@ def test_where_proc_hides_them_users_see_their_own_only(lab: Lab) -> None:
             assert {pid for event in seen.of("processes") for pid in event.get("gone", [])} <= known
     finally:
         lab.sh("mount -n -o remount,hidepid=0 /proc")
+
+
+@promise("FEED-04")
+def test_thousands_are_told_of_at_once_and_cost_nothing_then(machine: tuple[Lab, Daemon]) -> None:
+    """By the time of the CPU, and the quickest of three: machines that run tests are busy."""
+    lab, running = machine
+    took: list[tuple[float, float]] = []
+    path = ":".join([ENVIRONMENT["PYTHONPATH"], *(p for p in sys.path if "site-packages" in p)])
+    stat = Path("/proc") / str(running.process.command_pid()) / "stat"
+
+    def spent() -> float:
+        """Seconds of the CPU's time that the daemon has taken."""
+        return sum(map(int, stat.read_text().rpartition(")")[2].split()[11:13])) / 100
+
+    with started(lab, sys.executable, "-S", "-c", _STORM, "1000") as storm:
+        assert storm.stdin
+        storm.stdin.write("\n")
+        storm.stdin.flush()
+        with watcher(lab, processes=True) as seen:
+            seen.wait(lambda: len(seen.named(_STORM)) == 2001, 60)
+            time.sleep(1 * FACTOR)
+            before, began, events = spent(), time.monotonic(), seen.read()
+            time.sleep(3 * FACTOR)
+            assert (spent() - before) / (time.monotonic() - began) < 0.05
+            assert seen.read() == events
+        for _ in range(3):
+            before = spent()
+            done = lab.run([sys.executable, "-c", _SNAPSHOT], env={"PYTHONPATH": path}, check=True)
+            many, waited = json.loads(done.stdout)
+            took.append((spent() - before, waited))
+            assert many > 2000
+    assert min(seconds for seconds, _ in took) < 0.3 * FACTOR, took
+    assert min(waited for _, waited in took) < 0.1 * FACTOR, took

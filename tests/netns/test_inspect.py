@@ -12,7 +12,7 @@ from tests.netns.daemons import ALICE, BOB, Daemon, daemon, placed
 from tests.netns.inhabitants import bystander
 from tests.netns.running import ENVIRONMENT, PROCROUTE
 from tests.netns.traffic import FAMILIES, SERVER
-from tests.netns.watching import ask, started
+from tests.netns.watching import ask, started, watcher
 
 promise = pytest.mark.promise
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
@@ -89,15 +89,21 @@ def test_sockets_of_the_machine_itself_are_as_the_route_says(
 @promise("FEED-09")
 def test_others_and_what_is_elsewhere_are_refused(machine: tuple[Lab, Daemon]) -> None:
     lab, _ = machine
-    with started(lab, "sleep", "7301", user=BOB), started(lab, "unshare", "-n", "sleep", "7302"):
-        pids = {w: int(lab.sh(f"until pgrep -nf 'sleep {w}'; do :; done").split()[-1]) for w in (7301, 7302)}
+    with (
+        started(lab, "sleep", "7301", user=BOB),
+        started(lab, "unshare", "-n", "sleep", "7302"),
+        watcher(lab, processes=True) as seen,
+    ):
+        for word in ("7301", "7302"):
+            seen.told(word, name="sleep")
+        bobs, elsewhere = (seen.named(word)[0]["pid"] for word in ("7301", "7302"))
         for user, pid, why in (
-            (ALICE, pids[7301], "not yours alone"),
+            (ALICE, bobs, "not yours alone"),
             (ALICE, 1, "not yours alone"),
-            (0, pids[7302], "another network namespace"),
+            (0, elsewhere, "another network namespace"),
             (0, 999_999, "there is no process"),
         ):
             with pytest.raises(AssertionError, match=why):
                 ask(lab, user, do="inspect", pid=pid)
-        assert ask(lab, BOB, do="inspect", pid=pids[7301])["process"]["name"] == "sleep"
+        assert ask(lab, BOB, do="inspect", pid=bobs)["process"]["name"] == "sleep"
         assert ask(lab, do="inspect", pid=1)["process"]["pid"] == 1

@@ -17,6 +17,7 @@ from rich.text import Text
 from procroute import protocol
 from procroute.cli import assignment_table, event_words
 from procroute.cli import main as command_line
+from procroute.core.moving import LISTENING
 from procroute.errors import Exit
 from procroute.terminal import printable
 from tests.daemon_stand_in import StandIn
@@ -134,6 +135,21 @@ def test_release_tells_ids_from_pids(verb: Verb) -> None:
         "  open sockets: 2 were reset",
     ]
     assert err == "procroute: x\n"
+
+
+@promise("CLIENT-08")
+@pytest.mark.parametrize(("pid", "named"), [(4712, ", which pid 4712 is in,"), (4711, "")])
+def test_release_by_a_pid_says_that_all_of_its_assignment_goes(verb: Verb, pid: int, named: str) -> None:
+    two = replace(ASSIGNMENT, processes=[CURL, protocol.Process(4712, "tee")])
+    _, out, _, _ = verb(protocol.Released(assignments=[two], moved=protocol.Moved()), "release", str(pid))
+    assert out == f"%3{named} has left wan1: curl (pid 4711) and 1 more\n"
+
+
+@promise("CLIENT-08")
+@pytest.mark.parametrize(("number", "words"), [(1, "it is: 1 TCP server:"), (2, "they are: 2 TCP servers:")])
+def test_one_that_is_left_is_no_several(verb: Verb, number: int, words: str) -> None:
+    answer = replace(ASSIGNED, moved=protocol.Moved(left={LISTENING: number}))
+    assert f"left as {words}" in verb(answer, "assign", "4711", "--via", "wan1")[1]
 
 
 @promise("CLIENT-08")

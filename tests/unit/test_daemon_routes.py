@@ -1,0 +1,72 @@
+"""Which routes the daemon has to look at the kernel for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from procroute.config import Settings
+from procroute.core.machine import Machine, Observed, Ours
+from procroute.daemon import routes
+from procroute.daemon.routes import Routes
+from procroute.kernel import cgroups
+from procroute.model import LiveRoute, Route
+from procroute.protocol import Wanted
+
+LOOPBACK = "lo"  # the one adapter that is everywhere, with the same ifindex (net/loopback.c)
+LIVE = LiveRoute(Route(LOOPBACK), 1)
+
+
+class _Linux:
+    """As far as opening a route asks for it."""
+
+    def __init__(self, target: Path) -> None:
+        self._target = target
+
+    def path(self, _: int) -> Path:
+        return self._target
+
+    def further_targets(self) -> list[cgroups.Target]:
+        return []
+
+
+@pytest.fixture
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
+    """What the kernel was looked at for."""
+    found: list[Any] = []
+
+    def decide(_: object, request: Any, __: object) -> tuple[Observed, LiveRoute, list[str]]:
+        found.append(request)
+        return Observed(Machine(), Ours()), LIVE, []
+
+    def opened(*_: object) -> tuple[Observed, object]:
+        # As it is written on the target: with its adapter.
+        return Observed(Machine(), Ours(targets=frozenset({replace(LIVE, ifindex=1)}))), None
+
+    monkeypatch.setattr(routes, "decide", decide)
+    monkeypatch.setattr(routes, "open_route", opened)
+    monkeypatch.setattr(cgroups, "named", lambda _: True)
+    monkeypatch.setattr(cgroups, "attend", lambda _: os.open("/", os.O_RDONLY))
+    return found
+
+
+def test_who_asks_for_a_route_that_was_just_opened_needs_no_look(
+    looked: list[Wanted], tmp_path: Path
+) -> None:
+    kept = Routes(_Linux(tmp_path), Settings(), print)  # type: ignore[arg-type]
+    first, _ = kept.open(Wanted(LOOPBACK))
+    second, _ = kept.open(Wanted(LOOPBACK))
+    assert first is second
+    assert len(looked) == 1
+
+
+def test_a_route_is_found_by_the_name_of_its_targets(looked: list[Wanted], tmp_path: Path) -> None:
+    kept = Routes(_Linux(tmp_path), Settings(), print)  # type: ignore[arg-type]
+    found, _ = kept.open(Wanted(LOOPBACK))
+    assert kept.of_targets(tmp_path.name) is found
+    assert kept.of_targets("procroute-other.slice") is None
+    assert len(looked) == 1
