@@ -20,9 +20,10 @@ _SOCKET = "/run/tmux-of-a-test"
 
 
 class Tmux:
-    """A server of its own, which ends with the block, and all that runs in its windows. HOME is there, too."""
+    """A server of its own, which ends with the block, and all that runs in its windows."""
 
     HOME = "/run/home-of-a-test"
+    """Of all that runs in them; removed with the rest."""
 
     def __init__(self, lab: Lab, columns: int, rows: int) -> None:
         self.lab = lab

@@ -1,4 +1,4 @@
-"""A program that says over and over, until it is ended, by which router it leaves: `4711: IPv4 wan2, IPv6 wan2`.
+"""A program that says over and over by which router it leaves: `4711: IPv4 wan2, IPv6 wan2`.
 
 python traveller.py ADDRESS4 ADDRESS6
 """

@@ -62,7 +62,7 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
 
 
 VERBS = (
-    "verbs: run, assign, release, ps, watch, status, explain, adapters, unit, cleanup, reload, daemon, demo; "
+    "verbs: run, assign, release, ps, watch, tui, status, explain, adapters, unit, cleanup, reload, daemon, demo; "
     "see procroute"
 )
 RUN_HELP = "see procroute run --help"

@@ -32,7 +32,7 @@ KEYS: Final[tuple[BindingType, ...]] = (
     Binding("c", "columns", "Columns", show=False),
     Binding("left,h", "fold(True)", "Fold", show=False),
     Binding("right", "fold(False)", "Unfold", show=False),
-    Binding("escape", "back", "Back", show=False),
+    Binding("escape", "leave", "Leave", show=False),
 )
 
 
@@ -195,7 +195,7 @@ class Seeing(App[ProcrouteError]):
 
         await self.push_screen(HelpDialog())
 
-    def action_back(self) -> None:
+    def action_leave(self) -> None:
         """Leave the filter, else the marks, else the details."""
         if self.filter_bar.display:
             self.leave_filter()

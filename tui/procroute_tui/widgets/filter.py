@@ -17,7 +17,7 @@ class FilterBar(Input):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "app.row(-1)", "Up", show=False),
         Binding("down", "app.row(1)", "Down", show=False),
-        Binding("escape", "app.back", "All rows", show=False),
+        Binding("escape", "app.leave", "All rows", show=False),
     ]
 
     def __init__(self) -> None:

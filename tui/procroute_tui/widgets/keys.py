@@ -22,7 +22,7 @@ class KeyLine(Static):
 
     def __init__(self, bindings: Iterable[object]) -> None:
         super().__init__(markup=False)
-        self._bindings = [b for b in bindings if isinstance(b, Binding) and b.show]
+        self._keys = [b for b in bindings if isinstance(b, Binding) and b.show]
 
     def render(self) -> Content:
         """`a Assign  r Release`."""
@@ -41,7 +41,7 @@ class KeyLine(Static):
     def _placed(self) -> Iterator[tuple[Binding, str, str, int]]:
         """Each with its key and text as they are written, and where it begins."""
         start = 0
-        for binding in self._bindings:
+        for binding in self._keys:
             key, text = f" {binding.key_display or binding.key.partition(',')[0]} ", binding.description
             yield binding, key, text, start
             start += len(key) + len(text)
