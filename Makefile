@@ -23,7 +23,7 @@ say = @if $(colourful); then printf '\033[1;36m▸\033[0m %s\n' '$(1)'; else ech
 
 CHECKS := format lint types imports bpf promises
 
-.PHONY: help setup demo test soak test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
+.PHONY: help setup setup-tui demo test soak test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
         format bench promises bpf lock clean
 
 help:  ## this list
@@ -35,6 +35,10 @@ help:  ## this list
 setup:  ## what `procroute` needs: system packages that are missing, and .venv; then: sudo .venv/bin/procroute
 	@tools/setup run
 	@if [ "$$(id -u)" = 0 ]; then echo 'ready: .venv/bin/procroute'; else echo 'ready: sudo .venv/bin/procroute'; fi
+
+setup-tui:  ## that, and what `procroute tui` needs
+	@tools/setup tui
+	@echo 'ready: .venv/bin/procroute tui'
 
 demo:  ## see it work, in private namespaces; the machine's network stays as it is
 	@tools/as-root

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from procroute import protocol
+from procroute.core.moving import OF_ONE
 from procroute.terminal import printable
 
 VERSION = 1
@@ -50,7 +51,8 @@ def moved(result: protocol.Moved) -> Iterator[str]:
     if told:
         yield f"open sockets: {', '.join(told)}"
     for why, number in result.left.items():
-        yield f"left as {'they are' if number > 1 else 'it is'}: {number} {printable(why)}"
+        said = why if number > 1 else OF_ONE.get(why, why)
+        yield f"left as {'they are' if number > 1 else 'it is'}: {number} {printable(said)}"
 
 
 def plain(assignment: protocol.Assignment) -> dict[str, Any]:

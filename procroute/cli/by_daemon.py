@@ -30,9 +30,17 @@ def run(connection: Connection, route: Mapping[str, Any], command: Sequence[str]
     command-not-executable, lookups-not-closed. Then the command was not started.
     """
     request = {"do": "run", "v": VERSION, "route": route, "command": _shown(command)}
+    go_on = None
+    if os.isatty(2):
+        from procroute.cli import afterwards
+
+        go_on = afterwards.fork(connection, route, command[0])
+        request["ending"] = go_on is not None
     connection.send(framed(_written(request).encode()))
     placed = _read(connection.receive(TIMEOUT))
     connection.close()
+    if go_on is not None:
+        go_on()
     notes = placed.get("notes")
     if notes:
         from procroute.cli import output

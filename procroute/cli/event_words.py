@@ -17,6 +17,9 @@ _GREEN, _YELLOW, _RED, _DIM = "32", "33", "31", "2"
 def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str]]:
     """`14:03:07 + %3 on wan1 by assign: curl (pid 4711)`; the sign says what a colour says."""
     if isinstance(what, protocol.Watching):
+        number = len(what.assignments)
+        there = f"{number} assignment{'s' if number > 1 else ''}" if number else "nothing is assigned"
+        yield f"{_clock(time.time())} watching: {there}; Ctrl-C ends it", _DIM
         for assignment in what.assignments:
             yield f"{_clock(time.time())} = {_about(assignment)}", ""
     elif isinstance(what, protocol.Added):

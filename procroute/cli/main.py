@@ -18,6 +18,7 @@ _VERBS = (
     "release",
     "ps",
     "watch",
+    "tui",
     "status",
     "explain",
     "adapters",

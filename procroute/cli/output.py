@@ -21,6 +21,11 @@ def tell(line: str) -> None:
     _write(line, "33")
 
 
+def tell_late(*lines: str) -> None:
+    """The same for who has the prompt back already: not behind that on its line."""
+    _write("\n".join(lines), "33", before="\n")
+
+
 def tell_whose() -> None:
     """Under sudo, whose a command is, since that is seldom meant."""
     import os
@@ -77,13 +82,13 @@ def _open(stream: TextIO | None) -> None:
         raise OSError(errno.EBADF, "standard output is closed")
 
 
-def _write(text: str, colour: str) -> None:
+def _write(text: str, colour: str, before: str = "") -> None:
     """To stderr, where there is one: nobody can be told that nobody can be told."""
     if sys.stderr is None:
         return
     name = f"\x1b[{colour}mprocroute:\x1b[0m" if _colourful(sys.stderr) else "procroute:"
     try:
-        sys.stderr.write(_fit(f"{name} {text}\n", sys.stderr))
+        sys.stderr.write(_fit(f"{before}{name} {text}\n", sys.stderr))
         sys.stderr.flush()
     except OSError:
         pass

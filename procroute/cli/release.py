@@ -45,7 +45,7 @@ def main(options: argparse.Namespace) -> int:
     )
     with Client() as client:
         reply = client.ask(request)
-    changed.say(reply, for_programs=options.json)
+    changed.say(reply, for_programs=options.json, pids=request.pids)
     return Exit.OK
 
 

@@ -14,7 +14,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "reload",
         help="have the daemon read its configuration again",
         description="Has procrouted read /etc/procroute/config.toml again, as the signal SIGHUP does; root "
-        "only. The file is checked whole first: a bad one changes nothing, and what is wrong is said.",
+        "only. The file is checked whole first: a bad one changes nothing, and what is wrong is said. The "
+        "group procroute is looked up again as well.",
     )
     parser.set_defaults(main=main)
 

@@ -86,6 +86,10 @@ class Connection:
             sleep(PATIENCE)
         return sock
 
+    def fileno(self) -> int:
+        """Its descriptor; -1 when it is closed."""
+        return self._socket.fileno()
+
     def send(self, frame: bytes) -> None:
         """Send all of a frame. Raises ProcrouteError daemon-silent.
 

@@ -24,7 +24,7 @@ def unreachable(path: str, problem: OSError) -> ProcrouteError:
             f"{path} may be used by root and by members of the group procroute only",
             _JOIN
             if _group()
-            else f"there is no such group: sudo groupadd --system procroute, start it anew, {_JOIN}",
+            else f"there is no such group: sudo groupadd --system procroute, sudo procroute reload, {_JOIN}",
         )
     why = os.strerror(problem.errno) if problem.errno else str(problem)
     return ProcrouteError("daemon-missing", f"procrouted cannot be reached by {path}: {why}", _START)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
 
@@ -66,3 +66,20 @@ def check_process(peer: Peer, pid: int, uids: Collection[int]) -> None:
 def may_see(peer: Peer, owner: int) -> bool:
     """Whether somebody is told the command line and the sockets of another's assignment."""
     return peer.is_root or peer.uid == owner
+
+
+def doubts(
+    access: Mapping[str, Allowed], is_user: Callable[[str], bool], adapters: Collection[str]
+) -> list[str]:
+    """Names in [access] that nobody and nothing has now: it may come, or is misspelt. In words.
+
+    is_user: whether somebody is called so. adapters: the names that there are, alternative ones, too.
+    """
+    found = []
+    for user, allowed in access.items():
+        if user != EVERYBODY and not is_user(user):
+            found.append(f"[access.{user}]: there is no user {user}")
+        for name in allowed.adapters or ():
+            if name not in adapters:
+                found.append(f"[access.{user}]: there is no adapter {name} now")
+    return found

@@ -39,6 +39,13 @@ ADDRESS: Final = "bound to an address of another adapter"
 OTHER: Final = "raw, ping and other sockets"
 FOREIGN: Final = "of another network namespace"
 CANNOT: Final = "this kernel cannot end them"
+OF_ONE: Final = {
+    SERVERS: "UDP server on a port of its own choice",
+    LISTENING: "TCP server: its clients are answered as before",
+    OTHER: "raw, ping or other socket",
+    CANNOT: "this kernel cannot end it",
+}
+"""The same said of a single one."""
 
 
 class Open(Struct, frozen=True):
@@ -46,6 +53,7 @@ class Open(Struct, frozen=True):
 
     local: all zeros where it is bound to no address. reuse: it may share its port. foreign: it is of another
     network namespace than the route. made_here: in the cgroup that is the assignment now, with its guard.
+    given: the mark that nft gives its packets, if they have none of ours: by the cgroup that it was made in.
     """
 
     kind: Kind
@@ -59,6 +67,7 @@ class Open(Struct, frozen=True):
     shared: bool = False
     foreign: bool = False
     made_here: bool = False
+    given: int = 0
 
 
 class Ports(Struct, frozen=True):
@@ -123,7 +132,7 @@ def assigned(one: Open, ground: Ground) -> Verdict:
     """What becomes of a socket when its process is put on a route."""
     if one.foreign:
         return Verdict(Fate.LEFT, FOREIGN)
-    if ground.identity.number(one.mark) == ground.number or _stays_here(one, ground):
+    if _number(one, ground.identity) == ground.number or _stays_here(one, ground):
         return _PASS
     return _unless_shared(one, _assigned(one, ground))
 
@@ -146,11 +155,16 @@ def _assigned(one: Open, ground: Ground) -> Verdict:
 
 def released(one: Open, ground: Ground) -> Verdict:
     """What becomes of a socket when its process is let go from a route."""
-    if one.foreign or ground.identity.number(one.mark) != ground.number:
+    if one.foreign or _number(one, ground.identity) != ground.number:
         return _PASS
     if _stays_here(one, ground):
         return Verdict(Fate.PASS if one.shared else Fate.CLEAR)
     return _unless_shared(one, _FOLLOW if one.remote is None else _existing(ground))
+
+
+def _number(one: Open, identity: Identity) -> int:
+    """Of the route that it is on; 0: none."""
+    return identity.number(one.mark if one.mark & identity.mark_mask else one.given)
 
 
 def _existing(ground: Ground) -> Verdict:
@@ -185,12 +199,15 @@ def new_mark(one: Open, verdict: Verdict, ground: Ground, *, leaving: bool, plai
     """The bits of ours that a socket is to carry from now on; None: those it has.
 
     leaving: it is let go. plain: it is known to have been made in no cgroup of a route, so that no guard
-    holds it. One that is ended is marked as well: its program may connect it once more.
+    holds it. One that is ended is marked as well: its program may connect it once more. One that stays on a
+    route of which nft marks the packets gets that mark itself: by its cgroup it would be nobody's soon.
     """
     identity = ground.identity
     ours = one.mark & identity.mark_mask
     if leaving and plain and ours == identity.released and not one.foreign:
         return 0  # it was spared when its unit was put on a route in place
+    if one.given and not ours and verdict.fate in (Fate.REMAIN, Fate.LEFT) and not one.foreign:
+        return one.given
     if not verdict.fate.acts:
         spared = not leaving and one.made_here and not one.foreign and not ours
         return identity.released if spared else None

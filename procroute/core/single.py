@@ -46,3 +46,12 @@ def alike(command: Program, other: Program) -> bool:
     if command == other:
         return True
     return bool(command.script) and not other.script and other.name == command.name
+
+
+def advice(who: str, pid: int, adapter: str, *, strict: bool) -> tuple[str, str]:
+    """What the person at the terminal is told. who: the older process, in words."""
+    option = "--strict " if strict else ""
+    return (
+        f"CMD has ended and made no connection: {who}, which ran before, may do its work, on its own route",
+        f"hint: procroute assign --via {adapter} {option}{pid} puts that on the route",
+    )

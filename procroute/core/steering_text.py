@@ -130,6 +130,9 @@ def hooks(ruleset: Ruleset, levels: Sequence[int]) -> Iterable[Block]:
         "zones",
         f"oif {_LOOPBACK} accept",
         "meta l4proto tcp accept",
+        # A socket that was let go, or has another route by now, is told by its mark, wherever it was made.
+        f"meta mark & {ruleset.mask:#x} == {ruleset.bound:#x} accept",
+        by_mark("zone"),
         *(f"socket cgroupv2 level {level} vmap @zones_{level}" for level in levels),
         hook="type filter hook output priority raw",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import string
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
+_UNITS = (".service", ".scope", ".socket", ".mount", ".swap")  # systemd.unit(5): those that have processes
 
 
 def escape(name: str) -> str:
@@ -22,3 +23,11 @@ def escape(name: str) -> str:
 def slice_of(route: str) -> str:
     """The slice of a route's target, below procroute.slice."""
     return f"procroute-{escape(route)}.slice"
+
+
+def unit_of(cgroup: str) -> str:
+    """The unit that a cgroup of systemd's is, or lies in: the innermost; empty: in none.
+
+    Source: https://systemd.io/CGROUP_DELEGATION; a name that a file of the kernel's could have gets a `_`.
+    """
+    return next((p.removeprefix("_") for p in reversed(cgroup.split("/")) if p.endswith(_UNITS)), "")

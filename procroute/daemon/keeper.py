@@ -8,16 +8,18 @@ import select
 import threading
 import time
 import traceback
+from collections.abc import Callable
 from typing import Final
 
 from procroute.config import Settings
+from procroute.core.machine import Machine
 from procroute.engine.follow import Follower
 from procroute.engine.lock import BusyError
-from procroute.engine.repair import Told
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import nft
 from procroute.kernel.linux import Linux
+from procroute.protocol import AdaptersChanged, Event
 
 _PRIORITY: Final = -10
 """Of the thread (setpriority(2); Linux has one each): on a busy machine repairs must not wait either."""
@@ -26,14 +28,18 @@ _AT_MOST: Final = 0.004
 
 
 class Keeper:
-    """told: takes each repair of what others had changed. tell: says a line to whoever reads the log.
+    """told: takes each repair of what others had changed, and that adapters have changed.
+
+    tell: says a line to whoever reads the log.
 
     Both are called in the keeper's thread.
     """
 
-    def __init__(self, settings: Settings, told: Told, tell: Tell) -> None:
+    def __init__(self, settings: Settings, told: Callable[[Event], None], tell: Tell) -> None:
         self._linux = Linux(settings.identity)
-        self._follower = Follower(self._linux, tell, told, self._pause)
+        self._follower = Follower(self._linux, tell, told, self._pause, seen=self._look_at)
+        self._told = told
+        self._machine: Machine | None = None
         self._tell = tell
         self._over = False
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -72,6 +78,12 @@ class Keeper:
                 self._tell(f"what was heard could not be looked at: {e}")
             except Exception as e:  # noqa: BLE001 - a fault of ours must not end the keeping
                 self._tell("".join(traceback.format_exception(e)))
+
+    def _look_at(self, machine: Machine) -> None:
+        """Tell where adapters or their ways out are other than at the last look."""
+        before, self._machine = self._machine, machine
+        if before is not None and before != machine:
+            self._told(AdaptersChanged(at=time.time()))
 
     def _nudged(self) -> bool:
         with contextlib.suppress(BlockingIOError):

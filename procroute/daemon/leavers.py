@@ -7,6 +7,7 @@ hold the lock meanwhile, so what is looked at under it is settled.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -21,6 +22,7 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.words import Tell
 from procroute.kernel import cgroups, family, left, user_managers
 from procroute.kernel.cgroup_mount import CgroupMount
+from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import name_of
 from procroute.protocol import Assignment, Event, Left, Process
 
@@ -70,6 +72,20 @@ class Leavers:
             self._left.keep(path, assignment.id)
         except OSError as e:
             self._tell(f"who leaves assignment {assignment.id} by another cgroup will not be seen: {e}")
+
+    def expect(self, number: int, first: Known) -> None:
+        """Note how the first process of an assignment that is watched will end."""
+        if self._left is not None:
+            try:
+                self._left.expect(number, first)
+            except OSError as e:
+                self._tell(f"the status of assignment {number} will not be known: {e}")
+
+    def status(self, number: int) -> int | None:
+        """How that process has ended: its exit status, or 128+n for signal n. None: that is not known."""
+        status = self._left.status(number) if self._left is not None else None
+        code = None if status is None else os.waitstatus_to_exitcode(status)
+        return 128 - code if code is not None and code < 0 else code
 
     def forget(self, assignment: Assignment, *, ended: bool) -> None:
         """Watch it no longer. ended: by its last process, and was not let go. Under the lock."""

@@ -9,6 +9,7 @@ from procroute.core.access import Peer
 from procroute.core.machine import Machine
 from procroute.core.moved import total
 from procroute.daemon.register import Register
+from procroute.daemon.routes import Routes
 from procroute.engine.gather import back_in, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import part
@@ -23,8 +24,9 @@ from procroute.protocol import Assignment, Existing, Moved, Release, Released
 class LettingGo:
     """Takes the lock itself."""
 
-    def __init__(self, linux: Linux, register: Register, tell: Tell) -> None:
+    def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
         self._linux = linux
+        self._routes = routes
         self._register = register
         self._tell = tell
 
@@ -41,14 +43,16 @@ class LettingGo:
             gone: list[int] = []
             for assignment in chosen:
                 try:
-                    moved = total(moved, self.let_go(assignment, asked.existing))
+                    moved = total(moved, self.let_go(assignment, asked.existing, peer.uid))
                 except (ProcrouteError, OSError) as e:
                     raise _unreleased(e, assignment, gone) from e
                 gone.append(assignment.id)
         return Released(assignments=shown, moved=moved)
 
-    def let_go(self, assignment: Assignment, existing: Existing = "keep") -> Moved:
+    def let_go(self, assignment: Assignment, existing: Existing = "keep", by: int | None = None) -> Moved:
         """Move every process back, and what it has open, as far as that can be; then it is forgotten.
+
+        by: the uid that asked for it.
 
         Under the lock. Raises ProcrouteError and OSError.
         """
@@ -64,9 +68,9 @@ class LettingGo:
             if not assignment.in_place and back_in(path, members):
                 released.forget(path)
             else:
-                self._register.forget(assignment, "released")
+                self._register.forget(assignment, "released", by)
             raise
-        self._register.forget(assignment, "released")
+        self._register.forget(assignment, "released", by)
         return moved
 
     def _let_be(self, place: Path) -> frozenset[Known]:
@@ -92,6 +96,7 @@ class LettingGo:
             machine,
             existing=existing,
             origin=None if routed or not origin.exists() else origin,
+            given=self._routes.marks_given(),
         )
 
 

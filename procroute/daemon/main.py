@@ -1,7 +1,8 @@
 """procrouted: puts the parts together, and ends them in order.
 
 One loop speaks with clients; one thread changes the kernel for them (writer.py); another keeps the kernel as
-it should be (keeper.py). So no client waits for another's slowness, and no repair for a client.
+it should be (keeper.py); a third looks for who asks or watches (looking.py, feed.py). So no client waits for
+another's slowness, and no repair for a client.
 """
 
 from __future__ import annotations
@@ -9,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
-import pwd
 import resource
 import signal
 import sys
@@ -20,17 +21,24 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from msgspec.structs import replace
+
 from procroute import config, protocol
 from procroute.core.access import Peer
+from procroute.daemon.feed import Feed
 from procroute.daemon.keeper import Keeper
 from procroute.daemon.log import log
+from procroute.daemon.looking import Looking
+from procroute.daemon.processes import Processes
 from procroute.daemon.server import Server
+from procroute.daemon.traffic import Traffic
 from procroute.daemon.writer import Writer
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import files
 from procroute.kernel.emptied import Emptied
+from procroute.kernel.user_names import user_name
 from procroute.places import DAEMON_LOCK
 
 _T = TypeVar("_T")
@@ -95,8 +103,12 @@ class Daemon:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "writer")
+        self._looker = ThreadPoolExecutor(1, "looker")
         self._emptied = Emptied()
-        self._server = Server(self._answer, user_name, tell)
+        self._looking_at = Looking(settings.identity)
+        traffic = Traffic(self._looking_at.linux, tell)
+        self._feed = Feed(Processes(), traffic, self._looker, tell)
+        self._server = Server(self._answer, user_name, tell, feed=self._feed)
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watch)
         self._look: asyncio.TimerHandle | None = None
@@ -116,9 +128,12 @@ class Daemon:
         self._keeper.start()
         try:
             adopted = await self._do(self._writer.adopt)
+            self._feed.know(self._writer.known())
             self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
             if (left := self._writer.leavers.fileno()) is not None:
                 self._loop.add_reader(left, self._on_left)
+            for doubt in await self._do(self._writer.doubts):
+                self._tell(doubt)
             await self._server.start()
             self._look_soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
@@ -138,6 +153,9 @@ class Daemon:
         self._keeper.stop()
         stay = await self._do(self._writer.stop)
         self._thread.shutdown()
+        self._feed.close()
+        self._looker.submit(self._looking_at.close)
+        self._looker.shutdown()
         self._emptied.close()
         goes_on = "stay on their routes" if stay > 1 else "stays on its route"
         more = f"; {_assignments(stay)} {goes_on}, which nobody keeps in step until the next start"
@@ -154,13 +172,17 @@ class Daemon:
             protocol.Release: writer.release,
             protocol.Ps: writer.ps,
             protocol.Explain: writer.explain,
-            protocol.Reload: writer.reload,
+            protocol.Reload: self._reloaded,
             protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
         }
-        work = by_type.get(type(request))
-        if work is None:
-            raise ProcrouteError("protocol", "this daemon cannot do that", "see docs/protocol.md")
+        looks: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
+            protocol.Adapters: lambda *_: self._looking_at.adapters(),
+            protocol.Inspect: functools.partial(self._looking_at.inspect, assignments=self._feed.assignments),
+        }
         try:
+            if (look := looks.get(type(request))) is not None:
+                return await self._loop.run_in_executor(self._looker, look, who, request)
+            work = by_type[type(request)]
             return await self._do(lambda: work(who, request))
         except OSError as e:
             raise ProcrouteError("system", f"the system refused: {e}") from e
@@ -173,10 +195,15 @@ class Daemon:
         finally:
             self._look_soon()
 
+    def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
+        """In the writer's thread."""
+        reply = self._writer.reload(peer, asked)
+        return replace(reply, notes=[*reply.notes, *self._server.regroup()])
+
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
         try:
-            notes = await self._do(self._writer.reread)
+            notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
         except ProcrouteError as e:
             notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
         except OSError as e:
@@ -186,7 +213,11 @@ class Daemon:
 
     def _say(self, event: protocol.Event) -> None:
         """From any thread."""
-        self._loop.call_soon_threadsafe(self._server.say, event)
+        self._loop.call_soon_threadsafe(self._said, event)
+
+    def _said(self, event: protocol.Event) -> None:
+        self._server.say(event)
+        self._feed.heard(event)
 
     def _watch(self, key: int, path: Path | None) -> None:
         """From any thread."""
@@ -269,14 +300,6 @@ class Daemon:
         self._works.discard(task)
         if not task.cancelled() and (wrong := task.exception()) is not None:
             self._tell(f"not done: {wrong!r}")
-
-
-def user_name(uid: int) -> str:
-    """Empty where the uid has none."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return ""
 
 
 def _assignments(number: int) -> str:

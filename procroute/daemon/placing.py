@@ -63,6 +63,8 @@ class Placing:
             if known.text:
                 notes += [known.text, f"hint: {known.hint}"]
             assignment = self._placed(peer, found, who, "run", " ".join(command))
+            if asked.ending:
+                self._register.expect(assignment, Known(who.pid, who.began))
         return Placed(
             assignment=self._register.shown_one(peer, assignment),
             notes=notes,
@@ -191,6 +193,7 @@ class Placing:
             existing=existing,
             servers=servers,
             ahead=ahead,
+            given=self._routes.marks_given(),
         )
 
     @contextmanager

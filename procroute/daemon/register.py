@@ -12,6 +12,9 @@ from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see
 from procroute.core.unit_names import slice_of
+from procroute.daemon import log_words
+from procroute.daemon.endings import Endings
+from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
@@ -19,7 +22,9 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
+from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import command_of, facts, name_of
+from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 
 Watch = Callable[[int, Path | None], None]
@@ -48,6 +53,7 @@ class Register:
         self._said = said
         self.watch = watch
         self._leavers = leavers
+        self._endings = Endings(leavers, tell)
 
     def __len__(self) -> int:
         return len(self._ledger)
@@ -68,18 +74,9 @@ class Register:
             self.watch(-found.live.number, found.path)
         for found, targets in self._routes.with_paths():
             for target in targets:
-                for place in self._unknown_in(target):
+                for place in unknown_in(target, self.cgroup(target), self._ledger.at):
                     if cgroups.populated(place):
                         self._take(found, place)
-
-    def _unknown_in(self, target: Path) -> list[Path]:
-        """The places for assignments in a target that are none's: its children, or itself in place."""
-        above = self.cgroup(target)
-        if in_place.is_in_place(target):
-            return [] if self._ledger.at(above) else [target]
-        # By their names: making paths of thousands takes longer than all the rest.
-        names = (name for name in cgroups.children(target) if self._ledger.at(f"{above}/{name}") is None)
-        return [target / name for name in names]
 
     def next_id(self) -> int:
         """An id that was never given before."""
@@ -106,15 +103,22 @@ class Register:
         self._ledger.add(assignment)
         self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
+        asked = "" if by == owner else f", asked for by {spoken(by)}"
+        self._tell(f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}")
         return assignment
 
-    def forget(self, assignment: Assignment, why: Why) -> None:
-        """The end of one; its cgroup goes where nobody is in it.
+    def expect(self, assignment: Assignment, first: Known) -> None:
+        """Have its `removed` event tell how it ended, by the status of this process."""
+        self._endings.expect(assignment.id, self.path(assignment.cgroup), first)
+
+    def forget(self, assignment: Assignment, why: Why, by: int | None = None) -> None:
+        """The end of one; its cgroup goes where nobody is in it. by: the uid that let it go.
 
         What cannot be removed now goes with the route, or at the next start.
         """
         path = self.path(assignment.cgroup)
         self.watch(assignment.id, None)
+        ending = self._endings.of(assignment.id, path)
         self._leavers.forget(assignment, ended=why == "ended")
         with self._going_on(assignment.id):
             self._ledger.remove(assignment.id)
@@ -123,7 +127,8 @@ class Register:
                 self._linux.let_be(path)
             elif path.exists() and not cgroups.populated(path):
                 self._linux.placement.end(path)
-        self._said(Removed(at=time.time(), assignment=assignment, why=why))
+        self._said(Removed(at=time.time(), assignment=assignment, why=why, ending=ending))
+        self._tell(f"{log_words.about(assignment)}: {why}{'' if by is None else f' by {spoken(by)}'}")
 
     def end_with(self, number: int) -> None:
         """The end of all on a route that has no process any more and is about to be closed.
@@ -151,9 +156,11 @@ class Register:
         before = self._ledger.at(self.cgroup(place))
         if before is not None:
             self.watch(before.id, None)
+            self._endings.of(before.id, place)
             self._leavers.forget(before, ended=False)
             self._ledger.remove(before.id)
             self._said(Removed(at=time.time(), assignment=before, why="released"))
+            self._tell(f"{log_words.about(before)}: gets another route")
 
     def get(self, number: int) -> Assignment | None:
         """The assignment of an id. Takes no lock."""
@@ -217,8 +224,12 @@ class Register:
         """The name from the mount point."""
         return f"/{path.relative_to(self._linux.mount)}"
 
+    def known(self) -> list[Assignment]:
+        """Every assignment, as it is remembered. Takes no lock."""
+        return list(self._ledger)
+
     def shown(self, peer: Peer) -> Iterator[Assignment]:
-        """Every assignment as somebody may see it. Takes no lock."""
+        """The same as somebody may see it. Takes no lock."""
         return (self.shown_one(peer, assignment) for assignment in self._ledger)
 
     def shown_one(self, peer: Peer, assignment: Assignment) -> Assignment:
@@ -234,6 +245,7 @@ class Register:
 
     def close(self) -> int:
         """The end of the daemon; how many stay."""
+        self._endings.close()
         self._ledger.close()
         return len(self._ledger)
 
@@ -256,7 +268,7 @@ class Register:
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        how = "assign" if cgroups.named(place) else _how(place, first)
+        how = "assign" if cgroups.named(place) else how_of(place, first)
         self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
 
     def _list_anew(self) -> None:
@@ -277,7 +289,7 @@ def _checked(peer: Peer, found: Assignment) -> Assignment:
     if not may_see(peer, found.owner):
         raise ProcrouteError(
             "not-permitted",
-            f"assignment {found.id} is of uid {found.owner}",
+            f"assignment {found.id} is of {spoken(found.owner)}",
             "you may let your own processes go; root may let all",
         )
     return found
@@ -285,15 +297,3 @@ def _checked(peer: Peer, found: Assignment) -> Assignment:
 
 def _unknown(what: str) -> ProcrouteError:
     return ProcrouteError("assignment-unknown", what, "procroute ps lists them")
-
-
-def _how(place: Path, first: int) -> How:
-    """How an assignment that nobody remembers came about, by its cgroup's name. first: a process in it."""
-    kind, _, rest = place.name.removeprefix("procroute-").removesuffix(".scope").partition("-")
-    if kind == "assign":
-        return "assign"
-    if kind != "run":
-        return "unit"
-    engine = rest.partition(".")[0]
-    has_engine = engine.isdecimal() and int(engine) != first and os.path.exists(f"/proc/{engine}")
-    return "embedded" if has_engine else "run"

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from procroute.config import Settings
 from procroute.core.machine import Observed
+from procroute.engine.move import marks_given
 from procroute.engine.opening import decide, open_route, target_for
 from procroute.engine.request import Request
 from procroute.engine.settle import settle, undoing
@@ -21,7 +22,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute
+from procroute.model import LiveRoute, Marks
 from procroute.protocol import Wanted
 
 
@@ -114,6 +115,12 @@ class Routes:
     def with_paths(self) -> list[tuple[Open, list[Path]]]:
         """Every route with its cgroups: looked for once for all."""
         return list(self._with_paths(self._open.values()))
+
+    def marks_given(self) -> dict[int, int]:
+        """As engine/move.py tells it, of all routes."""
+        if all(found.live.marks is not Marks.PACKETS for found in self.all()):
+            return {}
+        return marks_given(self._linux.identity, ((f.live, paths) for f, paths in self.with_paths()))
 
     def unused(self) -> list[Open]:
         """Those without a process. Takes no lock."""

@@ -13,12 +13,13 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from procroute import protocol
 from procroute.core.access import Peer, may_see
+from procroute.daemon.watchers import Watcher, Watchers
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
@@ -30,28 +31,49 @@ PATH: Final = Path(RUN_DIRECTORY) / "procroute.sock"
 GROUP: Final = "procroute"
 _CLIENTS: Final = 1024
 _OF_ONE_USER: Final = 256
-_EVENTS: Final = 1000
-"""So many events may wait for one that watches."""
+_ENDINGS_OF_ONE_USER: Final = 32
+"""So many may wait for the end of what they run; the next one is not told, since others have to be served."""
 _SECONDS: Final = 10.0
 """So long a frame that was begun may take, in either direction."""
 
 Answer = Callable[[Peer, protocol.Request], Awaitable[protocol.Reply]]
 
 
+class Feeding(Protocol):
+    """What tells who watches more than assignments."""
+
+    async def join(self, watcher: Watcher) -> list[protocol.Running]:
+        """Feed it from now on; the processes that there are. Raises OSError and ProcrouteError."""
+
+    def leave(self, watcher: Watcher) -> None:
+        """Feed it no longer."""
+
+
 class Server:
     """Takes requests, has them answered, gives events to who watches.
 
-    answer: makes the reply to a request other than watch; raises ProcrouteError. name_of: a uid's user name.
+    answer: makes the reply to a request, to watch without processes; raises ProcrouteError. name_of: a uid's
+    user name.
     """
 
-    def __init__(self, answer: Answer, name_of: Callable[[int], str], tell: Tell, path: Path = PATH) -> None:
+    def __init__(
+        self,
+        answer: Answer,
+        name_of: Callable[[int], str],
+        tell: Tell,
+        path: Path = PATH,
+        feed: Feeding | None = None,
+    ) -> None:
         self._answer = answer
+        self._feed = feed
         self._name_of = name_of
         self._tell = tell
         self._path = path
         self._server: asyncio.Server | None = None
+        self._group: int | None = None
         self._tasks: dict[asyncio.Task[None], int] = {}
-        self._watching: set[asyncio.Queue[protocol.Event]] = set()
+        self._watching = Watchers()
+        self._ends: dict[asyncio.Queue[protocol.Removed], int] = {}
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
@@ -65,6 +87,7 @@ class Server:
             passed("bind", new, listening.bind, str(new))
         finally:
             os.umask(before)
+        self._group = _group()
         self._give_to_group(new)
         self._server = await asyncio.start_unix_server(
             self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS
@@ -82,20 +105,28 @@ class Server:
 
     def say(self, event: protocol.Event) -> None:
         """Give an event to all that watch; who reads too slowly is told so, and gets no more."""
-        for queue in list(self._watching):
-            if queue.qsize() < _EVENTS:
-                queue.put_nowait(event)
-            else:
-                self._watching.discard(queue)
-                queue.put_nowait(protocol.Lost(at=event.at))
+        self._watching.say(event, seen_by)
+        if isinstance(event, protocol.Removed):
+            for ends in self._ends:
+                ends.put_nowait(event)
+
+    def regroup(self) -> list[str]:
+        """Look again who is to ask; what has changed, in words. From any thread. Raises OSError."""
+        before, self._group = self._group, _group()
+        if self._group == before:
+            return []
+        if self._group is None:
+            os.chmod(self._path, 0o600)
+            return [f"there is no group {GROUP} any more: only root may ask"]
+        self._give_to_group(self._path)
+        return [f"members of the group {GROUP} may ask from now on"]
 
     def _give_to_group(self, path: Path) -> None:
-        try:
-            group = grp.getgrnam(GROUP).gr_gid
-        except KeyError:
-            self._tell(f"there is no group {GROUP}: only root may ask (groupadd --system {GROUP})")
+        if self._group is None:
+            how = f"groupadd --system {GROUP}, and then procroute reload"
+            self._tell(f"there is no group {GROUP}: only root may ask ({how})")
             return
-        os.chown(path, 0, group)
+        os.chown(path, 0, self._group)
         os.chmod(path, 0o660)
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -135,6 +166,9 @@ class Server:
                 number = protocol.asked_id(body)[0]
                 await _send(writer, _refusal(e.code, e.message, e.hint, number))
                 continue
+            if isinstance(request, protocol.Run) and request.ending:
+                await self._run(reader, writer, who, request)
+                return
             if isinstance(request, protocol.Watch):
                 await self._watch(reader, writer, who, request)
                 return
@@ -146,29 +180,80 @@ class Server:
         except ProcrouteError as e:
             return _refusal(e.code, e.message, e.hint, request.id)
 
+    async def _run(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Peer, request: protocol.Run
+    ) -> None:
+        """The answer, and when what it placed has ended one event, unless it hangs up or says anything."""
+        ends: asyncio.Queue[protocol.Removed] = asyncio.Queue()
+        waiting = sum(uid == who.uid for uid in self._ends.values())
+        # Before the answer is made: it may have ended by then.
+        self._ends[ends] = who.uid
+        gone = asyncio.ensure_future(reader.read(1))
+        end: asyncio.Future[protocol.Removed] | None = None
+        try:
+            reply = await self._reply(who, request)
+            await _send(writer, reply)
+            if isinstance(reply, protocol.Placed) and waiting < _ENDINGS_OF_ONE_USER:
+                end = asyncio.ensure_future(_end_of(reply.assignment.id, ends))
+                await asyncio.wait({end, gone}, return_when=asyncio.FIRST_COMPLETED)
+                if end.done():
+                    await _send(writer, end.result())
+        finally:
+            del self._ends[ends]
+            if end is not None:
+                end.cancel()
+            gone.cancel()
+            gone.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
     async def _watch(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, who: Peer, request: protocol.Watch
     ) -> None:
         """Events from now on, until it hangs up or says anything."""
-        queue: asyncio.Queue[protocol.Event] = asyncio.Queue()
+        watcher = Watcher(who, request)
         # Before the answer is made: what happens meanwhile comes after it.
-        self._watching.add(queue)
+        self._watching.add(watcher)
         gone = asyncio.ensure_future(reader.read(1))
         try:
-            await _send(writer, await self._reply(who, request))
+            await _send(writer, await self._begin(watcher))
             while True:
-                event = asyncio.ensure_future(queue.get())
+                event = asyncio.ensure_future(watcher.next())
                 await asyncio.wait({event, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not event.done():
                     event.cancel()
                     return
-                await _send(writer, seen_by(who, event.result()))
+                await _send(writer, event.result())
                 if isinstance(event.result(), protocol.Lost):
                     return
         finally:
-            self._watching.discard(queue)
+            self._watching.remove(watcher)
+            if self._feed is not None:
+                self._feed.leave(watcher)
             gone.cancel()
             gone.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+
+    async def _begin(self, watcher: Watcher) -> protocol.Reply:
+        reply = await self._reply(watcher.who, watcher.asked)
+        if isinstance(reply, protocol.Watching) and self._feed is not None:
+            try:
+                reply = replace(reply, processes=await self._feed.join(watcher))
+            except (OSError, ProcrouteError) as e:
+                return _refusal("system", f"processes cannot be watched: {e}", number=reply.id)
+        return reply
+
+
+def _group() -> int | None:
+    """Who may ask besides root."""
+    try:
+        return grp.getgrnam(GROUP).gr_gid
+    except KeyError:
+        return None
+
+
+async def _end_of(number: int, ends: asyncio.Queue[protocol.Removed]) -> protocol.Removed:
+    """The event that tells of the end of that assignment."""
+    while (event := await ends.get()).assignment.id != number:
+        pass
+    return event
 
 
 async def _send(writer: asyncio.StreamWriter, message: protocol.Reply | protocol.Event) -> None:
@@ -188,7 +273,9 @@ def with_id(reply: protocol.Reply, number: int) -> protocol.Reply:
 
 def seen_by(who: Peer, event: protocol.Event) -> protocol.Event:
     """An event without what is not for who watches."""
-    if isinstance(event, protocol.Added | protocol.Removed) and not may_see(who, event.assignment.owner):
+    if isinstance(event, protocol.Removed) and not may_see(who, event.assignment.owner):
+        return replace(event, assignment=replace(event.assignment, command=""), ending=None)
+    if isinstance(event, protocol.Added) and not may_see(who, event.assignment.owner):
         return replace(event, assignment=replace(event.assignment, command=""))
     if isinstance(event, protocol.Left) and not may_see(who, event.assignment.owner):
         hidden = replace(event.assignment, command="")

@@ -10,7 +10,7 @@ from procroute.core.access import Peer, check_process
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, unit_cgroups
-from procroute.kernel.process_facts import Facts, facts, named
+from procroute.kernel.process_facts import Facts, facts, named, why_not
 from procroute.terminal import printable
 
 
@@ -30,6 +30,20 @@ def checked(peer: Peer, pids: Iterable[int], namespace: int) -> list[Facts]:
         _check(peer, known, namespace)
         found.append(known)
     return found
+
+
+def shown(peer: Peer, pid: int, namespace: int) -> Facts:
+    """What the kernel says of a process that is looked at, by its owner or root.
+
+    namespace: as of `checked`, whose errors it raises.
+    """
+    known = facts(pid)
+    if known is None:
+        raise ProcrouteError("process-unknown", *why_not(pid))
+    _check_of_program(known)
+    check_process(peer, pid, known.uids)
+    _check_namespace(known, namespace)
+    return known
 
 
 def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
@@ -64,10 +78,7 @@ def of_unit(mount: Path, unit: str) -> list[int]:
 
 def _check(peer: Peer, known: Facts, namespace: int) -> None:
     pid = known.pid
-    if known.of_kernel:
-        raise ProcrouteError(
-            "process-unfit", f"{printable(known.name)} (pid {pid}) is a thread of the kernel"
-        )
+    _check_of_program(known)
     if pid in (1, os.getpid()):
         raise ProcrouteError(
             "process-unfit",
@@ -75,9 +86,21 @@ def _check(peer: Peer, known: Facts, namespace: int) -> None:
             "pid 1 and procrouted itself stay where they are",
         )
     check_process(peer, pid, known.uids)
+    _check_namespace(known, namespace)
+
+
+def _check_of_program(known: Facts) -> None:
+    if known.of_kernel:
+        raise ProcrouteError(
+            "process-unfit", f"{printable(known.name)} (pid {known.pid}) is a thread of the kernel"
+        )
+
+
+def _check_namespace(known: Facts, namespace: int) -> None:
     if known.namespace != namespace:
         raise ProcrouteError(
             "other-namespace",
-            f"{describe(pid)} is in another network namespace, which has adapters and routes of its own",
+            f"{describe(known.pid)} is in another network namespace,"
+            " which has adapters and routes of its own",
             "containers are routed by where their bridge leads to; see ip-netns(8)",
         )

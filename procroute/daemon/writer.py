@@ -11,7 +11,7 @@ from collections.abc import Callable
 from msgspec.structs import replace
 
 from procroute.config import Settings
-from procroute.core.access import Peer, may_see
+from procroute.core.access import Peer, doubts, may_see
 from procroute.daemon import subjects
 from procroute.daemon.closing import Closing
 from procroute.daemon.leavers import Leavers
@@ -25,8 +25,11 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
+from procroute.kernel import adapters
 from procroute.kernel.linux import Linux
+from procroute.kernel.user_names import is_user
 from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
+from procroute.terminal import printable
 
 
 class Writer:
@@ -39,7 +42,7 @@ class Writer:
         self.leavers = Leavers(linux.cgroup_mount, tell, said)
         self._register = Register(linux, routes, tell, said, watch, self.leavers)
         self._closing = Closing(linux, routes, self._register, tell)
-        letting_go = LettingGo(linux, self._register, tell)
+        letting_go = LettingGo(linux, routes, self._register, tell)
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
@@ -57,7 +60,8 @@ class Writer:
         if asked.sockets:
             mine = [a for a in shown if may_see(peer, a.owner)]
             numbers = [(self._register.number(a), [p.pid for p in a.processes]) for a in mine]
-            of = dict(zip((a.id for a in mine), count(self._linux.identity, numbers), strict=True))
+            counted = count(self._linux.identity, numbers, self._routes.marks_given())
+            of = dict(zip((a.id for a in mine), counted, strict=True))
             shown = [replace(a, sockets=of.get(a.id)) for a in shown]
         return Assignments(assignments=shown)
 
@@ -66,6 +70,10 @@ class Writer:
         with lock(patient(self._tell)):
             self._register.take_in()
         return list(self._register.shown(peer))
+
+    def known(self) -> list[Assignment]:
+        """Every assignment, as it is remembered."""
+        return self._register.known()
 
     def explain(self, peer: Peer, asked: Explain) -> Explained:
         """How packets of a process go, to whom it belongs or root. Raises ProcrouteError."""
@@ -83,11 +91,16 @@ class Writer:
         return Reloaded(notes=self.reread())
 
     def reread(self) -> list[str]:
-        """The same for nobody in particular; what of it does not hold yet."""
+        """The same for nobody in particular; what of it does not hold yet, or names nobody and nothing."""
         self._routes.settings, notes = reread(
             self._routes.settings, [found.live for found in self._routes.all()]
         )
-        return notes
+        return notes + self.doubts()
+
+    def doubts(self) -> list[str]:
+        """What the configuration names that is not there, in words. Raises ProcrouteError."""
+        there = {n for a in adapters.read(self._linux.netlink) for n in (a.name, *a.altnames)}
+        return list(map(printable, doubts(self._routes.settings.access, is_user, there)))
 
     def emptied(self, key: int) -> None:
         """A cgroup that is watched has no process any more."""

@@ -6,7 +6,6 @@ Nothing is changed and nothing is sent.
 from __future__ import annotations
 
 import os
-import pwd
 import socket
 from collections import Counter
 from collections.abc import Callable
@@ -42,6 +41,7 @@ from procroute.kernel import (
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.route_get import route_get, second_try
+from procroute.kernel.user_names import spoken
 from procroute.model import IPAddress, Marks
 from procroute.protocol import Assignment, Explained
 from procroute.terminal import printable
@@ -212,9 +212,9 @@ def _assigned(linux: Linux, target: Attachment, cgroup: str, known: Known) -> st
     place = target.cgroup if whole else f"{target.cgroup}/{below[0]}"
     assignment = known(place)
     if assignment is not None:
-        said = "" if assignment.by == assignment.owner else f", asked for by {_user(assignment.by)}"
+        said = "" if assignment.by == assignment.owner else f", asked for by {spoken(assignment.by)}"
         how = f"{assignment.how}, in place" if whole else assignment.how
-        return f"assignment {assignment.id} ({how}) of {_user(assignment.owner)}{said}"
+        return f"assignment {assignment.id} ({how}) of {spoken(assignment.owner)}{said}"
     if whole:
         return f"{Path(place).name} was put there as a whole with procroute assign"
     origin = cgroups.origin(linux.mount / place.lstrip("/"))
@@ -223,18 +223,11 @@ def _assigned(linux: Linux, target: Attachment, cgroup: str, known: Known) -> st
     if how == "run":
         engine = number.partition(".")[0]
         facts = process_facts.facts(int(engine)) if engine.isdecimal() else None
-        by = f" by {_user(facts.uids[0])}" if facts is not None else ""
+        by = f" by {spoken(facts.uids[0])}" if facts is not None else ""
         return f"put there{by} with procroute run (pid {engine}); it came from {origin}"
     if how == "assign":
         return f"put there with procroute assign; it came from {origin}"
     return f"started there as {below[0]}, by whoever chose that slice for it"
-
-
-def _user(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return f"uid {uid}"
 
 
 def _sockets(identity: Identity, pid: int, targets: list[Attachment]) -> OpenSockets | None:

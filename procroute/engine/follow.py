@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from procroute.core.gateways import awaited_gateways, gateways_to_ask
-from procroute.core.machine import Observed
+from procroute.core.machine import Machine, Observed
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
 from procroute.engine.reconcile import alive, steps
 from procroute.engine.repair import Outcome, Reporter, Told, repair
@@ -33,7 +33,8 @@ class Follower:
     """Looks when there is news and does what is missing.
 
     told: takes each repair of what others had changed; without it nobody is asked for. pause: lets so many
-    seconds pass while somebody has the lock, or raises BusyError to come back later.
+    seconds pass while somebody has the lock, or raises BusyError to come back later. seen: takes the machine
+    as it was at each look.
     route: the number of the one whose gateways it has asked again; None: of every one in use.
     """
 
@@ -44,6 +45,7 @@ class Follower:
         told: Told | None = None,
         pause: Pause = at_once,
         clock: Callable[[], float] = time.monotonic,
+        seen: Callable[[Machine], None] = lambda _: None,
     ) -> None:
         witness = Witness(kernel.identity.protocol) if told is not None else None
         self.monitor = Monitor(kernel.identity.protocol, witness)
@@ -53,6 +55,7 @@ class Follower:
         self._tell = tell
         self._pause = pause
         self._clock = clock
+        self._seen_by = seen
         # When the first of the news came that are not looked at; since when it is not as it should be.
         self._since: float | None = None
         self._wrong: float | None = None
@@ -116,22 +119,21 @@ class Follower:
             observed = None if suspects else self._seen()
             if observed is None or steps(identity, observed, alive(observed)):
                 with lock(self._pause):
-                    before = self._seen_again(observed)
-                    todo = steps(identity, before, alive(before))
-                    after = repair(self._kernel, before)
+                    after = repair(self._kernel, self._seen_again(observed))
                     release_directory()
                 observed = after.observed
-                if self._reporter is not None and todo:
+                if self._reporter is not None and after.passes:
                     now = self._clock()
                     # Who did it may be among what has not been read yet.
                     self._hear(now)
                     took = now - self._wrong if self._wrong is not None else 0
-                    self._reporter.repaired(todo, before.ours, after, took)
+                    self._reporter.repaired(after, took)
                 self._done(after)
             else:
                 if self._reporter is not None:
                     self._reporter.seen(observed.ours, heard)
                 self._done(Outcome(observed))
+            self._seen_by(observed.machine)
             self._wrong = None
             self._wait = _PAUSE
             self._ask_gateways(observed)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
 from procroute.core.limits import limits
 from procroute.core.overview import AdapterView, adapters
 from procroute.core.ruleset import Counter
 from procroute.core.status import Assignment, Counted, Status, status
-from procroute.core.traffic import Flow, Traffic
 from procroute.engine import kept
+from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes, programs
+from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -44,7 +44,8 @@ def routes_view(identity: Identity) -> Status:
     Raises ProcrouteError, not-root for all but root: cgroups and programs tell nobody else.
     """
     if os.geteuid() != 0:
-        raise ProcrouteError("not-root", "status must be asked for by root", "sudo procroute status")
+        hint = "sudo procroute status; procroute ps tells everybody what the daemon has assigned"
+        raise ProcrouteError("not-root", "status must be asked for by root", hint)
     with Linux(identity) as linux:
         machine = steadily(linux.observe).machine
         counted = steadily(lambda: _every_target(linux))
@@ -98,33 +99,8 @@ def _counted(linux: Linux, target: cgroups.Target, counters: Mapping[str, Counte
         )
         for name, pids in sorted(of.items())
     ]
-    if target.live.marks is Marks.PACKETS:
-        return _by_packets(target, assignments, counters)
-    place = str(target.path)
-    try:
-        traffic, drops = programs.traffic(place), programs.drops(place)
-    except ProcrouteError:
-        if target.path.exists():
-            raise
-        # It has just gone.
-        return Counted(target.live, target.in_use, tuple(assignments))
+    traffic, drops = carried(target, counters)
     lost = counters.get(f"lost_{target.live.number}")
     return Counted(
         target.live, target.in_use, tuple(assignments), traffic, drops, None if lost is None else lost.packets
-    )
-
-
-def _by_packets(
-    target: cgroups.Target, assignments: Sequence[Assignment], counters: Mapping[str, Counter]
-) -> Counted:
-    number = target.live.number
-    out, into = (counters.get(f"{way}_{number}", Counter()) for way in ("out", "in"))
-    drop = f"drop_{number}_"
-    drops = {int(name.removeprefix(drop)): c.packets for name, c in counters.items() if name.startswith(drop)}
-    return Counted(
-        target.live,
-        target.in_use,
-        tuple(assignments),
-        Traffic(Flow(out.packets, out.bytes), Flow(into.packets, into.bytes)),
-        {ifindex: packets for ifindex, packets in drops.items() if packets},
     )

@@ -27,7 +27,7 @@ from procroute.identity import Identity
 from procroute.kernel import cgroups, family, held, ports, sockets
 from procroute.kernel.pinned import Known, identify, kin
 from procroute.kernel.refusal import refused
-from procroute.model import IPAddress, LiveRoute
+from procroute.model import IPAddress, LiveRoute, Marks
 from procroute.protocol import Existing, Moved, Sockets
 
 _LOOKS = 10
@@ -42,11 +42,13 @@ def follow(
     existing: Existing = "keep",
     servers: bool = False,
     ahead: open_sockets.Ahead | None = None,
+    given: Mapping[int, int] | None = None,
 ) -> Moved:
     """Have the open sockets of the processes in an assignment follow its route, as far as they can.
 
     assignment: its cgroup. existing: what becomes of connections. servers: UDP servers follow, too. Sockets
     that a process outside holds as well are left. ahead: begun before the processes were moved, saves time.
+    given: as `marks_given` tells.
 
     Raises ProcrouteError; what was done by then stays done.
     """
@@ -62,7 +64,7 @@ def follow(
     )
     inside = _once(lambda: {pid for pid, _ in cgroups.processes(assignment)})
     try:
-        seen = _look_inside(assignment, ahead.listing if ahead else open_sockets.listing)
+        seen = _look_inside(assignment, ahead.listing if ahead else open_sockets.listing, given)
         everybodys = partial(_with_children, ahead, inside) if ahead else held.everybodys
         return moved(
             open_sockets.treat(seen, assigned, ground, lambda pid: pid not in inside(), everybodys=everybodys)
@@ -79,17 +81,19 @@ def part(
     *,
     existing: Existing = "keep",
     origin: Path | None = None,
+    given: Mapping[int, int] | None = None,
 ) -> Moved:
     """Have the open sockets of processes follow a route no more that they have left.
 
     members: the processes. origin: a cgroup of no route, where those sockets were made that are older than
     the assignment; they lose all bits of ours. What was made in the assignment keeps the bound bit, by which
-    its guard lets it go. Connections that are kept go on by the route; see `carriers`. Raises ProcrouteError.
+    its guard lets it go. Connections that are kept go on by the route; see `carriers`. given: as
+    `marks_given` tells, before their cgroup goes. Raises ProcrouteError.
     """
     ground = Ground(identity, number, existing, here=_addresses(machine))
     own = {one.pid: one.began for one in members}
     try:
-        seen = open_sockets.look(members)
+        seen = open_sockets.look(members, given=given)
         plain = cgroups.ids(origin) if origin else frozenset()
         return moved(
             open_sockets.treat(seen, released, ground, lambda pid: not _descends(pid, own), plain=plain)
@@ -156,20 +160,44 @@ def _plain(mount: Path, holder: Known) -> frozenset[int]:
     return frozenset() if routed else cgroups.ids(mount / current.lstrip("/"))
 
 
-def count(identity: Identity, assignments: Iterable[tuple[int, Collection[int]]]) -> list[Sockets]:
+def marks_given(identity: Identity, routes: Iterable[tuple[LiveRoute, Iterable[Path]]]) -> dict[int, int]:
+    """The marks that nft gives to packets, by the ids of the cgroups that their sockets were made in.
+
+    routes: with their targets; it does so for those that it alone marks packets of.
+    """
+    return {
+        one: identity.mark(live.number)
+        for live, targets in routes
+        if live.marks is Marks.PACKETS
+        for target in targets
+        for one in cgroups.ids(target)
+    }
+
+
+def count(
+    identity: Identity,
+    assignments: Iterable[tuple[int, Collection[int]]],
+    given: Mapping[int, int] | None = None,
+) -> list[Sockets]:
     """How many sockets are on the route, and how many are not, for each of (number, PIDs).
 
     Of TCP connections and UDP sockets that are in use; those of servers and over loopback do not count.
-    Raises ProcrouteError.
+    given: as `marks_given` tells. Raises ProcrouteError.
     """
     try:
         known = open_sockets.listing()
     except OSError as e:
         raise refused(e, "socket", "list sockets") from e
-    return [_count(identity, number, pids, known) for number, pids in assignments]
+    return [_count(identity, number, pids, known, given or {}) for number, pids in assignments]
 
 
-def _count(identity: Identity, number: int, pids: Collection[int], known: open_sockets.Listing) -> Sockets:
+def _count(
+    identity: Identity,
+    number: int,
+    pids: Collection[int],
+    known: open_sockets.Listing,
+    given: Mapping[int, int],
+) -> Sockets:
     inodes = {inode for pid in pids for inode in held.sockets_of(pid)}
     counted = [
         one
@@ -177,7 +205,8 @@ def _count(identity: Identity, number: int, pids: Collection[int], known: open_s
         for one in known.get(inode, ())
         if one.state != sockets.LISTEN and not one.remote.is_loopback and not one.local.is_loopback
     ]
-    on_route = sum(identity.number(one.mark or 0) == number for one in counted)
+    marks = ((one.mark or 0) & identity.mark_mask or given.get(one.cgroup, 0) for one in counted)
+    on_route = sum(identity.number(mark) == number for mark in marks)
     return Sockets(on_route, len(counted) - on_route)
 
 
@@ -186,7 +215,9 @@ def _with_children(ahead: open_sockets.Ahead, inside: Callable[[], set[int]]) ->
     return ahead.everybodys(set(family.descendants(inside())) - inside())
 
 
-def _look_inside(assignment: Path, known: Callable[[], open_sockets.Listing]) -> list[open_sockets.Seen]:
+def _look_inside(
+    assignment: Path, known: Callable[[], open_sockets.Listing], given: Mapping[int, int] | None
+) -> list[open_sockets.Seen]:
     """The sockets of all who are in an assignment; children that came meanwhile may hold others' by now."""
     found: dict[int, open_sockets.Seen] = {}
     looked_at: set[Known] = set()
@@ -196,7 +227,7 @@ def _look_inside(assignment: Path, known: Callable[[], open_sockets.Listing]) ->
         new = members - looked_at
         if not new:
             break
-        for seen in open_sockets.look(new, made_here, known):
+        for seen in open_sockets.look(new, made_here, known, given):
             found.setdefault(seen.inode, seen)
         looked_at |= new
     return list(found.values())

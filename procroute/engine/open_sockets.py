@@ -6,7 +6,7 @@ was only if the inode says so.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from socket import SOCK_DGRAM, SOCK_STREAM, socket
@@ -91,11 +91,15 @@ def _has_any(pid: int) -> bool:
 
 
 def look(
-    members: Iterable[Known], made_here: Collection[int] = (), known: Callable[[], Listing] = listing
+    members: Iterable[Known],
+    made_here: Collection[int] = (),
+    known: Callable[[], Listing] = listing,
+    given: Mapping[int, int] | None = None,
 ) -> list[Seen]:
     """The internet sockets of these processes, each once.
 
-    made_here: the ids of the assignment's cgroups. known: tells what the kernel lists.
+    made_here: the ids of the assignment's cgroups. known: tells what the kernel lists. given: the marks that
+    nft gives to packets of sockets that were made in cgroups, by their ids.
     Raises OSError.
     """
     cookie = netns.cookie()
@@ -111,8 +115,10 @@ def look(
                 entries = known() if entries is None else entries
                 seen = _see(member, pidfd, descriptor, inode, entries.get(inode), cookie)
                 if seen is not None:
-                    here = seen.cgroup in made_here
-                    found[inode] = replace(seen, open=replace(seen.open, made_here=here)) if here else seen
+                    here, mark = seen.cgroup in made_here, (given or {}).get(seen.cgroup, 0)
+                    if here or mark:
+                        seen = replace(seen, open=replace(seen.open, made_here=here, given=mark))
+                    found[inode] = seen
     return list(found.values())
 
 

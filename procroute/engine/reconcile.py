@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+from msgspec import Struct
+
 from procroute.core.desired import desired
-from procroute.core.machine import Observed
+from procroute.core.machine import Observed, Ours
 from procroute.core.plan import Step, plan
 from procroute.core.step_words import words
 from procroute.errors import ProcrouteError
@@ -30,12 +32,23 @@ def steps(identity: Identity, observed: Observed, routes: Collection[LiveRoute])
     return plan(desired(identity, observed, routes), observed.ours)
 
 
+class Pass(Struct, frozen=True):
+    """One of the times that it takes: what was there, and the steps that this lacked."""
+
+    before: Ours
+    steps: Sequence[Step]
+
+
 def reconcile(
-    kernel: Kernel, identity: Identity, routes: Routes = alive, observed: Observed | None = None
+    kernel: Kernel,
+    identity: Identity,
+    routes: Routes = alive,
+    observed: Observed | None = None,
+    passes: list[Pass] | None = None,
 ) -> Observed:
     """Bring the kernel to the state that these routes need; returns what is there then.
 
-    observed: a look that the caller has just taken under the same lock.
+    observed: a look that the caller has just taken under the same lock. passes: gets what it took.
 
     Raises ProcrouteError when a step fails, or when somebody keeps changing it at the same time; what is
     there then is partly done and a further call goes on from it. What failed is tried again where that can
@@ -47,6 +60,8 @@ def reconcile(
         todo = steps(identity, observed, routes(observed))
         if not todo:
             return observed
+        if passes is not None:
+            passes.append(Pass(observed.ours, todo))
         failure = _apply(kernel, todo)
         if failure is not None and failure.code in HOPELESS:
             raise failure

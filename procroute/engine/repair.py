@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -11,7 +11,7 @@ from procroute.core.damage import blamed, damage, spoken
 from procroute.core.machine import Observed, Ours
 from procroute.core.plan import Step
 from procroute.core.step_words import things
-from procroute.engine.reconcile import HOPELESS, alive, reconcile, steps
+from procroute.engine.reconcile import HOPELESS, Pass, alive, reconcile, steps
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import authors
@@ -24,11 +24,15 @@ Told = Callable[[Repaired], None]
 
 
 class Outcome(Struct, frozen=True):
-    """What is there now. failure: why some of it is not as it should be; missing: the steps that it takes."""
+    """What is there now. failure: why some of it is not as it should be; missing: the steps that it takes.
+
+    passes: what was done, or tried.
+    """
 
     observed: Observed
     failure: ProcrouteError | None = None
     missing: Sequence[Step] = ()
+    passes: Sequence[Pass] = ()
 
     @property
     def hopeful(self) -> bool:
@@ -48,19 +52,21 @@ def repair(kernel: Kernel, observed: Observed) -> Outcome:
     Raises ProcrouteError where nothing can be seen.
     """
     identity = kernel.identity
+    passes: list[Pass] = []
     try:
-        return Outcome(reconcile(kernel, identity, observed=observed))
+        return Outcome(reconcile(kernel, identity, observed=observed, passes=passes), passes=passes)
     except ProcrouteError as e:
         failure = e
     now = kernel.observe()
-    for step in steps(identity, now, alive(now)):
+    passes.append(Pass(now.ours, steps(identity, now, alive(now))))
+    for step in passes[-1].steps:
         try:
             kernel.apply([step])
         except ProcrouteError as e:
             failure = e
     now = kernel.observe()
     missing = steps(identity, now, alive(now))
-    return Outcome(now, failure if missing else None, missing)
+    return Outcome(now, failure if missing else None, missing, passes)
 
 
 class Reporter:
@@ -87,20 +93,29 @@ class Reporter:
         self._last = now
         self._witness.forget(heard)
 
-    def repaired(self, todo: Sequence[Step], before: Ours, after: Outcome, seconds: float) -> None:
-        """What was found missing, and has been put right unless `after` says otherwise."""
+    def repaired(self, after: Outcome, seconds: float) -> None:
+        """What was found missing, and has been put right unless it says otherwise.
+
+        More may have been broken while the first of it was mended: what a later pass did counts as well.
+        """
         last, self._last = self._last, after.observed.ours
         missing = set(map(repr, after.missing))
-        put_right = [step for step in todo if repr(step) not in missing]
         ms = seconds * 1000
         if last is None:
+            put_right = _once(s for each in after.passes for s in each.steps if repr(s) not in missing)
             if put_right:
                 self._tell(f"put right at the start: {', '.join(things(put_right))}")
             return
-        found = damage(put_right, before, last)
+        done = (damage(each.steps, each.before, last) for each in after.passes)
+        found = _once(step for some in done for step in some if repr(step) not in missing)
         if not found:
             return
         by = [authors.found(ROUTING, author) for author in blamed(found, self._witness.deeds())]
         who, what = printable(spoken(a for a in by if not a.ours)), things(found)
         self._tell(f"repaired in {ms:.0f} ms: {', '.join(what)}; changed by {who or 'nobody knows whom'}")
         self._told(Repaired(at=time.time(), what=what, who=who, ms=round(ms, 1)))
+
+
+def _once(some: Iterable[Step]) -> list[Step]:
+    """Each of these steps, but what had to be tried again only once."""
+    return list({repr(step): step for step in some}.values())

@@ -6,13 +6,14 @@ import os
 import time
 from pathlib import Path
 
-from procroute.core.single import alike, handed_over
+from procroute.core.single import advice, alike, handed_over
 from procroute.engine.execute import found
 from procroute.engine.request import Request
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, executed, programs
-from procroute.kernel.pinned import identify
+from procroute.kernel import cgroups, executed
+from procroute.kernel.made import Made
+from procroute.kernel.pinned import Known, identify
 
 
 class Handing:
@@ -33,32 +34,30 @@ class Handing:
             return
         if not handed_over(status, seconds, made_sockets=_made(assignment, ids)):
             return
-        pid = self._first()
-        if pid is not None:
-            strict = "--strict " if self._request.strict else ""
-            tell(
-                f"CMD has ended and made no connection: {describe(pid)}, which ran before, may do its work,"
-                " on its own route"
-            )
-            tell(f"hint: procroute assign --via {self._request.adapter} {strict}{pid} puts that on the route")
-
-    def _first(self) -> int | None:
-        """The oldest process that is the same program as CMD, and older than we are."""
-        file = found(self._request.command[0], os.environ)
-        command = executed.by_file(file) if file else None
         ourselves = identify(os.getpid())
-        if command is None or ourselves is None:
-            return None
-        for pid in executed.earlier(self._uid, ourselves.began):
-            other = executed.by_process(pid)
-            if other is not None and alike(command, other):
-                return pid
+        pid = older(self._request.command[0], self._uid, ourselves) if ourselves else None
+        if pid is not None:
+            for line in advice(describe(pid), pid, self._request.adapter, strict=self._request.strict):
+                tell(line)
+
+
+def older(word: str, uid: int, than: Known) -> int | None:
+    """The oldest process of a user that is the program of this word, and older than that process."""
+    file = found(word, os.environ)
+    command = executed.by_file(file) if file else None
+    if command is None:
         return None
+    for pid in executed.earlier(uid, than.began):
+        other = executed.by_process(pid)
+        if other is not None and alike(command, other):
+            return pid
+    return None
 
 
 def _made(assignment: Path, ids: frozenset[int]) -> bool | None:
     try:
-        made = programs.made_sockets(str(assignment.parent))
-    except ProcrouteError:
+        with Made(assignment.parent) as noted:
+            made = noted.ids()
+    except (ProcrouteError, OSError):
         return None
     return None if made is None else bool(made & (ids | cgroups.ids(assignment)))

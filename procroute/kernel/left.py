@@ -27,6 +27,7 @@ _HOOKS: Final = (
 _BTF: Final = "/sys/kernel/btf/vmlinux"  # CONFIG_DEBUG_INFO_BTF
 _CFG: Final = struct.Struct("=QII")
 _PID, _KEY, _MEMBER = struct.Struct("=I"), struct.Struct("=Q"), struct.Struct("=QQ")
+_ENDING: Final = struct.Struct("=QIIiI")
 _PASSES: Final = 50
 
 
@@ -47,6 +48,7 @@ class Left:
             self._places = self._object.map("places", _KEY.size, _KEY.size)
             self._members = self._object.map("members", _PID.size, _MEMBER.size)
             self._left = self._object.map("left", _KEY.size, _KEY.size)
+            self._endings = self._object.map("endings", _KEY.size, _ENDING.size)
             self._bell = undo.enter_context(contextlib.closing(Bell(self._object.map("bell", 0, 0))))
             self._hooks: list[int] = []
             self._ids: dict[int, int] = {}
@@ -88,8 +90,21 @@ class Left:
                 self._members.set(_PID.pack(one.pid), _MEMBER.pack(key, one.began))
             seen |= new
 
+    def expect(self, key: int, first: Known) -> None:
+        """Note how this process of a cgroup that is kept will end. Raises OSError."""
+        self._endings.set(_KEY.pack(key), _ENDING.pack(first.began, first.pid, 0, 0, 0))
+
+    def status(self, key: int) -> int | None:
+        """How the process that was expected has ended, as wait(2) tells; None: not that is known."""
+        found = self._endings.get(_KEY.pack(key))
+        if found is None:
+            return None
+        _began, _pid, ended, status, _ = _ENDING.unpack(found)
+        return status if ended else None
+
     def drop(self, key: int) -> None:
         """A cgroup is none to come to any more; who was in it and lives elsewhere is kept."""
+        self._endings.delete(_KEY.pack(key))
         found = self._ids.pop(key, None)
         if found is not None:
             self._places.delete(_KEY.pack(found))

@@ -32,6 +32,8 @@ _AT_ONCE: Final = 128
 _PLACE: Final = 4  # of a hash, where the next batch would begin (kernel/bpf/hashtab.c)
 # The map has none (ENOTSUPP), the kernel has none, or a bucket of a hash holds more.
 _NO_BATCH: Final = frozenset({524, errno.EINVAL, errno.ENOSPC})
+TAKE: Final = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
+"""ring_buffer_sample_fn."""
 
 
 class _ProgramInfo(ctypes.Structure):
@@ -81,7 +83,8 @@ class MapInfo(Struct, frozen=True):
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The library with its signatures. Raises ProcrouteError library-missing."""
     try:
         library = ctypes.CDLL("libbpf.so.1", use_errno=True)
     except OSError:
@@ -102,9 +105,14 @@ def _library() -> ctypes.CDLL:
         "bpf_map__set_initial_value": (number, [pointer, text, size]),
         "bpf_map__fd": (number, [pointer]),
         "bpf_program__fd": (number, [pointer]),
+        "bpf_program__set_autoload": (number, [pointer, ctypes.c_bool]),
         "bpf_prog_attach": (number, [number, number, number, unsigned]),
         "bpf_prog_detach2": (number, [number, number, number]),
         "bpf_raw_tracepoint_open": (number, [text, number]),
+        "bpf_link_create": (number, [number, number, number, pointer]),
+        "ring_buffer__new": (pointer, [number, TAKE, pointer, pointer]),
+        "ring_buffer__consume": (number, [pointer]),
+        "ring_buffer__free": (None, [pointer]),
         "bpf_prog_query": (number, [number, number, unsigned, pointer, pointer, pointer]),
         "bpf_prog_get_fd_by_id": (number, [unsigned]),
         "bpf_map_get_fd_by_id": (number, [unsigned]),
@@ -125,14 +133,14 @@ def _library() -> ctypes.CDLL:
 
 def require() -> None:
     """Raises ProcrouteError library-missing, before anything is begun that would need it."""
-    _library()
+    library()
 
 
 def _call(function: str, *arguments: object) -> int:
     """Call a function that returns -errno on failure, as all of libbpf 1 do."""
     if number := faults.due(function, arguments):
         return -number
-    result = int(getattr(_library(), function)(*arguments))
+    result = int(getattr(library(), function)(*arguments))
     faults.done(function, arguments)
     return result
 
@@ -149,7 +157,7 @@ class Object:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._handle: int | None = _library().bpf_object__open_file(os.fsencode(path), None)
+        self._handle: int | None = library().bpf_object__open_file(os.fsencode(path), None)
         if not self._handle:
             number = ctypes.get_errno() or errno.EINVAL
             raise OSError(number, os.strerror(number), path)
@@ -168,7 +176,7 @@ class Object:
     def close(self) -> None:
         """Let go of the programs and maps; those that are attached stay."""
         if self._handle:
-            _library().bpf_object__close(self._handle)
+            library().bpf_object__close(self._handle)
             self._handle = None
 
     def preset(self, section: str, data: bytes) -> None:
@@ -180,19 +188,26 @@ class Object:
         """Make the maps, let the kernel verify the programs."""
         _check(_call("bpf_object__load", self._handle), f"load {self._path}")
 
+    def without(self, name: str) -> None:
+        """Do without a program that this kernel does not take, before load()."""
+        _check(_call("bpf_program__set_autoload", self._program(name), False), f"leave out {name}")
+
     def program(self, name: str) -> int:
         """The file descriptor of a program; it is closed with the object."""
-        found = _library().bpf_object__find_program_by_name(self._handle, name.encode())
-        if not found:
-            raise OSError(errno.ENOENT, f"no program {name}", self._path)
-        return _check(_call("bpf_program__fd", found), f"program {name}")
+        return _check(_call("bpf_program__fd", self._program(name)), f"program {name}")
 
     def map(self, name: str, key_size: int, value_size: int) -> Map:
         """A map of the object; closed with the object."""
         return Map(_check(_call("bpf_map__fd", self._map(name)), f"map {name}"), key_size, value_size)
 
+    def _program(self, name: str) -> int:
+        found = library().bpf_object__find_program_by_name(self._handle, name.encode())
+        if not found:
+            raise OSError(errno.ENOENT, f"no program {name}", self._path)
+        return int(found)
+
     def _map(self, name: str) -> int:
-        found = _library().bpf_object__find_map_by_name(self._handle, name.encode())
+        found = library().bpf_object__find_map_by_name(self._handle, name.encode())
         if not found:
             raise OSError(errno.ENOENT, f"no map {name}", self._path)
         return int(found)
@@ -315,9 +330,19 @@ def attach(program: int, cgroup: int, hook: int) -> None:
     _check(_call("bpf_prog_attach", program, cgroup, hook, _ALLOW_MULTI), "attach")
 
 
+def attach_while_open(program: int, cgroup: int, hook: int) -> int:
+    """The same as `attach`, until the descriptor that this returns is closed, or who holds it ends."""
+    return _check(_call("bpf_link_create", program, cgroup, hook, None), "attach")
+
+
 def attach_raw_tracepoint(program: int, name: str) -> int:
-    """Run a program at a raw tracepoint until the descriptor that this returns is closed."""
-    return _check(_call("bpf_raw_tracepoint_open", name.encode(), program), f"tracepoint {name}")
+    """Run a program at a raw tracepoint until the descriptor that this returns is closed.
+
+    name: empty for one that was loaded for a function of the kernel (fentry).
+    """
+    return _check(
+        _call("bpf_raw_tracepoint_open", name.encode() or None, program), f"tracepoint {name}".rstrip()
+    )
 
 
 def detach(program: int, cgroup: int, hook: int) -> None:

@@ -1,6 +1,6 @@
 """News from the kernel: links, addresses, entries, rules, neighbours, rp_filter (rtnetlink(7)), nft rules.
 
-And from the files that name the system's resolvers, and those of DHCP leases.
+And from the files that name the system's resolvers, those of DHCP leases, and the names of our tables.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import socket
 import struct
 from collections.abc import Iterable, Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 from procroute.core.answers import Neighbour
-from procroute.identity import NFT_TABLE
+from procroute.identity import NFT_TABLE, TABLE_NAMES_FILE
 from procroute.kernel import leases, resolvers
 from procroute.kernel.entry_messages import attributes
 from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE
@@ -62,7 +63,7 @@ class Monitor:
         self._files: Watch | None = None
         # Where this user has all the watches that it may have we go without.
         with contextlib.suppress(OSError):
-            self._files = Watch(resolvers.FILES, [leases.FOLDER])
+            self._files = Watch([*resolvers.FILES, Path(TABLE_NAMES_FILE)], [leases.FOLDER])
 
     def filenos(self) -> list[int]:
         """For poll(2)."""

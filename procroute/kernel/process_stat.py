@@ -32,8 +32,13 @@ class Stat(Struct, frozen=True):
 
 def stat(pid: int) -> Stat:
     """Of who has a number now: of a process, or of a thread. Raises OSError where nobody has it."""
+    return parsed(_read(pid))
+
+
+def parsed(text: bytes) -> Stat:
+    """What such a line says."""
     # The name may hold anything, brackets and blanks too.
-    before, _, after = _read(pid).rpartition(b")")
+    before, _, after = text.rpartition(b")")
     words = after.split()
     return Stat(
         before.partition(b"(")[2].decode(errors="replace"),

@@ -12,7 +12,6 @@ of others on the same cgroup are left as they are.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Final
@@ -140,21 +139,6 @@ def traffic(cgroup: str) -> Traffic:
                 out += Flow(*layout.unpack_traffic(counters.get_each(layout.OUT)))
                 into += Flow(*layout.unpack_traffic(counters.get_each(layout.IN)))
     return Traffic(out, into)
-
-
-def made_sockets(cgroup: str) -> frozenset[int] | None:
-    """The ids of cgroups on a route, given by its target, in which an inet socket was made, or tried to.
-
-    None: nobody counts them. It is known of the latest thousand only.
-    """
-    found: frozenset[int] | None = None
-    with _directory(cgroup) as directory:
-        for copy in find(directory):
-            if "made" in copy.maps:
-                with maps_of(copy) as open_map:
-                    keys = open_map("made").items()
-                found = (found or frozenset()) | {int.from_bytes(key, sys.byteorder) for key in keys}
-    return found
 
 
 def detach(cgroup: str, kinds: Collection[str] = KINDS) -> None:

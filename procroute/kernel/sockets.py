@@ -72,6 +72,11 @@ class InetSocket(Struct, frozen=True):
         return int.from_bytes(self.identity[0:2], "big")
 
     @property
+    def remote_port(self) -> int:
+        """The port that it is connected to; 0: to none."""
+        return int.from_bytes(self.identity[2:4], "big")
+
+    @property
     def ifindex(self) -> int:
         """The adapter that it is tied to (SO_BINDTODEVICE); 0: to none."""
         return int(struct.unpack_from("=I", self.identity, 36)[0])

@@ -103,7 +103,7 @@ class Place(ABC):
         cwd: str = "",
         check: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `command` to its end; stdout and stderr are captured.
+        """Run `command` to its end; stdout and stderr are captured. timeout: in seconds, times our patience.
 
         Raises subprocess.TimeoutExpired, after the command's whole session was killed; with `check`,
         subprocess.CalledProcessError.
@@ -111,7 +111,7 @@ class Place(ABC):
         pipe = subprocess.PIPE
         process = self.popen(command, env=env or {}, cwd=cwd, stdin=pipe, stdout=pipe, stderr=pipe)
         try:
-            out, err = process.communicate(stdin, timeout)
+            out, err = process.communicate(stdin, timeout * FACTOR)
         except subprocess.TimeoutExpired as expired:
             process.kill_session()
             process.wait(5)

@@ -19,6 +19,7 @@ FIN: Final = 0x01
 SYN: Final = 0x02
 RST: Final = 0x04
 ACK: Final = 0x10
+_PORT_UNREACHABLE: Final = {(ICMP, 3, 3), (ICMP6, 1, 4)}
 _IP_HEADER: Final = {4: 20, 6: 40}
 _LONGEST_TCP_HEADER: Final = 60
 
@@ -58,11 +59,14 @@ class Packet:
 
     @property
     def of_the_closed(self) -> bool:
-        """Whether the kernel may have sent this for a TCP connection whose socket has gone: bare headers.
+        """Whether the kernel may have sent this by itself, for a socket that has gone.
 
-        A reset, or the last acknowledgement (RFC 9293, 3.6, TIME-WAIT). What the socket was tied to, an
-        adapter for instance, does not hold for these.
+        Bare headers of TCP: a reset, or the last acknowledgement (RFC 9293, 3.6, TIME-WAIT); or that nobody
+        listens at a UDP port (RFC 792 and 4443, port unreachable). What the socket was tied to, an adapter
+        for instance, does not hold for these.
         """
+        if (self.protocol, self.source_port, self.destination_port) in _PORT_UNREACHABLE:
+            return True
         bare = self.length <= _IP_HEADER[self.family] + _LONGEST_TCP_HEADER
         return self.protocol == TCP and bare and (bool(self.tcp_flags & RST) or self.tcp_flags == ACK)
 

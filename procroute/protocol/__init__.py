@@ -10,7 +10,17 @@ What a message does not know it refuses, so that a misspelt option is told and n
 
 from __future__ import annotations
 
-from procroute.protocol.events import Added, Event, Left, Lost, Processes, Removed, Repaired, Traffic
+from procroute.protocol.events import (
+    AdaptersChanged,
+    Added,
+    Event,
+    Left,
+    Lost,
+    Processes,
+    Removed,
+    Repaired,
+    Traffic,
+)
 from procroute.protocol.frames import (
     LENGTH,
     REPLY_LIMIT,
@@ -52,6 +62,7 @@ from procroute.protocol.values import (
     AdapterWay,
     Assignment,
     Carried,
+    Ending,
     Existing,
     Finding,
     How,
@@ -76,12 +87,14 @@ __all__ = [
     "AdapterList",
     "AdapterWay",
     "Adapters",
+    "AdaptersChanged",
     "Added",
     "Assign",
     "Assigned",
     "Assignment",
     "Assignments",
     "Carried",
+    "Ending",
     "Error",
     "Event",
     "Existing",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from procroute.protocol.values import Assignment, Carried, Process, Running, Why
+from procroute.protocol.values import Assignment, Carried, Ending, Process, Running, Why
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -20,10 +20,14 @@ class Added(_Event, frozen=True, tag="added"):
 
 
 class Removed(_Event, frozen=True, tag="removed"):
-    """An assignment is no more. why: released, or ended with its last process."""
+    """An assignment is no more. why: released, or ended with its last process.
+
+    ending: of a run that was asked to tell it.
+    """
 
     assignment: Assignment
     why: Why
+    ending: Ending | None = None
 
 
 class Left(_Event, frozen=True, tag="left"):
@@ -59,6 +63,10 @@ class Processes(_Event, frozen=True, tag="processes"):
     gone: list[int] = []
 
 
+class AdaptersChanged(_Event, frozen=True, tag="adapters_changed"):
+    """To who asked for processes or traffic: adapters or their ways out are other than before."""
+
+
 class Traffic(_Event, frozen=True, tag="traffic"):
     """What was carried since each began to be, to who asked for it."""
 
@@ -71,4 +79,4 @@ class Lost(_Event, frozen=True, tag="lost"):
     """You read too slowly: events were dropped, and no more come. Ask anew."""
 
 
-Event = Added | Removed | Left | Processes | Traffic | Repaired | Lost
+Event = Added | Removed | Left | Processes | AdaptersChanged | Traffic | Repaired | Lost

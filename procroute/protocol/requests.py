@@ -19,10 +19,14 @@ class _Request(
 
 
 class Run(_Request, frozen=True, tag="run"):
-    """Put the caller itself on a route; it is about to execute a command. command: its words, to be shown."""
+    """Put the caller itself on a route; it is about to execute a command. command: its words, to be shown.
+
+    ending: when it is over tell how it ended, by its `removed` event, and hang up.
+    """
 
     route: Wanted
     command: Annotated[list[str], Meta(max_length=4096)] = []
+    ending: bool = False
 
 
 class Assign(_Request, frozen=True, tag="assign"):

@@ -66,6 +66,17 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     sockets: Sockets | None = None
 
 
+class Ending(Struct, frozen=True, omit_defaults=True):
+    """How a run has ended.
+
+    status: of its first process, as a shell has it: 128+n for signal n; None: not known. sockets: whether
+    any of its processes made an internet socket; None: not known.
+    """
+
+    status: int | None = None
+    sockets: bool | None = None
+
+
 class Moved(Struct, frozen=True, omit_defaults=True):
     """What became of the sockets that were open already.
 

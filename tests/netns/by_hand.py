@@ -17,6 +17,7 @@ import os
 import pickle
 import select
 import signal
+import time
 import traceback
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address, ip_network
@@ -75,6 +76,7 @@ class Target:
         self.wan1, self.wan2 = (
             int(lab.path(f"/sys/class/net/{name}/ifindex").read_text()) for name in ("wan1", "wan2")
         )
+        _let_connections_end(lab)
         lab.clear()
 
     def door(self, **changes: Any) -> Door:
@@ -126,6 +128,15 @@ class Target:
     def enter(self, function: Callable[..., Any], uid: int = 0) -> Any:
         """Become a process of the target for good, and run a function there. For a forked child."""
         return _enter(self.lab, f"{self.path}/run", _as_user, uid, function)
+
+
+def _let_connections_end(lab: Lab) -> None:
+    """An earlier case's may still have to acknowledge the end of the other side."""
+    deadline = time.monotonic() + 2 * FACTOR
+    states = ["fin-wait-1", "fin-wait-2", "closing", "last-ack"]
+    filters = [word for state in states for word in ("state", state)]
+    while lab.run(["ss", "-Htn", *filters], check=True).stdout.strip() and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _enter(lab: Lab, cgroup: str, function: Callable[..., Any], *arguments: Any) -> Any:

@@ -57,6 +57,11 @@ class Daemon:
         return found
 
 
+def give_to_group(lab: Lab) -> None:
+    """As the daemon does where there is the group."""
+    lab.sh(f"chgrp {_GROUP} {SOCKET} && chmod 660 {SOCKET}")
+
+
 def as_user(uid: int) -> list[str]:
     """The words before a command of a user who may ask the daemon."""
     if not uid:
@@ -90,7 +95,7 @@ def daemon(lab: Lab) -> Iterator[Daemon]:
             process.send_signal(signal.SIGABRT)  # where it hangs
             process.wait(10)
         assert process.poll() is None, running.log()
-        lab.sh(f"chgrp {_GROUP} {SOCKET} && chmod 660 {SOCKET}")
+        give_to_group(lab)
         try:
             yield running
         finally:

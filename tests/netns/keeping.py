@@ -20,7 +20,7 @@ import msgspec
 
 from procroute import config
 from procroute.daemon.keeper import Keeper
-from procroute.protocol import Repaired
+from procroute.protocol import Event, Repaired
 
 _writing = threading.Lock()
 
@@ -31,9 +31,10 @@ def say(**told: Any) -> None:
         print(json.dumps(told), flush=True)
 
 
-def on_repair(event: Repaired) -> None:
-    """What the daemon would tell those who watch."""
-    say(**msgspec.to_builtins(event))
+def on_news(event: Event) -> None:
+    """What the daemon would tell those who watch, of repairs."""
+    if isinstance(event, Repaired):
+        say(**msgspec.to_builtins(event))
 
 
 def narrow(keeper: Keeper, size: int) -> None:
@@ -46,7 +47,7 @@ def narrow(keeper: Keeper, size: int) -> None:
 
 def main() -> None:
     """Until it is told to stop."""
-    keeper = Keeper(config.read(), on_repair, lambda line: say(said=line))
+    keeper = Keeper(config.read(), on_news, lambda line: say(said=line))
     if len(sys.argv) > 1:
         narrow(keeper, int(sys.argv[1]))
     keeper.start()

@@ -26,6 +26,7 @@ from procroute.config import Settings
 from procroute.core.machine import Observed
 from procroute.engine import gather, move, open_sockets
 from procroute.engine.lock import lock
+from procroute.engine.marking import marks_here
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
 from procroute.errors import ProcrouteError
@@ -61,7 +62,8 @@ class Mover:
         linux = self._linux
         with lock():
             observed = linux.observe()
-            live, _ = route_for(linux, observed, Request([], via, strict))
+            marks = marks_here(linux.cgroup_mount, packet_marks=False)
+            live, _ = route_for(linux, observed, Request([], via, strict), marks)
             self._routes[live.number] = live
             observed = reconcile(linux, linux.identity, lambda _: self._routes.values(), observed)
             origin = linux.cgroup_mount.below(cgroup_mount.of_process(pids[0]) or "/") or "/"
@@ -74,7 +76,13 @@ class Mover:
             between = time.monotonic()
             with _waiting(waits):
                 moved = move.follow(
-                    linux.identity, live, assignment, observed.machine, ahead=ahead, **options
+                    linux.identity,
+                    live,
+                    assignment,
+                    observed.machine,
+                    ahead=ahead,
+                    given=self._given(),
+                    **options,
                 )
         return {
             "moved": moved,
@@ -104,7 +112,13 @@ class Mover:
             members = gather.let_out(linux.mount, assignment)
             with _waiting(waits):
                 moved = move.part(
-                    linux.identity, number, members, observed.machine, existing=existing, origin=origin
+                    linux.identity,
+                    number,
+                    members,
+                    observed.machine,
+                    existing=existing,
+                    origin=origin,
+                    given=self._given(),
                 )
             linux.placement.end(assignment)
         return {"moved": moved}
@@ -134,7 +148,11 @@ class Mover:
             (number, [pid for pid, _ in cgroups.processes(path)])
             for path, number in self._assignments.items()
         ]
-        return {"counts": move.count(self._linux.identity, asked)}
+        return {"counts": move.count(self._linux.identity, asked, self._given())}
+
+    def _given(self) -> dict[int, int]:
+        routes = ((live, [self._linux.path(number)]) for number, live in self._routes.items())
+        return move.marks_given(self._linux.identity, routes)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from procroute.kernel.user_names import user_name
 from procroute.lab import Lab
 from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
 from tests.netns.inhabitants import PROBE, Command, Inhabitant, bystander, start
@@ -74,7 +75,7 @@ def test_others_are_shown_no_command_line_and_may_not_let_go(
         assert not any(process["command"] for process in others["processes"])
         refused = lab.run([*as_user(BOB), *PROCROUTE, "release", f"%{mine['id']}"], env=ENVIRONMENT)
         assert refused.returncode == 125
-        assert f"uid {ALICE}" in refused.stderr
+        assert f"is of {user_name(ALICE) or f'uid {ALICE}'}\n" in refused.stderr
         assert command.ask("tcp", to=SERVER[family]).router == "wan1"
 
 
@@ -235,3 +236,25 @@ def test_what_cannot_be_moved_is_refused(machine: tuple[Lab, Daemon]) -> None:
         apart.stdout.close()
         assert not running.ps()
         assert not {*ours(lab)} - {"files"}
+
+
+@promise("DAEMON-13")
+def test_the_log_says_what_comes_and_goes(machine: tuple[Lab, Daemon]) -> None:
+    lab, running = machine
+    whose = user_name(ALICE) or f"uid {ALICE}"
+    with placed(lab, ALICE) as command:
+        pid = command.ask("hello").pid
+        (found,) = running.ps()
+        about = f"assignment {found['id']} of {whose} on wan1"
+        until(lambda: f"{about} (run): " in running.log())
+        assert f"(pid {pid})" in running.log()
+        assert "probe.py" not in running.log(), "arguments are not for the log"
+    until(lambda: f"{about}: ended" in running.log())
+    with bystander(lab) as moved:
+        pid = moved.ask("hello").pid
+        assert not _assign(lab, str(pid))
+        (found,) = running.ps()
+        about = f"assignment {found['id']} of root on wan1"
+        assert f"{about} (assign): " in running.log()
+        assert not lab.run([*PROCROUTE, "release", str(pid)], env=ENVIRONMENT).returncode
+        assert f"{about}: released by root" in running.log()

@@ -8,6 +8,7 @@ import re
 import subprocess
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,23 @@ def test_one_that_has_ended_is_told_by_its_pid(scene: tuple[Lab, Keeping], famil
     lab, keeping = scene
     lab.ip(f"-{family} rule del protocol 112")
     assert re.fullmatch(r"((probably )?ip|a process that has ended) \(pid \d+\)", keeping.repair().who)
+
+
+def is_told(keeping: Keeping, first: int, expected: set[str]) -> bool:
+    """Whether just that was repaired after so many repairs."""
+    return {what for repaired in keeping.repairs[first:] for what in repaired.what} == expected
+
+
+@promise("TRUE-03")
+@both_families
+@pytest.mark.parametrize("pause", ["0", "0.006", "0.012", "0.02"])
+def test_of_two_things_at_once_both_are_told(scene: tuple[Lab, Keeping], family: int, pause: str) -> None:
+    """Also where the second is broken while the first is mended."""
+    lab, keeping = scene
+    for _ in range(5):
+        first = len(keeping.repairs)
+        lab.sh(f"nft flush ruleset; sleep {pause}; ip -{family} rule del protocol 112")
+        until(partial(is_told, keeping, first, {"the nft table", "1 ip rule"}))
 
 
 @promise("TRUE-03")

@@ -24,7 +24,7 @@ from procroute.lab import TCP, UDP, Lab, Packet
 from procroute.lab.patience import FACTOR
 from tests.netns.keepers import Keeping, keeper
 from tests.netns.running import ENVIRONMENT, ours, run_by, until
-from tests.netns.traffic import FAMILIES, OTHER_SERVER, SERVER, delete_our_rules
+from tests.netns.traffic import FAMILIES, OTHER_SERVER, SERVER, delete_our_rules, without_our_rules
 
 promise = pytest.mark.promise
 SOON: Final = 100.0 * FACTOR
@@ -59,8 +59,8 @@ DAMAGE: Final = {
     "ruleset flushed": sh("nft flush ruleset"),
     "table deleted": sh("nft delete table inet procroute"),
     "chain flushed": sh("nft flush chain inet procroute belt"),
-    "IPv4 rules": sh("while ip -4 rule del protocol 112 2>/dev/null; do :; done"),
-    "IPv6 rules": sh("while ip -6 rule del protocol 112 2>/dev/null; do :; done"),
+    "IPv4 rules": sh(without_our_rules(4)),
+    "IPv6 rules": sh(without_our_rules(6)),
     "all rules": delete_our_rules,
     "all IPv4 rules flushed": sh("ip -4 rule flush; ip -4 rule add pref 32766 table main"),
     "all IPv6 rules flushed": sh("ip -6 rule flush; ip -6 rule add pref 32766 table main"),
@@ -69,6 +69,7 @@ DAMAGE: Final = {
     "IPv4 default deleted": sh("ip -4 route del default table 7301"),
     "IPv6 default deleted": sh("ip -6 route del default table 7301"),
     "all tables flushed": sh("ip -4 route flush table all proto 112; ip -6 route flush table all proto 112"),
+    "names of tables removed": sh("rm /etc/iproute2/rt_tables.d/procroute.conf"),
     "as networkd": as_networkd,
     "everything": sh(
         "nft flush ruleset; ip -4 rule flush; ip -4 rule add pref 32766 table main;"

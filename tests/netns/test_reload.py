@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.daemons import ALICE, Daemon, as_user, daemon, placed
+from tests.netns.daemons import ALICE, SOCKET, Daemon, as_user, daemon, placed
 from tests.netns.running import ENVIRONMENT, PROCROUTE, until
 from tests.netns.traffic import FAMILIES, astray
 
@@ -116,3 +116,35 @@ def test_users_may_not_ask_for_it(machine: tuple[Lab, Daemon]) -> None:
     status, said = ask(lab, "reload", user=ALICE)
     assert status == 125
     assert "only root" in said
+
+
+@pytest.mark.promise("DAEMON-12")
+def test_names_that_nothing_has_are_told(machine: tuple[Lab, Daemon]) -> None:
+    lab, running = machine
+    configure(lab, "[access.no-such-user]\nadapters = ['wan9', 'wan1']\n")
+    said = ask(lab, "reload")[1]
+    assert "[access.no-such-user]: there is no user no-such-user" in said
+    assert "[access.no-such-user]: there is no adapter wan9 now" in said
+    assert "wan1" not in said
+    running.stop()
+    with daemon(lab) as again:
+        assert "there is no adapter wan9 now" in again.log()
+
+
+@pytest.mark.promise("DAEMON-12")
+def test_the_group_is_looked_up_again(machine: tuple[Lab, Daemon]) -> None:
+    lab, running = machine
+    assert "there is no group procroute" in running.log()
+    file = lab.path("/etc/group")
+    before = file.read_bytes()
+    lab.sh(f"chgrp 0 {SOCKET} && chmod 600 {SOCKET}")
+    assert ask(lab, "ps", user=ALICE)[0] == 125
+    try:
+        file.write_bytes(before + b"procroute:x:4711:\n")
+        assert "members of the group procroute may ask from now on" in ask(lab, "reload")[1]
+        assert ask(lab, "ps", user=ALICE)[0] == 0
+        file.write_bytes(before)
+        assert "there is no group procroute any more" in ask(lab, "reload")[1]
+        assert ask(lab, "ps", user=ALICE)[0] == 125
+    finally:
+        file.write_bytes(before)

@@ -145,7 +145,8 @@ def test_where_nothing_is_routed_it_says_so(lab: Lab) -> None:
 def test_it_is_for_root(lab: Lab) -> None:
     done = lab.run(["setpriv", "--reuid=65534", "--clear-groups", *PROCROUTE, "status"], env=ENVIRONMENT)
     assert done.returncode == 125
-    assert done.stderr == "procroute: status must be asked for by root\n  hint: sudo procroute status\n"
+    hint = "sudo procroute status; procroute ps tells everybody what the daemon has assigned"
+    assert done.stderr == f"procroute: status must be asked for by root\n  hint: {hint}\n"
 
 
 @promise("LOOK-02")

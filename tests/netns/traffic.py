@@ -71,6 +71,14 @@ def _wrong(heard: Heard, way: str, uplink: Uplink, source: str) -> list[str]:
 
 
 def delete_our_rules(lab: Lab) -> None:
-    """Delete every ip rule of ours, in both families."""
+    """Delete every ip rule of ours that there is now, in both families."""
     for family in FAMILIES:
-        lab.sh(f"while ip -{family} rule del protocol 112 2>/dev/null; do :; done")
+        lab.sh(without_our_rules(family))
+
+
+def without_our_rules(family: int) -> str:
+    """Shell: delete the ip rules of ours that there are, each once. Others may be putting them back."""
+    return (
+        f"ip -{family} rule show protocol 112 | sed 's/^/rule del protocol 112 preference /; s/:.*//' "
+        f"| ip -{family} -force -batch - 2>/dev/null || true"
+    )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from procroute.lab import Lab
-from tests.netns.traffic import FAMILIES, delete_our_rules
+from tests.netns.traffic import FAMILIES, delete_our_rules, without_our_rules
 
 
 def _sh(script: str) -> Callable[[Lab], object]:
@@ -26,8 +26,8 @@ def _as_networkd(lab: Lab) -> None:
 DAMAGE: Final[dict[str, Callable[[Lab], object]]] = {
     "flush the ruleset": _sh("nft flush ruleset"),
     "delete our nft table": _sh("nft delete table inet procroute 2>/dev/null || true"),
-    "delete the IPv4 rules": _sh("while ip -4 rule del protocol 112 2>/dev/null; do :; done"),
-    "delete the IPv6 rules": _sh("while ip -6 rule del protocol 112 2>/dev/null; do :; done"),
+    "delete the IPv4 rules": _sh(without_our_rules(4)),
+    "delete the IPv6 rules": _sh(without_our_rules(6)),
     "delete all rules": delete_our_rules,
     "flush our tables": _sh("for f in 4 6; do ip -$f route flush table all proto 112; done"),
     "restart networkd": _as_networkd,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procroute import config
-from procroute.core.access import Asked, Peer, check_process, check_route
+from procroute.core.access import Asked, Peer, check_process, check_route, doubts
 from procroute.errors import ProcrouteError
 from procroute.model import Allowed
 
@@ -73,3 +73,16 @@ def test_what_makes_no_sense_there_is_refused(text: str, what: str) -> None:
     with pytest.raises(ProcrouteError, match=what) as refused:
         config.parse(text, "f")
     assert refused.value.code == "config-bad"
+
+
+@promise("DAEMON-12")
+def test_names_that_nothing_has_are_told() -> None:
+    access = {
+        "alice": Allowed(adapters=("wan1", "wan9")),
+        "carol": Allowed(),
+        "*": Allowed(adapters=("uplink",)),
+    }
+    assert doubts(access, lambda name: name == "alice", {"wan1", "uplink"}) == [
+        "[access.alice]: there is no adapter wan9 now",
+        "[access.carol]: there is no user carol",
+    ]

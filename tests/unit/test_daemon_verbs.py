@@ -17,6 +17,7 @@ from rich.text import Text
 from procroute import protocol
 from procroute.cli import assignment_table, event_words
 from procroute.cli import main as command_line
+from procroute.core.moving import LISTENING
 from procroute.errors import Exit
 from procroute.terminal import printable
 from tests.daemon_stand_in import StandIn
@@ -137,6 +138,21 @@ def test_release_tells_ids_from_pids(verb: Verb) -> None:
 
 
 @promise("CLIENT-08")
+@pytest.mark.parametrize(("pid", "named"), [(4712, ", which pid 4712 is in,"), (4711, "")])
+def test_release_by_a_pid_says_that_all_of_its_assignment_goes(verb: Verb, pid: int, named: str) -> None:
+    two = replace(ASSIGNMENT, processes=[CURL, protocol.Process(4712, "tee")])
+    _, out, _, _ = verb(protocol.Released(assignments=[two], moved=protocol.Moved()), "release", str(pid))
+    assert out == f"%3{named} has left wan1: curl (pid 4711) and 1 more\n"
+
+
+@promise("CLIENT-08")
+@pytest.mark.parametrize(("number", "words"), [(1, "it is: 1 TCP server:"), (2, "they are: 2 TCP servers:")])
+def test_one_that_is_left_is_no_several(verb: Verb, number: int, words: str) -> None:
+    answer = replace(ASSIGNED, moved=protocol.Moved(left={LISTENING: number}))
+    assert f"left as {words}" in verb(answer, "assign", "4711", "--via", "wan1")[1]
+
+
+@promise("CLIENT-08")
 def test_what_ps_lists_release_takes(verb: Verb) -> None:
     _, out, _, _ = verb(protocol.Assignments(assignments=[ASSIGNMENT]), "ps")
     word = out.splitlines()[2].split()[0]
@@ -219,6 +235,7 @@ def test_watch_tells_a_line_an_event(verb: Verb) -> None:
     status, out, err, asked = verb(WATCHING, "watch")
     assert asked == protocol.Watch(id=1)
     assert [line[9:] for line in out.splitlines()] == [
+        "watching: 1 assignment; Ctrl-C ends it",
         "= %3 on wan1 by assign: curl (pid 4711)",
         "+ %4 on wan1 by run: pid 7",
         f"+ %4 on wan1 by run: {'x' * 59}…",
@@ -267,7 +284,9 @@ def test_after_lost_events_watch_begins_anew(tmp_path: Path, monkeypatch: pytest
             check=False,
         )
     assert [line[9:] for line in done.stdout.splitlines()] == [
+        "watching: nothing is assigned; Ctrl-C ends it",
         "? events were lost, since they were not read in time; anew:",
+        "watching: 1 assignment; Ctrl-C ends it",
         "= %4 on wan1 by run: pid 7",
     ]
 
@@ -288,6 +307,7 @@ def test_watch_says_it_at_once_and_ends_with_its_reader(
         ) as watching:
             assert watching.stdout
             assert watching.stderr
+            assert "watching: 1 assignment" in watching.stdout.readline()
             assert "= %3" in watching.stdout.readline()
             watching.stdout.close()
             assert watching.stderr.read() == ""

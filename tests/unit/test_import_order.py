@@ -63,7 +63,10 @@ def test_what_is_loaded_would_be_noticed(module: str, loads: str) -> None:
         ("import procroute.client", HEAVY),
         ("from procroute.client import Client", HEAVY - {"msgspec"}),
         ("from procroute.client import AsyncClient", HEAVY - {"msgspec", "asyncio"}),
-        *((f"import procroute.cli.{verb}", HEAVY) for verb in ("assign", "release", "ps", "watch", "daemon")),
+        *(
+            (f"import procroute.cli.{verb}", HEAVY)
+            for verb in ("assign", "release", "ps", "watch", "daemon", "tui")
+        ),
     ],
 )
 def test_clients_and_their_verbs_import_only_what_they_need(code: str, but: set[str]) -> None:

@@ -21,6 +21,7 @@ from procroute.core.moving import (
     Ground,
     Open,
     Ports,
+    Verdict,
     assigned,
     moved,
     new_mark,
@@ -123,6 +124,31 @@ def test_marks(family: int) -> None:
     assert mark(spared, leaving=True) is None
     assert mark(spared, leaving=True, plain=True) == 0
     assert mark(replace(spared, mark=0), leaving=True, plain=True) is None
+
+
+@promise("MOVE-12")
+@families
+def test_what_nft_marks_the_packets_of_is_known_by_its_cgroup(family: int) -> None:
+    on, two = IDENTITY.mark(1), replace(GROUND, number=2)
+    udp = Open("udp", ANY[family], 40000, given=on)
+    tcp = Open("tcp", OWN[family], 40000, FAR[family], given=on)
+    assert assigned(udp, GROUND).fate is assigned(tcp, GROUND).fate is Fate.PASS
+    assert released(udp, GROUND).fate is Fate.FOLLOW
+    assert released(udp, two).fate is Fate.PASS
+    assert assigned(udp, two).fate is Fate.FOLLOW
+    for one, verdict, ground, leaving, mark in [
+        (udp, released(udp, GROUND), GROUND, True, IDENTITY.released),
+        (tcp, released(tcp, RESET), RESET, True, IDENTITY.released),
+        (udp, assigned(udp, two), two, False, IDENTITY.mark(2)),
+        # What stays on the route says so itself from now on.
+        (tcp, released(tcp, GROUND), GROUND, True, on),
+        (tcp, assigned(tcp, two), two, False, on),
+        # It has its own mark already: whatever it was made in, nft passes it by.
+        (replace(udp, mark=IDENTITY.mark(2)), Verdict(Fate.REMAIN), two, False, None),
+        (replace(udp, mark=IDENTITY.released), Verdict(Fate.REMAIN), two, False, None),
+    ]:
+        assert new_mark(one, verdict, ground, leaving=leaving, plain=False) == mark
+    assert released(replace(udp, mark=IDENTITY.released), GROUND).fate is Fate.PASS
 
 
 def test_the_count_of_all() -> None:

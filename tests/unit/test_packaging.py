@@ -36,9 +36,11 @@ def wanted(name: str) -> list[str]:
 
 @pytest.mark.promise("FND-04")
 def test_wheel_holds_every_module_and_bpf_object(wheel: zipfile.ZipFile) -> None:
-    package = ROOT / "procroute"
+    package, application = ROOT / "procroute", ROOT / "tui"
     files = [*package.rglob("*.py"), *package.rglob("*.bpf.o")]
-    missing = {str(f.relative_to(ROOT)) for f in files} - set(wheel.namelist())
+    wanted = {str(f.relative_to(ROOT)) for f in files}
+    wanted |= {str(f.relative_to(application)) for f in application.rglob("*.py")}
+    missing = wanted - set(wheel.namelist())
     assert not missing
     assert any(f.suffix == ".o" for f in files), "there are no BPF objects: make bpf"
 
@@ -46,7 +48,7 @@ def test_wheel_holds_every_module_and_bpf_object(wheel: zipfile.ZipFile) -> None
 @pytest.mark.promise("FND-04")
 def test_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
-    assert tops == {"procroute", f"procroute-{procroute.__version__}.dist-info"}
+    assert tops == {"procroute", "procroute_tui", f"procroute-{procroute.__version__}.dist-info"}
 
 
 @pytest.mark.promise("FND-04")
@@ -64,6 +66,7 @@ def test_version_is_the_same_everywhere() -> None:
 @pytest.mark.promise("FND-03")
 def test_requirements_are_those_of_pyproject() -> None:
     assert wanted("requirements.in") == sorted(PROJECT["project"]["dependencies"])
+    assert wanted("requirements-tui.in") == PROJECT["project"]["optional-dependencies"]["tui"]
     assert set(PROJECT["build-system"]["requires"]) <= set(wanted("requirements-build.in"))
 
 
@@ -84,7 +87,8 @@ def test_lock_of_development_holds_the_others() -> None:
     def pins(name: str) -> set[str]:
         return set(re.findall(r"^[a-z0-9-]+==\S+", (ROOT / name).read_text(encoding="utf-8"), re.MULTILINE))
 
-    assert pins("requirements.lock") | pins("requirements-build.lock") <= pins("requirements-dev.lock")
+    assert pins("requirements.lock") <= pins("requirements-tui.lock")
+    assert pins("requirements-tui.lock") | pins("requirements-build.lock") <= pins("requirements-dev.lock")
 
 
 @pytest.mark.promise("FND-03")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,9 +15,10 @@ from typing import Any
 import pytest
 
 from procroute import protocol
-from procroute.cli import by_daemon
+from procroute.cli import afterwards, by_daemon
 from procroute.cli import main as command_line
 from procroute.client.connection import Connection
+from procroute.core import single
 from procroute.errors import Exit
 from tests.daemon_stand_in import StandIn
 from tests.netns.running import until
@@ -342,3 +344,31 @@ def test_under_sudo_it_names_user_here_too(daemon: StandIn) -> None:
 
 def test_the_version_is_that_of_the_protocol() -> None:
     assert by_daemon.VERSION == protocol.VERSION
+
+
+@promise("SINGLE-03")
+def test_so_long_is_waited_as_a_hand_over_may_take() -> None:
+    assert afterwards.LONGEST == single.LONGEST
+
+
+@promise("SINGLE-04")
+def test_where_it_was_not_placed_nobody_waits(tmp_path: Path) -> None:
+    """What waits holds the terminal open: when it has gone, reading that fails (pty(7))."""
+    refusal = protocol.Error(code="adapter-unknown", message="there is no adapter wan9")
+    with StandIn(tmp_path, lambda _: refusal) as daemon:
+        mine, terminal = os.openpty()
+        environment = os.environ | {"PROCROUTE_SOCKET": daemon.path, "SUDO_USER": "root"}
+        asking = subprocess.Popen(
+            [sys.executable, "-m", "procroute", *BY, "true"], cwd=ROOT, env=environment, stderr=terminal
+        )
+        os.close(terminal)
+        seen = b""
+        with contextlib.suppress(OSError):
+            while some := os.read(mine, 4096):
+                seen += some
+        os.close(mine)
+        assert asking.wait(10) == Exit.FAILED
+    assert b"there is no adapter wan9" in seen
+    (asked,) = daemon.asked
+    assert isinstance(asked, protocol.Run)
+    assert asked.ending

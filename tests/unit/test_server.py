@@ -11,10 +11,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from procroute import protocol
 from procroute.core.access import Peer
-from procroute.daemon import server
+from procroute.daemon import server, watchers
 from procroute.daemon.server import Server
 from procroute.errors import ProcrouteError
 
@@ -199,7 +200,7 @@ def test_who_watches_too_slowly_is_told_and_holds_nobody_up(
     place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waits for it is bounded; the other one hears everything."""
-    monkeypatch.setattr(server, "_EVENTS", 50)
+    monkeypatch.setattr(watchers, "EVENTS", 50)
 
     async def work(place: Path) -> None:
         async with _listening(place) as running:
@@ -227,3 +228,63 @@ def test_others_events_come_without_command_line() -> None:
         seen = server.seen_by(Peer(uid, 5), event)
         assert isinstance(seen, protocol.Added)
         assert seen.assignment.command == shown
+
+
+def _removed(number: int) -> protocol.Removed:
+    gone = replace(_MINE, id=number, owner=os.getuid())
+    return protocol.Removed(
+        at=1, assignment=gone, why="ended", ending=protocol.Ending(status=0, sockets=False)
+    )
+
+
+async def _place(_: Peer, request: protocol.Request) -> protocol.Reply:
+    return protocol.Placed(assignment=replace(_MINE, id=request.id))
+
+
+def _asking(number: int) -> bytes:
+    return protocol.frame(protocol.Run(id=number, route=protocol.Wanted("wan1"), ending=True))
+
+
+@promise("SINGLE-03")
+def test_who_waits_for_an_end_hears_of_that_one_and_no_more(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place, _place) as running:
+            reader, writer = await asyncio.open_unix_connection(place)
+            writer.write(_asking(3))
+            assert isinstance(protocol.read_reply(await _read(reader)), protocol.Placed)
+            for number in (2, 3, 4):
+                running.say(_removed(number))
+            assert protocol.read_event(await _read(reader)) == _removed(3)
+            assert await reader.read() == b""
+            writer.close()
+
+    _run(work, place)
+
+
+@promise("SINGLE-04")
+def test_so_many_wait_for_an_end_that_others_are_still_served(place: Path) -> None:
+    async def work(place: Path) -> None:
+        async with _listening(place, _place) as running:
+            waiting = []
+            for number in range(1, server._ENDINGS_OF_ONE_USER + 1):
+                reader, writer = await asyncio.open_unix_connection(place)
+                writer.write(_asking(number))
+                await _read(reader)
+                waiting.append((reader, writer))
+            reader, writer = await asyncio.open_unix_connection(place)
+            writer.write(_asking(100))
+            assert isinstance(protocol.read_reply(await _read(reader)), protocol.Placed)
+            assert await reader.read() == b""
+            writer.close()
+            for _, other in waiting:
+                other.close()
+            await _until(lambda: not running._ends)
+
+    _run(work, place)
+
+
+@promise("SINGLE-04")
+def test_others_are_not_told_how_a_run_has_ended() -> None:
+    event = protocol.Removed(at=1, assignment=_MINE, why="ended", ending=protocol.Ending(0, True))
+    assert server.seen_by(Peer(1001, 7), event).ending is None  # type: ignore[union-attr]
+    assert server.seen_by(Peer(1000, 7), event) == event

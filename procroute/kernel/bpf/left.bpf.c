@@ -2,79 +2,10 @@
 /* Tell which assignments processes have left by another cgroup. Who was moved is known at the tracepoint
  * cgroup_attach_task, but not from where (kernel/cgroup/cgroup.c): so those that descend from an assignment's
  * processes are kept by number, from fork to exit, also where their parents have ended. Others cost a look-up at
- * each; nothing is looked at while nothing is assigned. Where fields lie is found by name in the kernel's BTF. */
-#include "uapi.h"
+ * each; nothing is looked at while nothing is assigned. */
+#include "task.h"
 
-#define BY_NAME __attribute__((preserve_access_index))
-#define OFFSET(field) __builtin_preserve_field_info(field, 0)
-#define READ(to, field) probe_read_kernel(&(to), sizeof(to), &(field))
 #define DEPTH 16
-#define NAMESPACES 4
-#define NS_A_TICK 10000000 /* of proc(5): USER_HZ is 100 */
-
-struct cgroup_root;
-
-struct kernfs_node {
-	u64 id;
-} BY_NAME;
-
-struct cgroup_subsys_state {
-	struct cgroup *cgroup;
-	struct cgroup_subsys_state *parent;
-} BY_NAME;
-
-struct cgroup {
-	struct cgroup_subsys_state self;
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-} BY_NAME;
-
-struct css_set {
-	struct cgroup *dfl_cgrp;
-} BY_NAME;
-
-struct ns_common {
-	u32 inum;
-} BY_NAME;
-
-struct pid_namespace {
-	struct ns_common ns;
-} BY_NAME;
-
-struct upid {
-	int nr;
-	struct pid_namespace *ns;
-} BY_NAME;
-
-struct pid {
-	u32 level;
-	struct upid numbers[1];
-} BY_NAME;
-
-typedef struct {
-	int counter;
-} atomic_t;
-
-struct signal_struct {
-	atomic_t live;
-} BY_NAME;
-
-struct task_struct {
-	struct task_struct *group_leader;
-	struct css_set *cgroups;
-	struct pid *thread_pid;
-	struct signal_struct *signal;
-	u64 start_boottime;
-} BY_NAME;
-
-/* The pid namespace whose numbers are meant, as stat(2) tells it, and the number of who looks. */
-struct cfg {
-	u64 device;
-	u32 inode;
-	u32 self;
-};
-
-SEC(".rodata") const volatile struct cfg cfg = {};
 
 /* The cgroups of assignments, by their ids, and what we call them. */
 struct {
@@ -113,6 +44,23 @@ struct {
 	NUMBER(max_entries, 65536);
 } bell SEC(".maps");
 
+/* The first process of an assignment of whose end somebody wants to hear, and how it ended: as wait(2) tells. */
+struct ending {
+	u64 began;
+	u32 number;
+	u32 ended;
+	u32 status;
+	u32 unused;
+};
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(map_flags, F_NO_PREALLOC);
+	NUMBER(max_entries, 1 << 12);
+	TYPE(key, u64);
+	TYPE(value, struct ending);
+} endings SEC(".maps");
+
 INLINE void tell(u64 assignment)
 {
 	map_update(&left, &assignment, &assignment, BPF_ANY);
@@ -140,62 +88,6 @@ APART u64 place_of(struct cgroup *cgroup)
 		READ(cgroup, at->cgroup);
 	}
 	return 0;
-}
-
-INLINE struct cgroup *cgroup_of(struct task_struct *task)
-{
-	struct css_set *set = 0;
-	struct cgroup *cgroup = 0;
-
-	READ(set, task->cgroups);
-	READ(cgroup, set->dfl_cgrp);
-	return cgroup;
-}
-
-/* Of a process's first thread. */
-INLINE u64 began(struct task_struct *leader)
-{
-	u64 ns = 0;
-
-	READ(ns, leader->start_boottime);
-	return ns / NS_A_TICK;
-}
-
-/* The number of a task in our pid namespace; 0: it has none there. */
-APART u32 number_of(struct task_struct *task)
-{
-	struct pid *pid = 0;
-	u32 level = 0;
-
-	READ(pid, task->thread_pid);
-	READ(level, pid->level);
-	for (u32 i = 0; i < NAMESPACES; i++) {
-		struct upid *at = (void *)((char *)pid + OFFSET(pid->numbers) +
-					   i * __builtin_preserve_type_info(*(struct upid *)0, 1));
-		struct pid_namespace *space = 0;
-		u32 inode = 0;
-		int number = 0;
-
-		if (i > level)
-			return 0;
-		READ(space, at->ns);
-		READ(inode, space->ns.inum);
-		READ(number, at->nr);
-		if (inode == cfg.inode)
-			return number;
-	}
-	return 0;
-}
-
-/* The number of the current process; 0: it has none. */
-INLINE u32 current(void)
-{
-	struct {
-		u32 thread;
-		u32 process;
-	} found = {};
-
-	return get_ns_current_pid_tgid(cfg.device, cfg.inode, &found, sizeof(found)) ? 0 : found.process;
 }
 
 /* (struct task_struct *parent, struct task_struct *child): before the child runs. */
@@ -259,14 +151,23 @@ int pr_ended(u64 *argument)
 	struct task_struct *task = (void *)argument[0];
 	struct signal_struct *signal = 0;
 	u32 number = current();
+	struct member *known = map_lookup(&members, &number);
 	int live = 0;
 
-	if (!map_lookup(&members, &number))
+	if (!known)
 		return 0;
 	READ(signal, task->signal);
 	READ(live, signal->live.counter);
-	if (!live)
-		map_delete(&members, &number);
+	if (live)
+		return 0;
+	u64 assignment = known->assignment;
+	struct ending *ending = map_lookup(&endings, &assignment);
+
+	if (ending && ending->number == number && ending->began == known->began) {
+		READ(ending->status, task->exit_code);
+		ending->ended = 1;
+	}
+	map_delete(&members, &number);
 	return 0;
 }
 

@@ -21,7 +21,7 @@ typedef unsigned long long u64;
 #define be16(x) __builtin_bswap16(x)
 #define be32(x) __builtin_bswap32(x)
 
-enum { MAP_HASH = 1, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11, MAP_RINGBUF = 27 };
+enum { MAP_HASH = 1, MAP_ARRAY = 2, MAP_PERCPU_ARRAY = 6, MAP_LRU_HASH = 9, MAP_LPM_TRIE = 11, MAP_PERCPU_CGROUP_STORAGE = 21, MAP_RINGBUF = 27 };
 enum { F_NO_PREALLOC = 1 };
 enum { BPF_ANY = 0 };
 enum { FAMILY_INET = 2, FAMILY_INET6 = 10 };
@@ -159,12 +159,14 @@ static long (*map_update)(void *map, const void *key, const void *value, u64 fla
 static long (*map_delete)(void *map, const void *key) = (void *)3;
 static u64 (*ktime_get_ns)(void) = (void *)5;
 static long (*skb_load_bytes)(const void *skb, u32 offset, void *to, u32 len) = (void *)26;
+static void *(*get_current_task)(void) = (void *)35;
 static u64 (*get_socket_cookie)(void *ctx) = (void *)46;
 static long (*set_sockopt)(void *ctx, int level, int name, void *value, int len) = (void *)49;
+static u64 (*get_current_cgroup_id)(void) = (void *)80;
+static void *(*get_local_storage)(void *map, u64 flags) = (void *)81;
 static struct bpf_sock *(*sk_fullsock)(struct bpf_sock *sk) = (void *)95;
 static long (*probe_read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*get_ns_current_pid_tgid)(u64 device, u64 inode, void *to, u32 size) = (void *)120;
 static u64 (*get_netns_cookie)(void *ctx) = (void *)122;
 static long (*ringbuf_output)(void *map, void *data, u64 size, u64 flags) = (void *)130;
-static u64 (*get_current_cgroup_id)(void) = (void *)80;
 static long (*set_retval)(int value) = (void *)187;

@@ -1,0 +1,69 @@
+"""Answers that change nothing: adapters, and one process with its sockets. In a thread of its own."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from procroute.core.access import Peer
+from procroute.core.overview import AdapterView, Way
+from procroute.daemon import subjects
+from procroute.engine.inspect import inspect
+from procroute.engine.look import adapter_views
+from procroute.identity import Identity
+from procroute.kernel.linux import Linux
+from procroute.protocol import AdapterFacts, AdapterList, AdapterWay, Inspect, Inspected
+
+
+class Looking:
+    """Used from one thread. Requests come with who asks."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._linux: Linux | None = None
+        self._namespace = os.stat("/proc/self/ns/net").st_ino
+
+    def linux(self) -> Linux:
+        """The kernel as this thread sees it. Raises ProcrouteError."""
+        if self._linux is None:
+            self._linux = Linux(self._identity)
+        return self._linux
+
+    def adapters(self) -> AdapterList:
+        """Every adapter, with the routes that use it. Raises ProcrouteError."""
+        return AdapterList(adapters=[_facts(view) for view in adapter_views(self._identity)])
+
+    def inspect(self, peer: Peer, asked: Inspect, assignments: Mapping[str, int]) -> Inspected:
+        """A process of the asker's, or for root anybody's. assignments: cgroup, from the mount point, to id.
+
+        Raises ProcrouteError.
+        """
+        return inspect(self.linux(), subjects.shown(peer, asked.pid, self._namespace), assignments)
+
+    def close(self) -> None:
+        """The end of it."""
+        if self._linux is not None:
+            self._linux.netlink.close()
+
+
+def _facts(view: AdapterView) -> AdapterFacts:
+    adapter = view.adapter
+    return AdapterFacts(
+        name=adapter.name,
+        ifindex=adapter.ifindex,
+        type=adapter.kind,
+        state=view.state,
+        addresses=[str(address.interface) for address in adapter.addresses],
+        ways={
+            "ipv4" if family.value == 4 else "ipv6": _way(way)  # as the protocol calls them
+            for family, way in view.ways.items()
+        },
+        servers=[str(server) for server in view.servers.addresses],
+        routes=list(view.routes),
+    )
+
+
+def _way(way: Way) -> AdapterWay:
+    if way.missing:
+        return AdapterWay(usable=False, missing=way.missing)
+    return AdapterWay(usable=True, gateway=str(way.gateway or ""), learnt=way.learnt, answers=way.answers)

@@ -1,0 +1,108 @@
+"""What /proc says of living processes (proc(5)): those of programs, neither threads nor the kernel's own.
+
+Each is read by one descriptor of its folder, which stays that process's whoever gets its number.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from procroute.core.census import Living
+from procroute.kernel import process_stat
+
+_KTHREAD: Final = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
+_WORDS: Final = 4096
+"""So many bytes of a command line are read."""
+_HIDING: Final = "hidepid="
+_NOT_HIDING: Final = frozenset({"0", "off"})
+
+
+def living(pid: int) -> Living | None:
+    """A process by its number; None where nobody has it, or one that is none or has ended."""
+    try:
+        folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        return _living(pid, folder)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+
+
+def everybody() -> Iterator[Living]:
+    """All of them; 70 µs each."""
+    for name in os.listdir("/proc"):
+        if name.isdecimal() and (found := living(int(name))) is not None:
+            yield found
+
+
+def user_of(pid: int) -> tuple[int, int, int] | None:
+    """The real, effective and saved uid of a process; None where there is none."""
+    try:
+        return _uids(Path(f"/proc/{pid}/status").read_bytes())
+    except OSError:
+        return None
+
+
+def hidden() -> bool:
+    """Whether this machine hides processes from users whose they are not (proc(5), hidepid).
+
+    Of PID 1's mount of /proc, or of ours: each may have options of its own (Linux 5.8).
+    """
+    return any(_hides(path) for path in ("/proc/self/mountinfo", "/proc/1/mountinfo"))
+
+
+def _hides(mounts: str) -> bool:
+    for line in Path(mounts).read_bytes().splitlines():
+        before, _, after = line.decode(errors="replace").partition(" - ")
+        kind, *rest = after.split(" ")
+        if kind == "proc" and before.split(" ")[4] == "/proc":
+            options = rest[-1].split(",")
+            told = [o.removeprefix(_HIDING) for o in options if o.startswith(_HIDING)]
+            if told and told[-1] not in _NOT_HIDING:
+                return True
+    return False
+
+
+def _living(pid: int, folder: int) -> Living | None:
+    found = process_stat.parsed(_read("stat", folder))
+    if found.flags & _KTHREAD or (found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1):
+        return None
+    uids = _uids(_read("status", folder))
+    words = _read("cmdline", folder, _WORDS).split(b"\0")
+    if not words[-1]:
+        words.pop()
+    return Living(
+        pid=pid,
+        began=found.began,
+        parent=found.parent,
+        uids=uids,
+        name=found.name,
+        command=[word.decode(errors="replace") for word in words],
+        cgroup=_cgroup(_read("cgroup", folder, 1 << 16)),
+    )
+
+
+def _uids(status: bytes) -> tuple[int, int, int]:
+    at = status.index(b"\nUid:\t") + 6
+    real, effective, saved = status[at : status.index(b"\n", at)].split()[:3]
+    return int(real), int(effective), int(saved)
+
+
+def _cgroup(text: bytes) -> str:
+    """As /proc calls it: version 2 alone."""
+    lines = text.decode(errors="replace").split("\n")
+    return next((line[3:] for line in lines if line.startswith("0::")), "")
+
+
+def _read(name: str, folder: int, size: int = 4096) -> bytes:
+    descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC, dir_fd=folder)
+    try:
+        return os.read(descriptor, size)
+    finally:
+        os.close(descriptor)

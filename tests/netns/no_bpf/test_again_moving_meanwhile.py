@@ -1,0 +1,3 @@
+"""tests/netns/test_moving_meanwhile.py without cgroup BPF (conftest.py)."""
+
+from tests.netns.test_moving_meanwhile import *  # noqa: F403

@@ -1,0 +1,283 @@
+"""Each key of the main screen, and what it shows or asks the daemon for."""
+
+from __future__ import annotations
+
+import pytest
+from textual.widgets import Input
+
+from procroute import protocol
+from procroute.errors import ProcrouteError
+from procroute.protocol import Wanted
+from procroute_tui.app import Tui
+from procroute_tui.launching import Launch
+from procroute_tui.screens.help import KEYS
+from procroute_tui.widgets.table import Table
+from tests.tui.driving import Driver, driven
+from tests.tui.fake_daemon import NOW, assignment, running, traffic
+
+
+@pytest.mark.promise("VIEW-01")
+@driven()
+async def test_what_the_daemon_says_is_shown(on: Driver) -> None:
+    on.daemon.tell(traffic(NOW, 1), traffic(NOW + 1, 2))
+    await on.see("6 of 19 processes on a route", "wan1 up", "lte0 up", "wg0  down", "12 dropped")
+    assert "lte0~strict" in on.line("rsync")
+    await on.until(lambda: "kB" in on.line("firefox"))
+    assert "–" in on.line("nginx")
+    assert "198.51.100.2→198.51.100.102" in on.screen()
+
+
+@pytest.mark.promise("VIEW-01")
+@driven()
+async def test_events_are_shown_as_they_come(on: Driver) -> None:
+    on.daemon.tell(protocol.Processes(at=NOW, now=[running(9000, 1, "newcomer", on=3)], gone=[2502]))
+    await on.see("newcomer", "6 of 19")
+    assert "rsync" not in on.screen()
+    on.daemon.tell(protocol.Added(at=NOW, assignment=assignment(3, "lte0")))
+    await on.until(lambda: "lte0" in on.line("firefox"))
+
+
+@pytest.mark.promise("VIEW-02")
+@driven()
+async def test_t_goes_through_the_views(on: Driver) -> None:
+    await on.press("t")
+    await on.see("· tree ·", "└─ ")
+    await on.press("t")
+    await on.see("· by unit ·", "▾ app-firefox.scope (3)")
+    await on.press("left")
+    await on.see("▸ app-firefox.scope (3)")
+    await on.press("right", "t")
+    await on.see("· list ·")
+
+
+@pytest.mark.promise("VIEW-03")
+@driven()
+async def test_slash_filters_as_one_types(on: Driver) -> None:
+    await on.press("slash", *"ngi")
+    await on.see("filter “ngi”: 3")
+    assert "firefox" not in on.screen()
+    await on.press("down", "enter", "m")
+    assert on.app.table.marked == {641}
+    await on.press("escape")
+    await on.see("firefox")
+    assert not on.app.query(Input)
+
+
+@pytest.mark.promise("VIEW-03")
+@driven()
+async def test_sorting_by_keys(on: Driver) -> None:
+    await on.press("greater_than_sign")
+    await on.see("by sockets▼")
+    await on.press("less_than_sign", "less_than_sign")
+    await on.see("by user▲")
+    await on.press("i")
+    await on.see("by user▼", "USER▼")
+    assert "www-data" in on.line("nginx")
+
+
+@driven()
+async def test_o_shows_the_routed_only_and_k_kernel_threads(on: Driver) -> None:
+    await on.press("o")
+    await on.see("routed only")
+    assert len(on.app.listing.rows) == 6
+    await on.press("o", "K")
+    await on.see("of 21 processes")
+
+
+@driven(160, 40)
+async def test_c_chooses_columns(on: Driver) -> None:
+    await on.press("c")
+    await on.see("[x] 1  USER", "[x] 8  COMMAND")
+    await on.press("space", "8", "enter")
+    await on.until(lambda: "USER" not in on.screen() and "UNIT" in on.screen())
+    assert "COMMAND" not in on.screen()
+    await on.press("c")
+    await on.see("[ ] 1  USER")
+    await on.press("0", "enter")
+    await on.see("USER", "COMMAND")
+
+
+@driven(160, 48)
+async def test_enter_opens_details(on: Driver) -> None:
+    await on.press("down", "down", "enter")
+    await on.see(
+        "firefox · 2101", "assign, by ada", "sockets (3)", "not on the route: older", "look-ups go to"
+    )
+    assert [type(r) for r in on.daemon.asked].count(protocol.Inspect) == 1
+    on.daemon.tell(
+        protocol.Left(
+            at=NOW, assignment=assignment(3, "wan1"), process=protocol.Process(2160), cgroup="/else"
+        )
+    )
+    await on.see("happened", "(pid 2160) left")
+    await on.press("down")
+    await on.see("Isolated Web Co · 2161")
+    on.daemon.tell(protocol.Processes(at=NOW, gone=[2161]))
+    await on.until(lambda: "2161" not in on.screen())
+    await on.press("d")
+    await on.until(lambda: "how its packets go" not in on.screen())
+
+
+@driven()
+async def test_details_that_are_not_for_the_asker_say_so(on: Driver) -> None:
+    def refuse(request: object) -> None:
+        raise ProcrouteError("not-permitted", "this process is not yours", "ask root")
+
+    on.daemon.answers[protocol.Inspect] = refuse
+    await on.pilot.resize_terminal(80, 60)
+    await on.press("enter")
+    await on.see("this process is not yours (ask root)")
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_a_and_enter_assign_what_is_chosen(on: Driver) -> None:
+    await on.press("slash", *"bash", "enter", "a")
+    await on.see("bash (pid 2410) is to leave by")
+    await on.press("enter")
+    await on.see("%91 is on wan1: bash (pid 2410)", "2 follow, 1 go on as they are", "look-ups: followed")
+    assert on.daemon.changes == [protocol.Assign(route=Wanted("wan1"), pids=[2410])]
+    await on.until(lambda: "wan1" in on.line("  2410 "))
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_options_of_an_assignment(on: Driver) -> None:
+    await on.press("space", "space", "a")
+    await on.see("2 processes")
+    await on.press("s", "t", "x", "v")
+    await on.see("[x] s  strict", "[x] t  whole tree", "[x] x  end open", "[x] v  UDP servers")
+    await on.press("down", "enter")
+    await on.until(lambda: on.daemon.changes)
+    (asked,) = on.daemon.changes
+    assert isinstance(asked, protocol.Assign)
+    assert (asked.pids, asked.tree, asked.existing, asked.servers) == ([2502, 3001], True, "reset", True)
+    assert asked.route == Wanted("lte0", strict=True)
+    await on.until(lambda: not on.app.table.marked)
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_r_releases_after_a_question_and_u_takes_it_back(on: Driver) -> None:
+    await on.press("r")
+    await on.see("go back to the machine's own way", "%5 on lte0~strict, 1 process ")
+    await on.press("x", "enter")
+    await on.see("%5 has left lte0~strict")
+    assert on.daemon.changes == [protocol.Release(ids=[5], existing="reset")]
+    await on.press("u")
+    await on.until(lambda: len(on.daemon.changes) == 2)
+    assert on.daemon.changes[1] == protocol.Assign(route=Wanted("lte0", strict=True), pids=[2502])
+    await on.see("undo: release from lte0~strict")
+    await on.press("u")
+    await on.until(lambda: len(on.daemon.changes) == 3)
+    assert isinstance(on.daemon.changes[2], protocol.Release)
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_escape_changes_nothing(on: Driver) -> None:
+    for key in ("a", "r", "l", "c", "question_mark"):
+        await on.press(key)
+        assert len(on.app.screen_stack) == 2
+        await on.press("escape")
+        assert len(on.app.screen_stack) == 1
+    assert on.daemon.changes == []
+
+
+@pytest.mark.promise("VIEW-09")
+@driven()
+async def test_what_is_refused_is_told_with_its_hint(on: Driver) -> None:
+    def refuse(request: object) -> None:
+        raise ProcrouteError("not-permitted", "pid 3001 [bold]is not yours[/]", "sudo procroute assign 3001")
+
+    on.daemon.answers[protocol.Assign] = refuse
+    await on.press("a", "enter")
+    await on.see("not done", "pid 3001 [bold]is not yours[/]", "hint: sudo procroute assign 3001")
+
+
+@driven()
+async def test_what_cannot_be_done_is_said(on: Driver) -> None:
+    await on.press("end", "r")
+    await on.see("what is chosen is on no route")
+    await on.press("u")
+    await on.see("there is nothing to undo")
+    await on.press("R")
+    await on.see("rules are not there yet")
+
+
+@driven()
+async def test_l_launches_a_command(on: Driver) -> None:
+    launched: list[Launch] = []
+
+    async def background(launch: Launch, folder: object) -> str:
+        launched.append(launch)
+        return "/the/output.log"
+
+    from procroute_tui import launching
+
+    before, launching.in_background = launching.in_background, background  # type: ignore[assignment]
+    try:
+        await on.press("l", *"echo 'a b", "enter")
+        await on.see("no closing quotation")
+        await on.press("'", "down", "ctrl+s", "enter")
+        await on.see("echo 'a b' runs on lte0", "/the/output.log")
+    finally:
+        launching.in_background = before
+    (launch,) = launched
+    assert launch.words()[1:] == [
+        *("-m", "procroute", "run", "--via", "lte0", "--strict", "--"),
+        *("echo", "a b"),
+    ]
+
+
+@driven(100, 60)
+async def test_help_names_every_key(on: Driver) -> None:
+    await on.press("question_mark")
+    await on.see("release their assignments", "columns", "the guard has dropped", "signs")
+    told = " ".join(key for _, keys in KEYS for key, _ in keys)
+    signs = {
+        "less_than_sign": "<", "greater_than_sign": ">", "slash": "/", "question_mark": "?", "space": "Space",
+        "enter": "Enter", "escape": "Esc", "left": "←", "right": "→", "up": "↑", "down": "↓",
+        "pageup": "PgUp", "pagedown": "PgDn", "home": "Home", "end": "End",
+    }  # fmt: skip
+    page = told + " ".join(text for _, keys in KEYS for _, text in keys)
+    for binding in (*Tui.BINDINGS, *Table.BINDINGS):
+        for key in binding.key.split(","):  # type: ignore[union-attr]
+            assert signs.get(key, key) in page, key
+
+
+@driven()
+async def test_q_quits(on: Driver) -> None:
+    await on.press("q")
+    await on.until(lambda: not on.app.is_running)
+
+
+@pytest.mark.promise("VIEW-08")
+@driven()
+async def test_a_daemon_that_goes_and_comes_back(on: Driver) -> None:
+    bright = on.app.table._style("name", here=False)
+    on.daemon.lose()
+    await on.see(
+        "! procrouted has closed the connection; trying again", "What you see is what was", "see its log"
+    )
+    assert "firefox" in on.screen()
+    assert on.app.table._style("name", here=False) != bright
+    on.daemon.processes = [running(1, 0, "init"), running(77, 1, "afterwards")]
+    on.daemon.assignments = []
+    on.daemon.tell(on.daemon.watching())
+    await on.see("afterwards", "0 of 2 processes")
+    assert "trying again" not in on.screen()
+    assert on.app.table._style("name", here=False) == bright
+
+
+@pytest.mark.promise("VIEW-07")
+@driven(160, 48)
+async def test_a_strange_name_is_not_markup_and_steers_nothing(on: Driver) -> None:
+    name = "[red]x[/]\x1b[2J\n"
+    on.daemon.tell(protocol.Processes(at=NOW, now=[running(9, 1, name, unit=name, on=3)]))
+    await on.see("[red]x[/]?[2J?")
+    await on.press("slash", *"red", "enter", "enter")
+    await on.see("[red]x[/]?[2J? · 9")
+    await on.press("a")
+    await on.see("[red]x[/]?[2J? (pid 9) is to leave by")
+    assert "\x1b" not in on.screen()

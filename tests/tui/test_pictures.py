@@ -1,0 +1,62 @@
+"""The main screen at three sizes, and each dialog, as pictures that are kept beside this file.
+
+Where they are meant to be others: PROCROUTE_PICTURES=write python -m pytest tests/tui/test_pictures.py
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+import pytest
+
+from procroute_tui.picture import plain
+from procroute_tui.settings import Settings
+from tests.tui.driving import Driver
+from tests.tui.fake_daemon import NOW, FakeDaemon, application, traffic
+
+PICTURES = Path(__file__).with_name("pictures")
+
+
+async def picture(columns: int, rows: int, keys: list[str], theme: str) -> str:
+    daemon = FakeDaemon()
+    for second in range(16):
+        daemon.tell(traffic(NOW + second, second))
+    app = application(daemon, Settings(theme=theme))
+    async with app.run_test(size=(columns, rows)) as pilot:
+        on = Driver(app, daemon, pilot)
+        await on.until(lambda: app.machine.adapters and app.machine.sockets, "the first facts")
+        await on.until(lambda: len(app.machine.rates.history["wan1"]) == 15, "the rates")
+        await on.press(*keys)
+        if "enter" in keys:
+            await on.until(lambda: app.pane.asked and app.pane.asked.explained, "the details")
+        await pilot.pause(0.3)
+        return plain(app.export_screenshot(title="procroute tui"))
+
+
+@pytest.mark.promise("VIEW-01")
+@pytest.mark.parametrize(
+    ("name", "columns", "rows", "keys", "theme"),
+    [
+        ("main-80x24", 80, 24, [], "procroute-dark"),
+        ("main-120x36", 120, 36, ["down", "down"], "procroute-dark"),
+        ("main-200x50", 200, 50, ["t"], "procroute-dark"),
+        ("light-80x24", 80, 24, ["t", "t"], "procroute-light"),
+        ("assign-80x24", 80, 24, ["down", "a", "s"], "procroute-dark"),
+        ("release-80x24", 80, 24, ["r"], "procroute-light"),
+        ("launch-80x24", 80, 24, ["l"], "procroute-dark"),
+        ("columns-80x24", 80, 24, ["c"], "procroute-dark"),
+        ("help-120x36", 120, 36, ["question_mark"], "procroute-dark"),
+    ],
+)
+def test_it_looks_as_it_did(
+    name: str, columns: int, rows: int, keys: list[str], theme: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    svg = asyncio.run(picture(columns, rows, keys, theme))
+    path = PICTURES / f"{name}.svg"
+    if os.environ.get("PROCROUTE_PICTURES") == "write":
+        PICTURES.mkdir(exist_ok=True)
+        path.write_text(svg, encoding="utf-8")
+    assert "http" not in svg.replace('xmlns="http://www.w3.org/2000/svg"', "")
+    assert svg == path.read_text(encoding="utf-8"), f"{name} looks otherwise; see the head of this file"

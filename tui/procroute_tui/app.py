@@ -1,0 +1,262 @@
+"""The application: takes what the daemon tells, shows it, and passes on what a person wants."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import ClassVar, Final
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+from textual.widgets import Footer
+
+from procroute import protocol
+from procroute.errors import ProcrouteError
+from procroute.terminal import printable
+from procroute_tui import settings as kept
+from procroute_tui.changing import Changer
+from procroute_tui.launching import Launch, in_terminal
+from procroute_tui.link import Daemon, Gone
+from procroute_tui.looking import Looker
+from procroute_tui.model.columns import Users
+from procroute_tui.model.listing import Listing
+from procroute_tui.model.machine import Machine
+from procroute_tui.seeing import KEYS, Seeing
+from procroute_tui.themes import THEMES
+from procroute_tui.widgets.adapters import AdapterBar
+from procroute_tui.widgets.heading import Heading
+from procroute_tui.widgets.pane import Pane
+from procroute_tui.widgets.table import Table
+from procroute_tui.widgets.top import Banner, Top
+
+_APART: Final = 0.2
+"""Seconds between two drawings at least, however much happens."""
+_WIDE: Final = 120
+"""From so many cells on details are beside the table."""
+
+
+class Tui(Seeing):
+    """Ends with an error where it cannot go on.
+
+    users: names of uids; place: of the settings, None: nowhere.
+    """
+
+    TITLE = "procroute"
+    ENABLE_COMMAND_PALETTE = True
+    CSS = """
+    Screen { background: $background; }
+    #middle { height: 1fr; layout: vertical; }
+    .wide #middle { layout: horizontal; }
+    .wide Pane { height: 1fr; width: 38%; border-top: none; border-left: solid $panel; }
+    .wide Pane:focus { border-top: none; border-left: solid $accent; }
+    #rows { height: 1fr; width: 1fr; }
+    Toast { max-width: 76; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("a", "assign", "Assign"),
+        Binding("r", "release", "Release"),
+        Binding("u", "undo", "Undo"),
+        Binding("R", "rule", "Make a rule", show=False),
+        *KEYS,
+        Binding("question_mark", "help", "Help", key_display="?"),
+        Binding("q", "quit", "Quit"),
+    ]
+
+    def __init__(self, daemon: Daemon, users: Users, settings: kept.Settings, place: Path | None) -> None:
+        super().__init__()
+        self.daemon = daemon
+        self.machine = Machine()
+        self.listing = Listing(self.machine, users)
+        self.listing.reshape(settings.shape())
+        self.first_paint: Callable[[], None] = lambda: None
+        self._settings, self._place, self._users = settings, place, users
+        self._changer, self._looker = Changer(self), Looker(self)
+        self.trouble: ProcrouteError | None = None
+        self.picture = ""
+        self._known = False
+        self._busy = ""
+        self._drawn = 0.0
+        self._waiting = False
+        for theme in THEMES:
+            self.register_theme(theme)
+
+    # --- beginning and end
+
+    def compose(self) -> ComposeResult:
+        """From the top."""
+        self.table = Table(self.listing)
+        self.table.wanted = self._settings.columns
+        self.heading = Heading(self.table)
+        self.pane = Pane(self.machine, self._users)
+        self.top, self.banner, self.adapters = Top(self.listing), Banner(), AdapterBar(self.machine)
+        yield self.top
+        yield self.banner
+        yield self.adapters
+        with Container(id="middle"):
+            with Container(id="rows"):
+                yield self.heading
+                yield self.table
+            yield self.pane
+        yield Footer(compact=True, show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """Listen."""
+        known = self.available_themes
+        self.theme = self._settings.theme if self._settings.theme in known else kept.DARK
+        self.pane.set_class(self._settings.details, "shown")
+        self.table.focus()
+        self.draw()
+        self.run_worker(self._listen(), name="listen")
+        self.run_worker(self._looker.adapters(), name="adapters")
+        self.run_worker(self._looker.sockets(), name="sockets")
+        self.run_worker(self._looker.details(), name="details")
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Details have room beside the table, or have not."""
+        self.screen_stack[0].set_class(event.size.width >= _WIDE, "wide")
+
+    @on(Table.LaidOut)
+    def _columns_are_others(self) -> None:
+        self.heading.refresh()
+
+    async def on_unmount(self) -> None:
+        """Keep what was chosen."""
+        if self._place is not None:
+            shape = self.listing.shape
+            now = kept.Settings(
+                shape.view, shape.sort, shape.descending, shape.routed, shape.threads,
+                self.pane.has_class("shown"), self.table.wanted, self.theme,
+            )  # fmt: skip
+            if now != self._settings:
+                kept.write(self._place, now)
+        await self.daemon.close()
+
+    # --- what the daemon tells
+
+    async def _listen(self) -> None:
+        async for told in self.daemon.told():
+            if isinstance(told, Gone):
+                self._show_error(told.error)
+                continue
+            if isinstance(told, protocol.Watching):
+                self._show_error(None)
+                self._known = True
+                self._looker.again.set()
+            changes = self.machine.take(told)
+            if self.pane.has_class("shown") and not isinstance(told, protocol.Processes):
+                self.pane.show()
+            if isinstance(told, protocol.Added | protocol.Removed | protocol.Repaired):
+                self._looker.again.set()
+            if self.listing.take(changes) or changes.everything:
+                self.draw_soon()
+                if changes.everything:
+                    self.draw()
+                    self.call_after_refresh(self.first_paint)
+            elif changes.rates:
+                self._draw_rates()
+            elif changes.pids:
+                self.table.touch(changes.pids)
+
+    def _show_error(self, error: ProcrouteError | None) -> None:
+        self.trouble = error
+        self.banner.show(error, known=self._known)
+        self.table.set_class(error is not None, "stale")
+        self.table.notify_style_update()
+
+    def _draw_rates(self) -> None:
+        machine = self.machine
+        self.table.touch(machine.leader(number) for number in tuple(machine.assignments))
+        if self.listing.shape.view == "unit":
+            self.table.refresh()
+        self.adapters.show()
+
+    def draw_soon(self) -> None:
+        """Draw what has changed, with what else changes meanwhile."""
+        if self._waiting:
+            return
+        wait = self._drawn + _APART - time.monotonic()
+        if wait <= 0:
+            self.draw()
+            return
+        self._waiting = True
+        self.set_timer(wait, self.draw)
+
+    def draw(self) -> None:
+        """Draw what there is now."""
+        self._waiting, self._drawn = False, time.monotonic()
+        self.table.marked &= self.machine.processes.keys()
+        self.heading.shape = self.listing.shape
+        self.heading.refresh()
+        self.table.show_rows()
+        self.adapters.show()
+        self.top.show(len(self.table.marked), self._busy)
+
+    def look(self) -> None:
+        """The details that are shown are of another process, or shall be."""
+        self._looker.chosen.set()
+
+    # --- what others say by it
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """A few lines that go away by themselves."""
+        self.notify(text, severity="warning" if wrong else "information", timeout=8, markup=False)
+
+    def refuse(self, error: ProcrouteError) -> None:
+        """Why something was not done, and what helps."""
+        text = printable(error.message) + (f"\nhint: {printable(error.hint)}" if error.hint else "")
+        self.notify(text, title="not done", severity="error", timeout=15, markup=False)
+
+    def busy(self, what: str) -> None:
+        """What is being done now; empty: nothing."""
+        self._busy = what
+        self.top.show(len(self.table.marked), what)
+
+    def targets(self) -> list[int]:
+        """The marked processes, else the chosen one, else those of the chosen unit."""
+        if self.table.marked:
+            return sorted(self.table.marked)
+        return self.processes_of(self.table.cursor)
+
+    def unmark(self) -> None:
+        """No row is marked any more."""
+        self.table.marked.clear()
+        self.draw()
+
+    def run_here(self, launch: Launch) -> None:
+        """Leave the terminal to a command until it ends."""
+        with self.suspend():
+            status = in_terminal(launch)
+        self.refresh(layout=True)
+        self.say(f"{launch.shown} has ended with {status}", wrong=status != 0)
+
+    # --- keys that change something
+
+    def action_assign(self) -> None:
+        """Choose a way out."""
+        self._start(self._changer.assign)
+
+    def action_release(self) -> None:
+        """Let go."""
+        self._start(self._changer.release)
+
+    def action_undo(self) -> None:
+        """Take the last change back."""
+        self._start(self._changer.undo)
+
+    def action_launch(self) -> None:
+        """Start a command."""
+        self._start(self._changer.launch)
+
+    def action_rule(self) -> None:
+        """A place that is kept."""
+        self.say("rules are not there yet: R will make one of the chosen process", wrong=True)
+
+    def _start(self, change: Callable[[], Coroutine[None, None, None]]) -> None:
+        """One change at a time: what a change does must be known before the next."""
+        if any(worker.name == "change" and worker.is_running for worker in self.workers):
+            self.say(f"still {self._busy or 'busy'}", wrong=True)
+            return
+        self.run_worker(change(), name="change")

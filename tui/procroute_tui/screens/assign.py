@@ -1,0 +1,63 @@
+"""Where chosen processes are to go."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import OptionList, Static
+
+from procroute import protocol
+from procroute.protocol import AdapterFacts
+from procroute.terminal import printable
+from procroute_tui.screens.dialog import AdapterChoice, Dialog
+from procroute_tui.widgets.toggle import Toggle
+
+
+class AssignDialog(Dialog[protocol.Assign]):
+    """Gives the request. who: the processes, in words; now: the adapter that they use."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("s", "switch('strict')", "Strict"),
+        Binding("t", "switch('tree')", "Tree"),
+        Binding("x", "switch('reset')", "Reset"),
+        Binding("v", "switch('servers')", "Servers"),
+    ]
+
+    def __init__(self, pids: list[int], who: str, adapters: list[AdapterFacts], now: str) -> None:
+        super().__init__()
+        self._pids, self._who, self._adapters, self._now = pids, who, adapters, now
+
+    def compose(self) -> ComposeResult:
+        """The adapters first: one key more, and it is done."""
+        with Vertical(classes="box") as box:
+            box.border_title = "assign"
+            yield Static(f"{printable(self._who)} is to leave by", classes="said", markup=False)
+            yield AdapterChoice(self._adapters, self._now)
+            yield Toggle("s", "strict: nothing but this adapter, no LAN either", "strict")
+            yield Toggle("t", "whole tree: also all that descends from it", "tree")
+            yield Toggle("x", "end open connections; else they go on as they are", "reset")
+            yield Toggle("v", "UDP servers on a port of their choice follow, too", "servers")
+            yield Static("Enter assign   Escape cancel   Tab to the options", classes="keys", markup=False)
+
+    def action_switch(self, name: str) -> None:
+        """Switch an option."""
+        self.query_one(f"#{name}", Toggle).action_switch()
+
+    def on_option_list_option_selected(self, _: OptionList.OptionSelected) -> None:
+        """Enter, or a click."""
+        adapter = self.query_one(AdapterChoice).chosen
+        if adapter is None:
+            return
+        chosen = {box.id: box.value for box in self.query(Toggle)}
+        self.dismiss(
+            protocol.Assign(
+                route=protocol.Wanted(adapter.name, strict=chosen["strict"]),
+                pids=self._pids,
+                tree=chosen["tree"],
+                existing="reset" if chosen["reset"] else "keep",
+                servers=chosen["servers"],
+            )
+        )

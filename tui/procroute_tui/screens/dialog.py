@@ -1,0 +1,81 @@
+"""What the dialogs have in common."""
+
+from __future__ import annotations
+
+from typing import ClassVar, TypeVar
+
+from textual.binding import Binding, BindingType
+from textual.content import Content
+from textual.screen import ModalScreen
+from textual.widgets import OptionList
+from textual.widgets.option_list import Option
+
+from procroute.protocol import AdapterFacts
+from procroute.terminal import printable
+from procroute_tui.widgets.adapters import STYLES
+
+Answer = TypeVar("Answer")
+
+
+class Dialog(ModalScreen[Answer]):
+    """A box in the middle; Escape leaves it and changes nothing."""
+
+    DEFAULT_CSS = """
+    Dialog { align: center middle; background: $background 60%; }
+    Dialog > .box {
+        width: 74; max-width: 96%; height: auto; max-height: 94%; padding: 1 2; background: $surface;
+        border: round $primary; border-title-color: $accent; border-title-style: bold;
+    }
+    Dialog .said { height: auto; margin: 0 0 1 0; color: $foreground 80%; }
+    Dialog .keys { height: auto; margin: 1 0 0 0; color: $foreground 60%; }
+    Dialog OptionList, Dialog OptionList:focus {
+        height: auto; max-height: 10; border: none; padding: 0; background: $surface; margin: 0 0 1 0;
+        text-wrap: nowrap; text-overflow: ellipsis;
+    }
+    Dialog OptionList > .option-list--option-highlighted,
+    Dialog OptionList:focus > .option-list--option-highlighted {
+        background: $primary-muted; color: $foreground; text-style: bold;
+    }
+    Dialog Input { border: round $panel; background: $background; margin: 0 0 1 0; }
+    Dialog Input:focus { border: round $primary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+
+    def action_leave(self) -> None:
+        """Nothing is to be done."""
+        self.dismiss(None)
+
+
+class AdapterChoice(OptionList):
+    """The adapters, with what says whether one leads anywhere. now: the one that is used already."""
+
+    def __init__(self, adapters: list[AdapterFacts], now: str = "") -> None:
+        super().__init__(*(Option(_described(a, now), id=f"adapter-{a.ifindex}") for a in adapters))
+        self._adapters = adapters
+        good = [i for i, a in enumerate(adapters) if leads(a) and a.name != now]
+        self._first = good[0] if good else 0
+
+    def on_mount(self) -> None:
+        """The first that leads anywhere else is proposed."""
+        self.highlighted = self._first if self._adapters else None
+
+    @property
+    def chosen(self) -> AdapterFacts | None:
+        """The one that is highlighted."""
+        return None if self.highlighted is None else self._adapters[self.highlighted]
+
+
+def leads(adapter: AdapterFacts) -> bool:
+    """Whether packets can leave by it, in any family."""
+    return adapter.state == "up" and any(way.usable for way in adapter.ways.values())
+
+
+def _described(adapter: AdapterFacts, now: str) -> Content:
+    ways = " ".join(w.gateway for w in adapter.ways.values() if w.gateway) or "no gateway known"
+    state = printable(adapter.state) + (", used now" if adapter.name == now else "")
+    return Content.assemble(
+        ("● " if leads(adapter) else "○ ", STYLES["good"] if leads(adapter) else STYLES["bad"]),
+        (f"{printable(adapter.name):<15} ", "bold"),
+        (f"{state:<14}", ""),
+        (printable(ways), STYLES["dim"]),
+    )

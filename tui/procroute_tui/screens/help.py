@@ -1,0 +1,97 @@
+"""Every key, every column and every sign."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Final
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.content import Content
+from textual.widgets import Static
+
+from procroute_tui.model.columns import COLUMNS
+from procroute_tui.screens.dialog import Dialog
+
+KEYS: Final = (
+    (
+        "see",
+        (
+            ("↑ ↓ j k", "row by row; PgUp, PgDn, Home (g), End (G)"),
+            ("t", "as a list, as the tree of processes, or by unit"),
+            ("← →", "fold what is below a row, unfold it"),
+            ("/", "filter as you type: PID, name, user, unit, route, adapter; several words: all of them"),
+            ("Esc", "leave the filter, then the marks, then the details"),
+            ("< >", "sort by the column to the left, to the right; or click its title"),
+            ("i", "sort the other way round"),
+            ("o", "only what is routed"),
+            ("K", "threads of the kernel, too"),
+            ("c", "choose columns"),
+            (
+                "Enter d",
+                "details of the chosen process: sockets, events, how its packets go; Tab to scroll in them",
+            ),
+        ),
+    ),
+    (
+        "change",
+        (
+            ("a", "assign the marked processes, else the chosen one: Enter takes the proposed adapter"),
+            ("r", "release their assignments, after a question"),
+            ("m Space", "mark; a click on the left edge as well"),
+            ("u", "undo the last change: release what was assigned, assign again what was released"),
+            ("l", "launch a command on a route"),
+            ("R", "make a rule of the chosen process: not there yet"),
+        ),
+    ),
+    (
+        "the rest",
+        (
+            ("^p", "all commands, to be searched; themes are there"),
+            ("?", "this"),
+            ("q", "quit; what is assigned stays so"),
+        ),
+    ),
+)
+SIGNS: Final = (
+    ("● ○", "an adapter that is up; one that is not"),
+    ("↓ ↑", "bytes a second that came in, that went out, and how that was for the last seconds"),
+    ("dropped", "packets that the guard dropped, since they would have left by another adapter"),
+    ("–", "nothing, or not known: bytes of a process that is not routed are not counted"),
+    ("·", "counted with the first process of its assignment"),
+    ("+2 old", "two sockets go on by the way that they were opened on"),
+    ("✓ ▌", "a marked row; the chosen one"),
+)
+
+
+class HelpDialog(Dialog[None]):
+    """One page that scrolls."""
+
+    DEFAULT_CSS = """
+    HelpDialog > .box { width: 92; height: 94%; scrollbar-size-vertical: 1; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q,enter", "leave", "Close")]
+
+    def compose(self) -> ComposeResult:
+        """All of it."""
+        with VerticalScroll(classes="box") as box:
+            box.border_title = "help"
+            box.border_subtitle = "Escape closes"
+            yield Static(text(), markup=False)
+
+
+def text() -> Content:
+    """The page."""
+    parts: list[tuple[str, str]] = []
+    for title, keys in KEYS:
+        parts += _part(title, keys)
+    parts += _part("columns", tuple((column.title, column.help) for column in COLUMNS))
+    parts += _part("signs", SIGNS)
+    return Content.assemble(*parts)
+
+
+def _part(title: str, lines: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+    parts = [(f"{title}\n", "bold $accent")]
+    for key, meaning in lines:
+        parts += [(f"  {key:<10}", "bold $primary"), (f" {meaning}\n", "")]
+    return [*parts, ("\n", "")]

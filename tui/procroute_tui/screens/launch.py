@@ -1,0 +1,75 @@
+"""A command that is to be started on a route."""
+
+from __future__ import annotations
+
+import shlex
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.widgets import Input, OptionList, Static
+
+from procroute.protocol import AdapterFacts
+from procroute_tui.launching import Launch
+from procroute_tui.screens.dialog import AdapterChoice, Dialog
+from procroute_tui.widgets.toggle import Toggle
+
+
+class LaunchDialog(Dialog[Launch]):
+    """Gives the command and its route."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "choose(-1)", "Adapter", priority=True),
+        Binding("down", "choose(1)", "Adapter", priority=True),
+        Binding("ctrl+s", "switch('strict')", "Strict", priority=True),
+        Binding("ctrl+t", "switch('terminal')", "Terminal", priority=True),
+    ]
+
+    def __init__(self, adapters: list[AdapterFacts]) -> None:
+        super().__init__()
+        self._adapters = adapters
+
+    def compose(self) -> ComposeResult:
+        """The command first; arrows choose the adapter meanwhile."""
+        with Vertical(classes="box") as box:
+            box.border_title = "launch"
+            yield Input(placeholder="command and its words, as in a shell")
+            yield AdapterChoice(self._adapters)
+            yield Toggle("^s", "strict: nothing but this adapter, no LAN either", "strict")
+            yield Toggle("^t", "here, in this terminal, until it ends; else in the background", "terminal")
+            yield Static("", classes="keys", id="wrong", markup=False)
+            yield Static("Enter launch   ↑ ↓ adapter   Escape cancel", classes="keys", markup=False)
+
+    def on_mount(self) -> None:
+        """One types at once."""
+        self.query_one(Input).focus()
+
+    def action_choose(self, step: int) -> None:
+        """The next adapter."""
+        choice = self.query_one(AdapterChoice)
+        (choice.action_cursor_down if step > 0 else choice.action_cursor_up)()
+
+    def action_switch(self, name: str) -> None:
+        """Switch an option."""
+        self.query_one(f"#{name}", Toggle).action_switch()
+
+    def on_input_submitted(self, _: Input.Submitted) -> None:
+        """Enter in the command."""
+        self._launch()
+
+    def on_option_list_option_selected(self, _: OptionList.OptionSelected) -> None:
+        """Enter on an adapter, or a click."""
+        self._launch()
+
+    def _launch(self) -> None:
+        adapter = self.query_one(AdapterChoice).chosen
+        try:
+            command = shlex.split(self.query_one(Input).value)
+        except ValueError as e:
+            self.query_one("#wrong", Static).update(f"! {e}".lower())
+            return
+        if command and adapter is not None:
+            strict = self.query_one("#strict", Toggle).value
+            here = self.query_one("#terminal", Toggle).value
+            self.dismiss(Launch(adapter.name, tuple(command), strict=strict, here=here))

@@ -1,0 +1,205 @@
+"""The keys that change what is seen, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from msgspec.structs import replace
+from textual import on
+from textual.app import App
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+from procroute.errors import ProcrouteError
+from procroute_tui.model.columns import BY_KEY
+from procroute_tui.model.listing import VIEWS, Key, Listing, Shape
+from procroute_tui.widgets.filter import FilterBar
+from procroute_tui.widgets.heading import Heading
+from procroute_tui.widgets.pane import Pane
+from procroute_tui.widgets.table import Table
+
+KEYS: Final[tuple[BindingType, ...]] = (
+    Binding("m,space", "mark", "Mark"),
+    Binding("slash", "filter", "Filter", key_display="/"),
+    Binding("t", "view", "View"),
+    Binding("enter,d", "details", "Info", key_display="⏎"),
+    Binding("l", "launch", "Launch"),
+    Binding("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
+    Binding("greater_than_sign", "sort(1)", "Sort by the next column", show=False),
+    Binding("i", "invert", "Sort the other way round", show=False),
+    Binding("o", "routed", "Only what is routed", show=False),
+    Binding("K", "threads", "Kernel threads", show=False),
+    Binding("c", "columns", "Columns", show=False),
+    Binding("left,h", "fold(True)", "Fold", show=False),
+    Binding("right", "fold(False)", "Unfold", show=False),
+    Binding("escape", "back", "Back", show=False),
+)
+
+
+class Seeing(App[ProcrouteError]):
+    """The half of the application that chooses, sorts, folds and opens."""
+
+    listing: Listing
+    table: Table
+    pane: Pane
+
+    def draw(self) -> None:
+        """Draw what there is now."""
+        raise NotImplementedError
+
+    def look(self) -> None:
+        """The details that are shown are of another process, or shall be."""
+        raise NotImplementedError
+
+    def reshape(self, shape: Shape) -> None:
+        """Choose and sort otherwise, and draw."""
+        self.listing.reshape(shape)
+        self.draw()
+
+    # --- rows
+
+    def action_view(self) -> None:
+        """The next of the views."""
+        shape = self.listing.shape
+        following = VIEWS[(VIEWS.index(shape.view) + 1) % len(VIEWS)]
+        self.reshape(replace(shape, view=following))
+
+    def action_sort(self, step: int) -> None:
+        """By the column beside the one that is sorted by, of those that are seen."""
+        shown = [column.key for column, _ in self.table.columns]
+        now = self.listing.shape.sort
+        at = (shown.index(now) + step) % len(shown) if now in shown else 0
+        self._sort_by(shown[at])
+
+    def action_invert(self) -> None:
+        """The other way round."""
+        shape = self.listing.shape
+        self.reshape(replace(shape, descending=not shape.descending))
+
+    def action_routed(self) -> None:
+        """Only what is on a route, or all."""
+        shape = self.listing.shape
+        self.reshape(replace(shape, routed=not shape.routed))
+
+    def action_threads(self) -> None:
+        """Threads of the kernel's own, or not."""
+        shape = self.listing.shape
+        self.reshape(replace(shape, threads=not shape.threads))
+
+    def action_fold(self, folded: bool) -> None:
+        """Hide what is below the chosen row, or show it."""
+        if self.table.cursor is not None:
+            self.listing.fold(self.table.cursor, folded=folded)
+            self.draw()
+
+    async def action_columns(self) -> None:
+        """Choose which are shown."""
+        from procroute_tui.screens.columns import ColumnsDialog
+
+        def chosen(columns: tuple[str, ...] | None) -> None:
+            if columns is not None:
+                self.table.wanted = columns
+                self.table.lay_out()
+                self.draw()
+
+        await self.push_screen(ColumnsDialog(self.table.wanted), chosen)
+
+    @on(Heading.Sort)
+    def _heading_clicked(self, event: Heading.Sort) -> None:
+        if event.column == self.listing.shape.sort:
+            self.action_invert()
+        else:
+            self._sort_by(event.column)
+
+    def _sort_by(self, column: str) -> None:
+        descending = BY_KEY[column].numeric  # who carries most, first
+        self.reshape(replace(self.listing.shape, sort=column, descending=descending))
+
+    def action_row(self, step: int) -> None:
+        """Up or down, from elsewhere than the table."""
+        self.table.action_move(step)
+
+    # --- marks
+
+    def action_mark(self) -> None:
+        """Mark the chosen row, or take the mark off, and go to the next."""
+        self.mark(self.table.cursor)
+        self.table.action_move(1)
+
+    def mark(self, key: Key | None) -> None:
+        """Mark a row, or take the mark off. A unit stands for its processes."""
+        pids = set(self.processes_of(key))
+        if pids <= self.table.marked:
+            self.table.marked -= pids
+        else:
+            self.table.marked |= pids
+        self.draw()
+
+    @on(Table.Marking)
+    def _edge_clicked(self, event: Table.Marking) -> None:
+        self.mark(event.key)
+
+    def processes_of(self, key: Key | None) -> list[int]:
+        """What a row stands for."""
+        if isinstance(key, str):
+            return [pid for pid in self.listing.below(key) if self.listing.matches(pid)]
+        return [] if key is None else [key]
+
+    # --- filter
+
+    async def action_filter(self) -> None:
+        """Type what rows must contain."""
+        bars = self.query(FilterBar)
+        bar = bars.first() if bars else FilterBar(self.listing.shape.filter)
+        if not bars:
+            await self.mount(bar, before=self.query_one("#middle"))
+        bar.focus()
+
+    @on(Input.Changed, "FilterBar")
+    def _filter_typed(self, event: Input.Changed) -> None:
+        shape = self.listing.shape
+        if event.value != shape.filter:
+            self.reshape(replace(shape, filter=event.value))
+
+    @on(Input.Submitted, "FilterBar")
+    def _filter_kept(self) -> None:
+        self.table.focus()
+
+    async def leave_filter(self) -> None:
+        """All rows again."""
+        await self.query(FilterBar).remove()
+        self.reshape(replace(self.listing.shape, filter=""))
+        self.table.focus()
+
+    # --- details and help
+
+    def action_details(self) -> None:
+        """Open them, or close them."""
+        self.pane.toggle_class("shown")
+        self.table.focus()
+        self.look()
+
+    @on(Table.Opening)
+    def _row_clicked_twice(self) -> None:
+        self.pane.add_class("shown")
+        self.look()
+
+    @on(Table.Moved)
+    def _row_chosen(self) -> None:
+        self.look()
+
+    async def action_help(self) -> None:
+        """Every key."""
+        from procroute_tui.screens.help import HelpDialog
+
+        await self.push_screen(HelpDialog())
+
+    async def action_back(self) -> None:
+        """Leave the filter, else the marks, else the details."""
+        if self.listing.shape.filter or self.query(FilterBar):
+            await self.leave_filter()
+        elif self.table.marked:
+            self.table.marked.clear()
+            self.draw()
+        elif self.pane.has_class("shown"):
+            self.action_details()

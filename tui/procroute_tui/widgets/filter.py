@@ -1,0 +1,26 @@
+"""The line in which one types what rows must contain."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.binding import Binding, BindingType
+from textual.widgets import Input
+
+
+class FilterBar(Input):
+    """Rows follow each letter; arrows choose among them meanwhile."""
+
+    DEFAULT_CSS = """
+    FilterBar, FilterBar:focus { height: 1; border: none; padding: 0 1; background: $primary 25%; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "app.row(-1)", "Up", show=False),
+        Binding("down", "app.row(1)", "Down", show=False),
+        Binding("escape", "app.back", "All rows", show=False),
+    ]
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            text, placeholder="filter: name, user, unit, route, adapter, PID; Enter keeps it, Esc ends it"
+        )
