@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
+from functools import lru_cache
 from ipaddress import ip_network
 
 from msgspec.structs import replace
@@ -17,7 +18,7 @@ from procroute.core.reverse_path import rp_filter_drops
 from procroute.core.rules import desired_rules
 from procroute.core.tables import adapter_entries, adapters_with_addresses, lan_table, route_entries
 from procroute.identity import Identity
-from procroute.model import Adapter, IPAddress, IPNetwork, LiveRoute, Marks
+from procroute.model import Adapter, Entry, IPAddress, IPNetwork, LiveRoute, Marks
 
 
 def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute]) -> Ours:
@@ -72,20 +73,16 @@ def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
     """
     adapter = machine.adapter_of(live)
     own = frozenset() if adapter is None else frozenset({adapter.ifindex})
-    lan: dict[IPNetwork, dict[int, None]] = {}
-    if not live.route.strict:
-        kept = lan_entries(machine.main, machine.adapters, adapter)
-        for entry in sorted(kept, key=lambda e: e.metric):
-            lan.setdefault(entry.destination, {}).update((hop.ifindex, None) for hop in entry.hops)
+    lan = dict(() if live.route.strict else _lan(machine.main, machine.adapters, adapter))
     if adapter is not None:
-        lan.update((ip_network(s), {adapter.ifindex: None}) for s in live.servers if not s.is_loopback)
+        lan.update((ip_network(s), (adapter.ifindex,)) for s in live.servers if not s.is_loopback)
     return Door(
         adapters=own,
-        lan=frozenset((prefix, i) for prefix, by in lan.items() for i in [*by][:LAN_ADAPTERS]),
+        lan=frozenset((prefix, ifindex) for prefix, by in lan.items() for ifindex in by),
         dns_servers=live.servers,
         no_lookups=live.no_lookups,
         resolvers=_resolvers(machine, before.resolvers if before else ()),
-        addresses=_addresses(machine, adapter),
+        addresses=_addresses(machine.main, machine.adapters, adapter),
     )
 
 
@@ -97,27 +94,41 @@ def _resolvers(machine: Machine, before: tuple[IPAddress, ...]) -> tuple[IPAddre
     return tuple(dict.fromkeys(r for r in (*before, *now) if r not in forgotten))
 
 
-def _addresses(machine: Machine, own: Adapter | None) -> frozenset[tuple[IPAddress, int]]:
+@lru_cache(16)  # every route of an adapter asks for the same
+def _lan(
+    main: tuple[Entry, ...], adapters: tuple[Adapter, ...], own: Adapter | None
+) -> tuple[tuple[IPNetwork, tuple[int, ...]], ...]:
+    """The prefixes of the LAN, each with the adapters by which it is reached, as many as fit into a door."""
+    found: dict[IPNetwork, dict[int, None]] = {}
+    for entry in sorted(lan_entries(main, adapters, own), key=lambda e: e.metric):
+        found.setdefault(entry.destination, {}).update((hop.ifindex, None) for hop in entry.hops)
+    return tuple((prefix, (*by,)[:LAN_ADAPTERS]) for prefix, by in found.items())
+
+
+@lru_cache(16)
+def _addresses(
+    main: tuple[Entry, ...], adapters: tuple[Adapter, ...], own: Adapter | None
+) -> frozenset[tuple[IPAddress, int]]:
     """The machine's addresses, usable or not, each with one adapter that has it: the route's own, if it does.
 
     Those of loopback are the machine's rather than an adapter's, and count as the route's.
     """
     found = {
         address.interface.ip: adapter.ifindex
-        for adapter in sorted(machine.outward(), key=lambda a: -a.ifindex)
+        for adapter in sorted((a for a in adapters if not a.loopback), key=lambda a: -a.ifindex)
         for address in adapter.addresses
         if not address.interface.ip.is_link_local
     }
     if own is not None:
-        of_loopback = (a.interface.ip for d in machine.adapters if d.loopback for a in d.addresses)
+        of_loopback = (a.interface.ip for d in adapters if d.loopback for a in d.addresses)
         anywhere = {ip for ip in of_loopback if not ip.is_loopback}
-        found.update((ip, own.ifindex) for ip in anywhere | (_sources(machine, own) & found.keys()))
+        found.update((ip, own.ifindex) for ip in anywhere | (_sources(main, own) & found.keys()))
     return frozenset(found.items())
 
 
-def _sources(machine: Machine, own: Adapter) -> set[IPAddress]:
+def _sources(main: Iterable[Entry], own: Adapter) -> set[IPAddress]:
     """The addresses that packets by an adapter have: its own, and what main's entries by it prefer."""
-    by_own = (e for e in machine.main if e.hops and all(hop.ifindex == own.ifindex for hop in e.hops))
+    by_own = (e for e in main if e.hops and all(hop.ifindex == own.ifindex for hop in e.hops))
     preferred = {e.source for e in by_own if e.source is not None}
     return preferred | {a.interface.ip for a in own.addresses}
 

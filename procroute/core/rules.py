@@ -92,19 +92,21 @@ def stands_before(identity: Identity, rule: Rule, family: Family) -> bool:
 def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Rule]:
     """Leaves and gotos for the route numbers, each at the place that a full tree in pre-order gives it."""
 
+    all_bits = identity.number_bits
+
     def place(number: int, bits: int) -> int:
         """The pre-order place of the node that the top `bits` bits of a number lead to."""
         at = 0
         for depth in range(bits):
-            below = (1 << (identity.number_bits - depth)) - 1  # nodes under this one's half
-            at += 1 + (below if number >> (identity.number_bits - 1 - depth) & 1 else 0)
+            below = (1 << (all_bits - depth)) - 1  # nodes under this one's half
+            at += 1 + (below if number >> (all_bits - 1 - depth) & 1 else 0)
         return at
 
     def walk(members: list[int], depth: int) -> tuple[list[Rule], int]:
         base = identity.preference + _TREE
         if len(members) == 1:
             number = members[0]
-            preference = base + place(number, identity.number_bits)
+            preference = base + place(number, all_bits)
             leaf = Rule(
                 family,
                 preference,
@@ -115,7 +117,7 @@ def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Ru
                 protocol=identity.protocol,
             )
             return [leaf], preference
-        bit = 1 << (identity.number_bits - 1 - depth)
+        bit = 1 << (all_bits - 1 - depth)
         low, high = [n for n in members if not n & bit], [n for n in members if n & bit]
         if not low or not high:
             return walk(low or high, depth + 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from procroute.core.access import Peer, may_see
 from procroute.core.unit_names import slice_of
 from procroute.daemon import log_words
 from procroute.daemon.endings import Endings
-from procroute.daemon.found import how_of, places_in
+from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import Open, Routes
@@ -59,7 +60,9 @@ class Register:
 
     def adopt(self) -> None:
         """Take over what is there: an earlier daemon's, and of runs with engines of their own."""
-        self._ledger.load(lambda one: self.path(one.cgroup).exists() and self._is_as_noted(one))
+        self._ledger.load(
+            lambda one: os.path.exists(f"{self._linux.mount}{one.cgroup}") and self._is_as_noted(one)
+        )
         self._list_anew()
         self.take_in()
         for assignment in self._ledger:
@@ -71,8 +74,8 @@ class Register:
             self.watch(-found.live.number, found.path)
         for found, targets in self._routes.with_paths():
             for target in targets:
-                for place in places_in(target):
-                    if self._ledger.at(self.cgroup(place)) is None and cgroups.populated(place):
+                for place in unknown_in(target, self.cgroup(target), self._ledger.at):
+                    if cgroups.populated(place):
                         self._take(found, place)
 
     def next_id(self) -> int:

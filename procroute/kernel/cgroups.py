@@ -306,13 +306,17 @@ def _tree(path: Path) -> Iterator[tuple[Path, int]]:
         return  # it has gone
     yield path, found.st_ino
     if found.st_nlink != LINKS_OF_A_LEAF:
-        try:
-            with os.scandir(path) as inside:
-                below = [e.name for e in inside if e.is_dir(follow_symlinks=False)]
-        except OSError:
-            return
-        for name in below:
+        for name in children(path):
             yield from _tree(path / name)
+
+
+def children(path: Path) -> list[str]:
+    """The names of the cgroups in a cgroup; none where it has gone."""
+    try:
+        with os.scandir(path) as inside:
+            return sorted(e.name for e in inside if e.is_dir(follow_symlinks=False))
+    except OSError:
+        return []
 
 
 def _text(file: str) -> bytes:

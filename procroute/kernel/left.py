@@ -80,14 +80,15 @@ class Left:
             return
         self._places.set(_KEY.pack(self._ids[key]), _KEY.pack(key))
         # Who comes from now on is kept at once; who forks before it is kept itself is met by another look.
-        seen: set[Known] = set()
+        # No number comes to be another's between two looks.
+        seen: set[int] = {0}
         for _ in range(_PASSES):
-            inside = {one for pid, _ in cgroups.processes(path) if pid and (one := identify(pid))}
-            if inside <= seen:
+            new = {pid for pid, _ in cgroups.processes(path)} - seen
+            if not new:
                 return
-            for one in inside - seen:
+            for one in filter(None, map(identify, new)):
                 self._members.set(_PID.pack(one.pid), _MEMBER.pack(key, one.began))
-            seen |= inside
+            seen |= new
 
     def expect(self, key: int, first: Known) -> None:
         """Note how this process of a cgroup that is kept will end. Raises OSError."""
