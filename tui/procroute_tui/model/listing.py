@@ -55,6 +55,7 @@ class Listing:
         self._entries: dict[int, _Entry] = {}
         self._siblings: dict[Key, list[tuple[Place, int]]] = {}
         self._rows: list[Key] | None = None
+        self._words: list[str] = []
         self._matching: set[int] = set()
         self._visible: set[int] = set()
         self._last: dict[Key, int] = {}
@@ -73,6 +74,7 @@ class Listing:
     def reshape(self, shape: Shape) -> None:
         """Choose and sort otherwise."""
         old, self.shape = self.shape, shape
+        self._words = shape.filter.casefold().split()
         if (old.view, old.sort, old.descending) != (shape.view, shape.sort, shape.descending):
             self._anew()
         elif old != shape:
@@ -142,11 +144,10 @@ class Listing:
 
     def _text(self, process: Running) -> str:
         """What a filter looks at."""
-        facts = self.facts
-        values = [str(process.pid), process.name]
-        values += [
-            str(BY_KEY[key].value(facts, process) or "") for key in ("user", "unit", "route", "adapter")
-        ]
+        values = [str(process.pid), process.name, self.facts.users(process.user), process.unit]
+        assignment = self.machine.assignments.get(process.assignment)
+        if assignment is not None:
+            values += [assignment.route, assignment.adapter]
         return "\n".join(values).casefold()
 
     def _is_shown(self, pid: int, entry: _Entry) -> bool:
@@ -158,7 +159,7 @@ class Listing:
         if not shape.filter:
             return True
         entry.text = entry.text or self._text(self.machine.processes[pid])
-        return all(word in entry.text for word in shape.filter.casefold().split())
+        return all(word in entry.text for word in self._words)
 
     def _put(self, pid: int) -> bool:
         process = self.machine.processes.get(pid)
