@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -143,6 +144,9 @@ class Tui(Seeing):
         self.pane.set_class(self._settings.details, "shown")
         await self.query_one("#middle").mount(self.pane)
         self.look()
+        # What is there now mostly stays: looking through all of it again and again would hold keys up.
+        gc.collect()
+        gc.freeze()
 
     async def _listen(self) -> None:
         async for told in self.daemon.told():
