@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from procroute import protocol
 from procroute.errors import ProcrouteError
@@ -280,3 +281,17 @@ async def test_a_strange_name_is_not_markup_and_steers_nothing(on: Driver) -> No
     await on.press("a")
     await on.see("[red]x[/]?[2J? (pid 9) is to leave by")
     assert "\x1b" not in on.screen()
+
+
+@pytest.mark.promise("VIEW-01")
+@driven(120, 30)
+async def test_adapters_are_asked_for_when_they_have_changed_and_not_before(on: Driver) -> None:
+    daemon = on.daemon
+    await on.see("wan1")
+    await on.pilot.pause(0.1)
+    asked = sum(isinstance(request, protocol.Adapters) for request in daemon.asked)
+    await on.pilot.pause(0.5)
+    assert sum(isinstance(request, protocol.Adapters) for request in daemon.asked) == asked
+    daemon.adapters = [replace(daemon.adapters[0], name="sat0"), *daemon.adapters[1:]]
+    daemon.tell(protocol.AdaptersChanged(at=NOW))
+    await on.see("sat0")

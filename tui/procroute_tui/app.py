@@ -36,6 +36,8 @@ from procroute_tui.widgets.top import Banner, Top
 
 _APART: Final = 0.2
 """Seconds between two drawings at least, however much happens."""
+_OF_ADAPTERS: Final = (protocol.AdaptersChanged, protocol.Added, protocol.Removed, protocol.Repaired)
+"""After these events adapters may be others, or be used by other routes."""
 _WIDE: Final = 120
 """From so many cells on details are beside the table."""
 
@@ -162,7 +164,7 @@ class Tui(Seeing):
             changes = self.machine.take(told)
             if self.pane.has_class("shown") and not isinstance(told, protocol.Processes):
                 self.pane.show()
-            if isinstance(told, protocol.Added | protocol.Removed | protocol.Repaired):
+            if isinstance(told, _OF_ADAPTERS):
                 self._looker.again.set()
             if self.listing.take(changes) or changes.everything:
                 self.draw_soon()

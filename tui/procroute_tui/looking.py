@@ -1,4 +1,4 @@
-"""What has to be asked for: adapters and sockets now and then, and the details of the chosen process."""
+"""What has to be asked for: adapters on news, sockets now and then, and the details of the chosen process."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from procroute_tui.model.details import Asked
 if TYPE_CHECKING:
     from procroute_tui.app import Tui
 
-_ADAPTERS: Final = 5.0
-"""Seconds between two looks at the adapters, of which no event tells."""
+_RETRY: Final = 5.0
+"""Seconds until adapters are asked for again where that was refused."""
 _SOCKETS: Final = 5.0
 _SHARE: Final = 50
 """The daemon counts sockets for one part in so many of the time: on a busy machine that takes a while."""
@@ -32,16 +32,17 @@ class Looker:
         self.again, self.chosen = asyncio.Event(), asyncio.Event()
 
     async def adapters(self) -> None:
-        """Ask for them when told so, and now and then."""
+        """Ask for them when told so."""
         app = self._app
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.again.wait(), _ADAPTERS)
+            await self.again.wait()
             self.again.clear()
             try:
                 found = await app.daemon.ask(protocol.Adapters())
-            except ProcrouteError:
-                continue  # that the daemon has gone is told by the events
+            except ProcrouteError:  # that the daemon has gone is told by the events
+                await asyncio.sleep(_RETRY)
+                self.again.set()
+                continue
             if found.adapters != app.machine.adapters:
                 app.machine.adapters = found.adapters
                 app.adapters.show()
