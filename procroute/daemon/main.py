@@ -32,12 +32,12 @@ from procroute.daemon.looking import Looking
 from procroute.daemon.processes import Processes
 from procroute.daemon.server import Server
 from procroute.daemon.traffic import Traffic
+from procroute.daemon.watched import Watched
 from procroute.daemon.writer import Writer
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import files
-from procroute.kernel.emptied import Emptied
 from procroute.kernel.user_names import user_name
 from procroute.places import DAEMON_LOCK
 
@@ -46,8 +46,8 @@ _ALONE: Final = Path(DAEMON_LOCK)
 SWITCH: Final = 0.0005
 """After so many seconds a thread makes room for one that is back from a system call; Python has 0.005. A look
 makes thousands of these, and a repair must not wait each time for who computes."""
-_AGAIN, _AGAIN_AT_MOST, _UNWATCHED = 0.25, 60.0, 2.0
-"""In seconds: when to try again to remove what could not be, twice as long each time; and to watch."""
+_AGAIN, _AGAIN_AT_MOST = 0.25, 60.0
+"""In seconds: when to try again to remove what could not be, twice as long each time."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -104,17 +104,16 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "writer")
         self._looker = ThreadPoolExecutor(1, "looker")
-        self._emptied = Emptied()
+        self._watched = Watched(tell, lambda keys: self._work(self._ended(keys)))
         self._looking_at = Looking(settings.identity)
         traffic = Traffic(self._looking_at.linux, tell)
         self._feed = Feed(Processes(), traffic, self._looker, tell)
         self._server = Server(self._answer, user_name, tell, feed=self._feed)
         self._keeper = Keeper(settings, self._say, tell)
-        self._writer = Writer(settings, tell, self._say, self._watch)
+        self._writer = Writer(settings, tell, self._say, self._watched.watch)
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
         self._due: dict[int, None] = {}
-        self._unwatched: dict[int, Path] = {}
         self._looking = False
         self._untidy: set[str] = set()
         self._works: set[asyncio.Task[None]] = set()
@@ -129,7 +128,7 @@ class Daemon:
         try:
             adopted = await self._do(self._writer.adopt)
             self._feed.know(self._writer.known())
-            self._loop.add_reader(self._emptied.fileno(), self._on_emptied)
+            self._watched.start()
             if (left := self._writer.leavers.fileno()) is not None:
                 self._loop.add_reader(left, self._on_left)
             for doubt in await self._do(self._writer.doubts):
@@ -143,7 +142,7 @@ class Daemon:
 
     async def _end(self) -> None:
         await self._server.stop()
-        self._loop.remove_reader(self._emptied.fileno())
+        self._watched.stop()
         if (left := self._writer.leavers.fileno()) is not None:
             self._loop.remove_reader(left)
         if self._look is not None:
@@ -156,7 +155,7 @@ class Daemon:
         self._feed.close()
         self._looker.submit(self._looking_at.close)
         self._looker.shutdown()
-        self._emptied.close()
+        self._watched.close()
         goes_on = "stay on their routes" if stay > 1 else "stays on its route"
         more = f"; {_assignments(stay)} {goes_on}, which nobody keeps in step until the next start"
         self._tell("ended" + (more if stay else ""))
@@ -218,36 +217,6 @@ class Daemon:
     def _said(self, event: protocol.Event) -> None:
         self._server.say(event)
         self._feed.heard(event)
-
-    def _watch(self, key: int, path: Path | None) -> None:
-        """From any thread."""
-        self._loop.call_soon_threadsafe(self._watch_here, key, path)
-
-    def _watch_here(self, key: int, path: Path | None) -> None:
-        if path is None:
-            self._unwatched.pop(key, None)
-            self._emptied.remove(key)
-            return
-        try:
-            there = self._emptied.add(path, key)
-        except OSError as e:  # fs.inotify.max_user_watches
-            if key not in self._unwatched:
-                self._tell(f"{path} cannot be watched ({e}): it is looked at every {_UNWATCHED:.0f} s")
-            self._unwatched[key] = path
-            self._loop.call_later(_UNWATCHED, self._watch_again, key)
-            return
-        self._unwatched.pop(key, None)
-        if not there:
-            self._work(self._ended([key]))
-
-    def _watch_again(self, key: int) -> None:
-        if key in self._unwatched:
-            self._work(self._ended([key]))
-            self._watch_here(key, self._unwatched[key])
-
-    def _on_emptied(self) -> None:
-        if keys := self._emptied.read():
-            self._work(self._ended(keys))
 
     def _on_left(self) -> None:
         if self._writer.leavers.hear():
