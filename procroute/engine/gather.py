@@ -19,6 +19,7 @@ from procroute.core.gathering import Kin, alike, belonging, own_stacks
 from procroute.engine.let_go import let_go
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroup_mount, cgroups, family
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.pinned import Known, is_of, kin, lives, pinned
 
 _SECONDS = 10.0
@@ -44,13 +45,12 @@ Around = Mapping[Path, Collection[int]]
 def around(pid: int) -> Around:
     """The cgroup that a process is in, with all who are there: what `gather` has to know of one that is moved
     before it begins. Nothing where that is not seen from here."""
-    path = _place(pid)
+    path = _place(cgroup_mount.find(), pid)
     return {path: set(_pids(path))} if path else {}
 
 
-def _place(pid: int) -> Path | None:
+def _place(mount: CgroupMount, pid: int) -> Path | None:
     """The cgroup that a process is in; None where it has gone, or where that is not seen from here."""
-    mount = cgroup_mount.find()
     try:
         below = mount.below(cgroup_mount.of_process(pid) or "")
     except OSError:
@@ -90,6 +90,7 @@ class _Gathering:
         self.moved: set[Known] = set()
         self.others: set[Known] = set()
         self._assignment = assignment
+        self._mount = cgroup_mount.find()
         self._uid = uid
         self._members: dict[int, Kin] = {}
         self._reapers: set[int] = {0, 1}
@@ -180,7 +181,7 @@ class _Gathering:
             yield from (pid for pid in reversed(list(_pids(path))) if pid not in before and pid not in but)
 
     def _note_origin(self, pid: int) -> None:
-        path = _place(pid)
+        path = _place(self._mount, pid)
         if path and path != self._assignment and path not in self._origins:
             self._origins[path] = set(_pids(path))
 

@@ -32,7 +32,7 @@ def test_what_the_users_manager_moves(box: SystemdBox, running: Daemon, options:
         words = [*as_user(ADA), *run_by("wan1", *options), *left_by()]
         with box.machine.popen(words, env=ENVIRONMENT, stdout=out, stderr=out) as process:
             until(lambda: "leaver.scope" in running.log(), what="the news")
-            assert (": ended" in running.log()) is bool(options)
+            assert ("leaver.scope: ended" in running.log()) is bool(options)
             if options:
                 assert process.wait(10) == 128 + 9 or process.returncode == -9
             assert quiet(box) is bool(options)
