@@ -39,6 +39,11 @@ def is_sent(packet: Packet) -> bool:
     return packet.protocol == UDP and packet.destination_port >= PORTS
 
 
+_EMPTY: Final = {"+ /etc/iproute2", "+ /etc/iproute2/rt_tables.d"}
+"""Folders for names of tables: where removing them is not permitted that is not tried again until the next
+route (kernel/table_names.py)."""
+
+
 def sweep(lab: Lab, program: str, most: int, **given: Any) -> Iterator[dict[str, Any]]:
     """What the program says of each fate; the block looks at it, and what that leaves must be restored.
 
@@ -61,7 +66,8 @@ def sweep(lab: Lab, program: str, most: int, **given: Any) -> Iterator[dict[str,
                 assert met > tried // 2, f"only {met} of {tried} calls were there to fail"
                 return
             if "restored" in said:
-                assert not said["restored"], f"after {last}: {said}"
+                left = set(said["restored"]) - (_EMPTY if "EPERM* rmdir" in last else set())
+                assert not left, f"after {last}: {said}"
                 continue
             tried += 1
             met += bool(said["call"])

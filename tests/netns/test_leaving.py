@@ -20,8 +20,8 @@ from tests.netns.traffic import SERVER
 # Moves itself to the cgroup of argv[1], says so, and sends datagrams from new sockets.
 LEAVER = """
 import os, socket, sys, time
+print(os.getpid(), flush=True)  # first: where that is strict it is ended at once
 with open(f"{sys.argv[1]}/cgroup.procs", "w") as f: f.write("0")
-print(os.getpid(), flush=True)
 while True:
     for family, address in ((socket.AF_INET, sys.argv[2]), (socket.AF_INET6, sys.argv[3])):
         with socket.socket(family, socket.SOCK_DGRAM) as s:
