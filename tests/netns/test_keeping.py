@@ -24,7 +24,14 @@ from procroute.lab import TCP, UDP, Lab, Packet
 from procroute.lab.patience import FACTOR
 from tests.netns.keepers import Keeping, keeper
 from tests.netns.running import ENVIRONMENT, ours, run_by, until
-from tests.netns.traffic import FAMILIES, OTHER_SERVER, SERVER, delete_our_rules, without_our_rules
+from tests.netns.traffic import (
+    FAMILIES,
+    OTHER_SERVER,
+    SERVER,
+    as_networkd,
+    delete_our_rules,
+    without_our_rules,
+)
 
 promise = pytest.mark.promise
 SOON: Final = 100.0 * FACTOR
@@ -43,16 +50,6 @@ def sh(script: str) -> Callable[[Lab], None]:
 
 def void(_: object) -> None:
     """Whatever it says."""
-
-
-def as_networkd(lab: Lab) -> None:
-    """All rules and entries of ours, one by one and on one socket a family, as at its restart."""
-    for family in FAMILIES:
-        rules = lab.ip(f"-{family} rule show protocol 112").splitlines()
-        lines = [f"rule del preference {rule.partition(':')[0]} protocol 112" for rule in rules]
-        entries = lab.ip(f"-{family} route show table all protocol 112").splitlines()
-        lines += [f"route del {entry}" for entry in entries if entry[0] not in " \t"]
-        lab.run(["ip", f"-{family}", "-force", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))
 
 
 DAMAGE: Final = {

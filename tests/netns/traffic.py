@@ -82,3 +82,13 @@ def without_our_rules(family: int) -> str:
         f"ip -{family} rule show protocol 112 | sed 's/^/rule del protocol 112 preference /; s/:.*//' "
         f"| ip -{family} -force -batch - 2>/dev/null || true"
     )
+
+
+def as_networkd(lab: Lab) -> None:
+    """All rules and entries of ours, one by one and on one socket a family, as at its restart."""
+    for family in FAMILIES:
+        rules = lab.ip(f"-{family} rule show protocol 112").splitlines()
+        lines = [f"rule del preference {rule.partition(':')[0]} protocol 112" for rule in rules]
+        entries = lab.ip(f"-{family} route show table all protocol 112").splitlines()
+        lines += [f"route del {entry}" for entry in entries if entry[0] not in " \t"]
+        lab.run(["ip", f"-{family}", "-force", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))

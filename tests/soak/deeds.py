@@ -6,21 +6,11 @@ from collections.abc import Callable
 from typing import Final
 
 from procroute.lab import Lab
-from tests.netns.traffic import FAMILIES, delete_our_rules, without_our_rules
+from tests.netns.traffic import as_networkd, delete_our_rules, without_our_rules
 
 
 def _sh(script: str) -> Callable[[Lab], object]:
     return lambda lab: lab.sh(script)
-
-
-def _as_networkd(lab: Lab) -> None:
-    """Rules and entries of ours one by one, as at its restart."""
-    for family in FAMILIES:
-        rules = lab.ip(f"-{family} rule show protocol 112").splitlines()
-        lines = [f"rule del preference {rule.partition(':')[0]} protocol 112" for rule in rules]
-        entries = lab.ip(f"-{family} route show table all protocol 112").splitlines()
-        lines += [f"route del {entry}" for entry in entries if entry[0] not in " \t"]
-        lab.run(["ip", f"-{family}", "-force", "-batch", "-"], stdin="".join(f"{line}\n" for line in lines))
 
 
 DAMAGE: Final[dict[str, Callable[[Lab], object]]] = {
@@ -30,5 +20,5 @@ DAMAGE: Final[dict[str, Callable[[Lab], object]]] = {
     "delete the IPv6 rules": _sh(without_our_rules(6)),
     "delete all rules": delete_our_rules,
     "flush our tables": _sh("for f in 4 6; do ip -$f route flush table all proto 112; done"),
-    "restart networkd": _as_networkd,
+    "restart networkd": as_networkd,
 }
