@@ -21,7 +21,7 @@ from msgspec import Struct
 
 from procroute.core.gathering import Kin
 from procroute.kernel.faults import passed
-from procroute.kernel.process_stat import stat
+from procroute.kernel.process_stat import began, stat
 
 
 class Known(Struct, frozen=True):
@@ -38,7 +38,7 @@ def kin(pid: int) -> tuple[Known, Kin] | None:
     """
     try:
         found = stat(pid)
-        if found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1:
+        if found.ended and not _has_threads(pid):
             return None
     except OSError:
         return None
@@ -46,9 +46,17 @@ def kin(pid: int) -> tuple[Known, Kin] | None:
 
 
 def identify(pid: int) -> Known | None:
-    """Who has a number now; None: nobody, or one that has ended."""
-    found = kin(pid)
-    return found and found[0]
+    """Who has a number now; None: nobody, or one that has ended, as of `kin`."""
+    try:
+        since, ended = began(pid)
+        return None if ended and not _has_threads(pid) else Known(pid, since)
+    except OSError:
+        return None
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether a process has others than its first. Raises OSError."""
+    return len(os.listdir(f"/proc/{pid}/task")) > 1
 
 
 def is_of(pid: int, uid: int) -> bool:
@@ -73,8 +81,8 @@ def pinned(one: Known) -> Iterator[int | None]:
         yield None
         return
     try:
-        # Asked now that the descriptor is there: while that one lives, the number is its.
-        yield descriptor if identify(one.pid) == one and lives(descriptor) else None
+        # Asked now that the descriptor is there: who still has the number then had it when it was opened.
+        yield descriptor if identify(one.pid) == one else None
     finally:
         os.close(descriptor)
 
