@@ -1,55 +1,18 @@
-"""Globs of rules as regular expressions, each made once. Pure."""
+"""Globs of rules. Pure. Users write them and root matches: no pattern may take long."""
 
 from __future__ import annotations
 
 import re
 from fnmatch import translate
 from functools import lru_cache
+from typing import Final
 
-_MADE = 16384
+_MADE: Final = 16384
 
 
 @lru_cache(_MADE)
-def _text(pattern: str) -> re.Pattern[str]:
+def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(translate(pattern))
-
-
-@lru_cache(_MADE)
-def _path(pattern: str) -> re.Pattern[str]:
-    """`*`, `?` and `[…]` stay within a folder; `**` is any number of folders, also none."""
-    parts = pattern.split("/")
-    out = []
-    for i, part in enumerate(parts):
-        last = i == len(parts) - 1
-        if part == "**":
-            out.append(r".*" if last else r"(?:[^/]+/)*")
-        else:
-            out.append(_segment(part) + ("" if last else "/"))
-    return re.compile(f"(?s:{''.join(out)})")
-
-
-def _segment(part: str) -> str:
-    """One name of a path. A `/` cannot be in it, also where `[!…]` would take any character."""
-    if not any(c in part for c in "*?["):
-        return re.escape(part)
-    out, rest = [], part
-    while rest:
-        c, rest = rest[0], rest[1:]
-        if c == "*":
-            out.append("[^/]*")
-        elif c == "?":
-            out.append("[^/]")
-        elif c == "[" and (end := rest.find("]", 2 if rest[:1] == "!" else 1)) > 0:
-            out.append(f"(?!/){_set('[' + rest[: end + 1])}")
-            rest = rest[end + 1 :]
-        else:
-            out.append(re.escape(c))
-    return "".join(out)
-
-
-def _set(brackets: str) -> str:
-    """A set of characters as fnmatch makes it, without what it puts around a whole pattern."""
-    return translate(brackets).removeprefix("(?s:").removesuffix(r")\Z").removesuffix(r")\z")
 
 
 def is_glob(pattern: str) -> bool:
@@ -59,18 +22,33 @@ def is_glob(pattern: str) -> bool:
 
 def matches(pattern: str, text: str) -> bool:
     """Whether a glob matches a whole text; `*` matches anything in it."""
-    return pattern == text if not is_glob(pattern) else _text(pattern).match(text) is not None
+    return _compiled(pattern).match(text) is not None if is_glob(pattern) else pattern == text
 
 
 def matches_path(pattern: str, path: str) -> bool:
-    """Whether a glob matches a whole path."""
-    return pattern == path if not is_glob(pattern) else _path(pattern).fullmatch(path) is not None
+    """Whether a glob matches a whole path: `*`, `?`, `[…]` within a folder, `**` any folders, or none."""
+    if not is_glob(pattern):
+        return pattern == path
+    wanted, parts = pattern.split("/"), path.split("/")
+    at, wild, again = 0, -1, 0  # of wanted: the next, and the last ** ; of parts: where that one went on
+    i = 0
+    while i < len(parts):
+        if at < len(wanted) and wanted[at] == "**":
+            wild, again = at, i
+            at += 1
+        elif at < len(wanted) and matches(wanted[at], parts[i]):
+            at, i = at + 1, i + 1
+        elif wild >= 0:
+            again += 1
+            at, i = wild + 1, again
+        else:
+            return False
+    return all(part == "**" for part in wanted[at:])
 
 
 def matches_tree(pattern: str, path: str) -> bool:
     """Whether a glob matches a path, or a folder that it lies in."""
-    pattern = pattern.rstrip("/") or "/"
-    if pattern == "/" or matches_path(pattern, path):
-        return True
-    parts = path.split("/")
-    return any(matches_path(pattern, "/".join(parts[:n])) for n in range(len(parts) - 1, 1, -1))
+    whole = pattern.rstrip("/")
+    if not is_glob(whole):
+        return path == whole or path.startswith(f"{whole}/")
+    return matches_path(f"{whole}/**", path)  # also no folders
