@@ -73,7 +73,7 @@ def near(key: str, keys: Iterable[str], prefix: str = "") -> str:
     close = difflib.get_close_matches(key, known, n=len(known))
     likeness = [difflib.SequenceMatcher(None, key, other).ratio() for other in close]
     meant = [f"{prefix}{other}" for other, how in zip(close, likeness, strict=True) if how == likeness[0]]
-    return f"did you mean {' or '.join(meant)}?" if meant else f"known here: {', '.join(known)}"
+    return f"did you mean {' or '.join(sorted(meant))}?" if meant else f"known here: {', '.join(known)}"
 
 
 class Wrong(Struct, frozen=True):
