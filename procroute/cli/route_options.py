@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from ipaddress import IPv4Address, IPv6Address
+
     from procroute.model import IPAddress
+
+_T = TypeVar("_T")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -57,36 +61,25 @@ def word(text: str) -> str:
 
 
 def _gateway4(text: str) -> IPv4Address:
-    try:
-        return IPv4Address(text)
-    except AddressValueError as e:
-        raise argparse.ArgumentTypeError(f"{text} is not an IPv4 address") from e
+    from procroute import route_words
+
+    return _read(route_words.gateway4, text)
 
 
 def _gateway6(text: str) -> IPv6Address:
-    try:
-        return IPv6Address(text)
-    except AddressValueError as e:
-        raise argparse.ArgumentTypeError(f"{text} is not an IPv6 address") from e
+    from procroute import route_words
+
+    return _read(route_words.gateway6, text)
 
 
 def _servers(text: str) -> tuple[IPAddress, ...]:
-    if text == "system":
-        return ()
+    from procroute import route_words
+
+    return _read(route_words.servers, text.split(","))
+
+
+def _read(reader: Callable[[Any], _T], text: Any) -> _T:
     try:
-        servers = tuple(dict.fromkeys(_plain(ip_address(word.strip())) for word in text.split(",")))
+        return reader(text)
     except ValueError as e:
-        raise argparse.ArgumentTypeError(f"{text!r}: addresses with commas between, or system") from e
-    for server in servers:
-        if server.is_unspecified or server.is_multicast:
-            raise argparse.ArgumentTypeError(f"{server} cannot be a name server")
-        if server.is_link_local:
-            raise argparse.ArgumentTypeError(
-                f"{server} is link-local: look-ups cannot be sent to such a server"
-            )
-    return servers
-
-
-def _plain(address: IPAddress) -> IPAddress:
-    """IPv4 where it is only written as IPv6."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+        raise argparse.ArgumentTypeError(str(e)) from e

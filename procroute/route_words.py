@@ -1,0 +1,49 @@
+"""A route's options as people write them, in files and on the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from typing import Final
+
+from procroute.model import IPAddress
+
+SYSTEM: Final = "system"
+"""Instead of name servers: look-ups are left to the system."""
+
+
+def gateway4(text: str) -> IPv4Address:
+    """An IPv4 gateway. Raises ValueError."""
+    try:
+        return IPv4Address(text)
+    except AddressValueError as e:
+        raise ValueError(f"{text} is not an IPv4 address") from e
+
+
+def gateway6(text: str) -> IPv6Address:
+    """An IPv6 gateway. Raises ValueError."""
+    try:
+        return IPv6Address(text)
+    except AddressValueError as e:
+        raise ValueError(f"{text} is not an IPv6 address") from e
+
+
+def servers(words: Sequence[str]) -> tuple[IPAddress, ...]:
+    """Name servers, each once; none for `system` alone. Raises ValueError."""
+    if list(words) == [SYSTEM]:
+        return ()
+    try:
+        found = tuple(dict.fromkeys(_plain(ip_address(word.strip())) for word in words))
+    except ValueError as e:
+        raise ValueError(f"{','.join(words)!r}: addresses with commas between, or system") from e
+    for server in found:
+        if server.is_unspecified or server.is_multicast:
+            raise ValueError(f"{server} cannot be a name server")
+        if server.is_link_local:
+            raise ValueError(f"{server} is link-local: look-ups cannot be sent to such a server")
+    return found
+
+
+def _plain(address: IPAddress) -> IPAddress:
+    """IPv4 where it is only written as IPv6."""
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -1,0 +1,60 @@
+"""Units and desktop applications, as systemd, Flatpak and snapd name cgroups by them. Pure.
+
+Sources: https://systemd.io/DESKTOP_ENVIRONMENTS (Pre-defined systemd units, XDG standardization);
+flatpak, common/flatpak-run.c (app-flatpak-ID-N.scope); snapd, sandbox/cgroup/tracking.go and naming.go
+(snap.NAME.APP-UUID.scope, before 2.62 snap.NAME.APP.UUID.scope, and snap.NAME.APP.service).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+_ENDINGS = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
+_ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
+_SCOPE = re.compile(r"app-(?:[^-]+-)?(?P<id>[^-]+)-[^-]+\.scope")
+_SERVICE = re.compile(r"app-(?:[^-@]+-)?(?P<id>[^-@]+)(?:@[^@]*)?\.service")
+_UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_SNAP = re.compile(rf"snap\.(?P<snap>[^.]+)\.(?P<app>[^.]+?)(?:[-.]{_UUID}\.scope|\.service)")
+
+
+def unescape(name: str) -> str:
+    r"""A part of a unit's name as it was before (systemd-escape(1)): `a\x2db` is `a-b`."""
+    if "\\" not in name:
+        return name
+    out, at = bytearray(), 0
+    for found in _ESCAPE.finditer(name):
+        out += name[at : found.start()].encode(errors="surrogateescape")
+        out.append(int(found[1], 16))
+        at = found.end()
+    out += name[at:].encode(errors="surrogateescape")
+    return out.decode(errors="surrogateescape")
+
+
+@lru_cache(4096)
+def units(cgroup: str) -> tuple[str, ...]:
+    """The units that a cgroup is or lies in, slices too, the innermost first.
+
+    Source: https://systemd.io/CGROUP_DELEGATION; a name that a file of the kernel's could have gets a `_`.
+    """
+    return tuple(p.removeprefix("_") for p in reversed(cgroup.split("/")) if p.endswith(_ENDINGS))
+
+
+def units_of(cgroup: str, uid: int) -> tuple[str, ...]:
+    """Those of a user's own manager alone: what lies below his user@UID.service."""
+    manager = f"/user.slice/user-{uid}.slice/user@{uid}.service/"
+    return units(cgroup.removeprefix(manager)) if cgroup.startswith(manager) else ()
+
+
+@lru_cache(4096)
+def applications(cgroup: str) -> tuple[str, ...]:
+    """The desktop application ids that a cgroup stands for; empty: for none.
+
+    A snap's are NAME_APP, as its desktop file is called, and NAME, for all that is in it.
+    """
+    for unit in units(cgroup):
+        if found := _SNAP.fullmatch(unit):
+            return (f"{found['snap']}_{found['app']}", found["snap"])
+        if found := _SCOPE.fullmatch(unit) or _SERVICE.fullmatch(unit):
+            return (unescape(found["id"]),)
+    return ()

@@ -1,0 +1,106 @@
+"""The text of a rule file as route rules, each with its line; whatever is wrong in it, as findings."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from procroute.rulebook.route_rule import Conditions, Finding, RouteRule, Rulebook, Via
+from procroute.rulebook.shape import WrittenConditions, WrittenRule
+from procroute.rulebook.sound import wrong_conditions, wrong_way
+from procroute.terminal import printable
+from procroute.written.document import UnreadableError, Wrong, convert_all, near, parse
+from procroute.written.lines import Key, lines
+from procroute.written.options import Maybe, given, words
+
+_ENDINGS: Final = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
+
+
+def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
+    """The rules of a file in their order, and what is wrong: of a rule with an error there is no RouteRule.
+
+    file: what it is called. owner: the uid whose rules they are. Raises nothing.
+    """
+    try:
+        document = parse(text)
+    except UnreadableError as e:
+        return Rulebook((), (Finding(file, e.line, True, e.message, e.hint),))
+    at = lines(text)
+    headers = [line for key, line in at.items() if len(key) == 2 and key[0] == "rule"]
+    if problem := _not_rules(document, headers, at, file):
+        return Rulebook((), (problem,))
+    tables = document.get("rule", [])
+    rules, findings = [], []
+    for nth, written in enumerate(convert_all(tables, WrittenRule)):
+        rule = written if isinstance(written, Wrong) else _rule(written, owner, file, headers[nth], nth)
+        if isinstance(rule, RouteRule):
+            rules.append(rule)
+        else:
+            line = at.get(("rule", nth, *rule.key)) or at.get(("rule", nth, *rule.key[:1])) or headers[nth]
+            findings.append(Finding(file, line, True, rule.message, rule.hint))
+    return Rulebook(tuple(rules), tuple(findings))
+
+
+def _not_rules(document: dict[str, Any], headers: list[int], at: dict[Key, int], file: str) -> Finding | None:
+    """What is wrong with a document that has more, or other, than `[[rule]]` tables."""
+    for key, value in document.items():
+        line = at.get((key,), 0)
+        if key != "rule":
+            hint = "write [[rule]] above it" if key in _KEYS else near(key, ["rule"])
+            return Finding(file, line, True, f"{printable(key)} is unknown here", hint)
+        if not isinstance(value, list) or len(headers) != len(value):
+            return Finding(
+                file, line, True, "rule must be tables of their own", "write [[rule]] above each rule"
+            )
+    return None
+
+
+def _rule(written: WrittenRule, owner: int, file: str, line: int, nth: int) -> RouteRule | Wrong:
+    conditions = _conditions(written)
+    unless = None if isinstance(written.unless, Maybe) else _conditions(written.unless)
+    options = given(written)
+    if isinstance(options, Wrong):
+        return options
+    if wrong := (
+        wrong_way(written)
+        or wrong_conditions(conditions, ())
+        or (unless and wrong_conditions(unless, ("not",)))
+        or _empty(conditions, unless)
+    ):
+        return wrong
+    return RouteRule(
+        conditions=conditions,
+        via=None if isinstance(written.via, Maybe) else Via(written.via, **options),
+        unless=unless,
+        existing=written.existing,
+        when_down=None if isinstance(written.when_down, Maybe) else written.when_down,
+        comment=written.comment,
+        enabled=written.enabled,
+        owner=owner,
+        file=file,
+        line=line,
+        nth=nth,
+    )
+
+
+def _empty(conditions: Conditions, unless: Conditions | None) -> Wrong | None:
+    if unless and not unless.given:
+        return Wrong(("not",), "is empty", f"give it a condition: {', '.join(_CONDITIONS)}")
+    if not conditions.given and not unless:
+        return Wrong((), "a rule needs a condition", f"give one of: {', '.join(_CONDITIONS)}")
+    return None
+
+
+def _conditions(written: WrittenConditions) -> Conditions:
+    found = {key: words(value) for key in _CONDITIONS if (value := getattr(written, key))}
+    if "unit" in found:
+        found["unit"] = tuple(_whole(unit) for unit in found["unit"])
+    return Conditions(**found)
+
+
+def _whole(unit: str) -> str:
+    """A unit's name with its ending, as systemctl(1) takes it; a glob that ends in `*` can have any."""
+    return unit if unit.endswith((*_ENDINGS, "*")) else f"{unit}.service"
+
+
+_CONDITIONS: Final = Conditions.__struct_fields__
+_KEYS: Final = WrittenRule.__struct_encode_fields__

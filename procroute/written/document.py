@@ -1,0 +1,154 @@
+"""TOML text to plain values, and words for what is wrong in it."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from enum import Enum
+from typing import Any, Final, TypeVar, get_args
+
+import msgspec
+from msgspec import Struct
+
+from procroute.terminal import printable
+
+_AT: Final = re.compile(r" ?\(at (?:line (?P<line>\d+), column (?P<column>\d+)|end of document)\)$")
+_S = TypeVar("_S", bound=Struct)
+# How msgspec words what it refuses (msgspec.ValidationError).
+_EXPECTED: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
+_LENGTH: Final = re.compile(r"of length (>=|<=) (\d+)")
+_UNKNOWN: Final = re.compile(r"unknown field `(.*)`$", re.DOTALL)
+_KEYS: Final = re.compile(r"[.]([A-Za-z0-9_]+)")
+_KINDS: Final = {
+    "str": "a text",
+    "array": "a list",
+    "bool": "true or false",
+    "int": "a number",
+    "float": "a number",
+    "object": "a table",
+    "null": "nothing",
+}
+
+
+class UnreadableError(Exception):
+    """No text, or no TOML. line: 0 where it is not one line that is to blame."""
+
+    def __init__(self, line: int, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.line = line
+        self.message = message
+        self.hint = hint
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The document. Raises UnreadableError."""
+    import tomllib  # most machines have no file, and starting must be quick
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as e:
+        if not (found := _AT.search(str(e))):
+            raise UnreadableError(0, f"not TOML: {printable(str(e))}") from e
+        line = int(found["line"] or text.count("\n") + 1)
+        raise UnreadableError(line, f"not TOML: {printable(str(e)[: found.start()])}") from e
+    except RecursionError as e:
+        raise UnreadableError(0, "too many tables or lists in one another") from e
+
+
+def decode(data: bytes) -> str:
+    """The text of a file. Raises UnreadableError."""
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        raise UnreadableError(
+            line, f"not UTF-8: the byte 0x{data[e.start]:02x}", "TOML files are UTF-8"
+        ) from e
+
+
+def near(key: str, keys: Iterable[str], prefix: str = "") -> str:
+    """A hint for a key that is unknown. prefix: of the table, with a dot."""
+    known = list(keys)
+    close = difflib.get_close_matches(key, known, n=len(known))
+    likeness = [difflib.SequenceMatcher(None, key, other).ratio() for other in close]
+    meant = [f"{prefix}{other}" for other, how in zip(close, likeness, strict=True) if how == likeness[0]]
+    return f"did you mean {' or '.join(sorted(meant))}?" if meant else f"known here: {', '.join(known)}"
+
+
+class Wrong(Struct, frozen=True):
+    """What is wrong with one value. key: where it is, in the table that was looked at. hint: or nothing."""
+
+    key: tuple[str, ...]
+    words: str
+    hint: str = ""
+
+    @property
+    def message(self) -> str:
+        """All of it but the hint."""
+        return f"{printable('.'.join(self.key))} {self.words}".strip()
+
+
+def convert(table: object, shape: type[_S]) -> _S | Wrong:
+    """A table as a Struct, or what is wrong with it."""
+    try:
+        return msgspec.convert(table, shape)
+    except msgspec.ValidationError as e:
+        return _wrong(str(e), table, shape)
+
+
+def convert_all(tables: list[Any], shape: type[_S]) -> list[_S | Wrong]:
+    """The same for many, and quick where nothing is wrong."""
+    try:
+        return list(msgspec.convert(tables, list[shape]))  # type: ignore[valid-type]
+    except msgspec.ValidationError:
+        return [convert(table, shape) for table in tables]
+
+
+def _wrong(says: str, table: object, shape: type[Struct]) -> Wrong:
+    """What msgspec says, for people."""
+    what, _, where = says.partition(" - at ")
+    key = tuple(_KEYS.findall(where))
+    value = table
+    for name in key:
+        value = value.get(name) if isinstance(value, dict) else None
+        shape = _inner(shape, name) or shape
+    if unknown := _UNKNOWN.search(what):
+        prefix = "".join(f"{name}." for name in key)
+        return Wrong((*key, unknown[1]), "is unknown", near(unknown[1], _names(shape), prefix))
+    if what.startswith("Invalid enum value"):
+        return Wrong(key, f"cannot be {printable(repr(value))}", _choices(shape, key))
+    if length := _LENGTH.search(what):
+        return Wrong(key, "is empty" if length[1] == ">=" else f"is too long: {length[2]} at most")
+    if expected := _EXPECTED.search(what):
+        kinds = [_KINDS.get(kind, kind) for kind in expected[1].split(" | ") if kind != "null"]
+        got = _KINDS.get(expected[2], expected[2])
+        words = f"must be {' or '.join(dict.fromkeys(kinds))}, not {got}"
+        return Wrong(key, words if "[" not in where else f"{words}, in its list")
+    return Wrong(key, f"cannot be so: {printable(what)}")
+
+
+def _names(shape: type[Struct]) -> tuple[str, ...]:
+    return shape.__struct_encode_fields__
+
+
+def _kinds(shape: type[Struct], name: str) -> list[type]:
+    """What a field can be, by its name in files."""
+    found, left = [], [f.type for f in msgspec.structs.fields(shape) if f.encode_name == name]
+    while left:
+        kind = left.pop()
+        left += get_args(kind)
+        if isinstance(kind, type):
+            found.append(kind)
+    return found
+
+
+def _inner(shape: type[Struct], name: str) -> type[Struct] | None:
+    """The Struct that a field holds, if one."""
+    return next((kind for kind in _kinds(shape, name) if issubclass(kind, Struct)), None)
+
+
+def _choices(shape: type[Struct], key: tuple[str, ...]) -> str:
+    kinds = _kinds(shape, key[-1]) if key else []
+    words = [str(member.value) for kind in kinds if issubclass(kind, Enum) for member in kind]
+    return f"one of: {', '.join(words)}" if words else ""
