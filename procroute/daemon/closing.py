@@ -40,7 +40,7 @@ class Closing:
         if self._routes.unsettled:
             with lock(patient(self._tell)):
                 self._routes.settle()
-        unused = self._routes.unused()
+        unused = self._routes.unused(self._routes.kept)
         numbers = {found.live.number for found in unused}
         self._goodbyes = {n: goodbye for n, goodbye in self._goodbyes.items() if n in numbers}
         again: list[float] = []

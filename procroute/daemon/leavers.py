@@ -111,6 +111,11 @@ class Leavers:
                 elif kept is not None or (kept := self._ended.get(key)) is not None:
                     self._judge(self._left, kept)
 
+    def let_be(self, pid: int) -> None:
+        """It was let go, alone of its assignment."""
+        if self._left is not None:
+            self._left.let_be(pid)
+
     def rest(self) -> float | None:
         """Have the kernel keep nobody, where nothing is assigned; in how many seconds to ask again.
 

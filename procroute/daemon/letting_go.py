@@ -11,13 +11,14 @@ from procroute.core.moved import total
 from procroute.daemon.register import Register
 from procroute.daemon.routes import Routes
 from procroute.engine.gather import back_in, let_out
+from procroute.engine.let_go import let_go
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import part
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups, released
 from procroute.kernel.linux import Linux
-from procroute.kernel.pinned import Known, identify
+from procroute.kernel.pinned import Known, identify, pinned
 from procroute.protocol import Assignment, Existing, Moved, Release, Released
 
 
@@ -48,6 +49,24 @@ class LettingGo:
                     raise _unreleased(e, assignment, gone) from e
                 gone.append(assignment.id)
         return Released(assignments=shown, moved=moved)
+
+    def by_rule(self, who: Known) -> None:
+        """Let a process out of where a rule has put it or whoever it descends from; others of that stay.
+
+        One that a person has put somewhere stays there. Raises ProcrouteError.
+        """
+        mount = self._linux.mount
+        with lock(patient(self._tell)), pinned(who) as pidfd:
+            cgroup = cgroups.current(mount, who.pid) if pidfd is not None else "/"
+            before = self._register.around(cgroup)
+            if before is None or before.how != "rule" or before.in_place:
+                return
+            path = self._register.path(before.cgroup)
+            if {pid for pid, _ in cgroups.processes(path)} == {who.pid}:
+                self.let_go(before)
+                return
+            let_go(mount, who.pid, path)
+            self._register.let_be(who.pid)
 
     def let_go(self, assignment: Assignment, existing: Existing = "keep", by: int | None = None) -> Moved:
         """Move every process back, and what it has open, as far as that can be; then it is forgotten.

@@ -30,6 +30,7 @@ from procroute.daemon.keeper import Keeper
 from procroute.daemon.log import log
 from procroute.daemon.looking import Looking
 from procroute.daemon.processes import Processes
+from procroute.daemon.rules import Rules
 from procroute.daemon.server import Server
 from procroute.daemon.traffic import Traffic
 from procroute.daemon.watched import Watched
@@ -111,6 +112,7 @@ class Daemon:
         self._server = Server(self._answer, user_name, tell, feed=self._feed)
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watched.watch)
+        self._rules = Rules(self._writer.ruling, self._do, self._looker, tell)
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
         self._due: dict[int, None] = {}
@@ -133,6 +135,7 @@ class Daemon:
                 self._loop.add_reader(left, self._on_left)
             for doubt in await self._do(self._writer.doubts):
                 self._tell(doubt)
+            await self._rules.start()
             await self._server.start()
             self._look_soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
@@ -142,6 +145,7 @@ class Daemon:
 
     async def _end(self) -> None:
         await self._server.stop()
+        self._rules.close()
         self._watched.stop()
         if (left := self._writer.leavers.fileno()) is not None:
             self._loop.remove_reader(left)
@@ -171,7 +175,6 @@ class Daemon:
             protocol.Release: writer.release,
             protocol.Ps: writer.ps,
             protocol.Explain: writer.explain,
-            protocol.Reload: self._reloaded,
             protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
         }
         looks: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
@@ -179,6 +182,8 @@ class Daemon:
             protocol.Inspect: functools.partial(self._looking_at.inspect, assignments=self._feed.assignments),
         }
         try:
+            if isinstance(request, protocol.Reload):
+                return await self._reloaded(who, request)
             if (look := looks.get(type(request))) is not None:
                 return await self._loop.run_in_executor(self._looker, look, who, request)
             work = by_type[type(request)]
@@ -194,15 +199,19 @@ class Daemon:
         finally:
             self._look_soon()
 
-    def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
-        """In the writer's thread."""
-        reply = self._writer.reload(peer, asked)
-        return replace(reply, notes=[*reply.notes, *self._server.regroup()])
+    async def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
+        def reload() -> protocol.Reloaded:
+            reply = self._writer.reload(peer, asked)
+            return replace(reply, notes=[*reply.notes, *self._server.regroup()])
+
+        reply = await self._do(reload)
+        return replace(reply, notes=[*reply.notes, *await self._rules.reload()])
 
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
         try:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
+            notes += await self._rules.reload()
         except ProcrouteError as e:
             notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
         except OSError as e:
@@ -217,6 +226,8 @@ class Daemon:
     def _said(self, event: protocol.Event) -> None:
         self._server.say(event)
         self._feed.heard(event)
+        if isinstance(event, protocol.AdaptersChanged):
+            self._rules.adapters_changed()
 
     def _on_left(self) -> None:
         if self._writer.leavers.hear():

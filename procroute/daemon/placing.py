@@ -25,7 +25,7 @@ from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, family, resolvers, user_managers
+from procroute.kernel import adapters, cgroups, family, resolvers, unit_cgroups, user_managers
 from procroute.kernel.linux import Linux
 from procroute.kernel.lookup_daemons import asked_by
 from procroute.kernel.pinned import Known, pinned
@@ -33,6 +33,7 @@ from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.model import Marks
 from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
+from procroute.rulebook.route_rule import RouteRule
 
 
 class Placing:
@@ -71,8 +72,9 @@ class Placing:
             resolv_conf=resolvers.private(found.live),
         )
 
-    def assign(self, peer: Peer, asked: Assign) -> Assigned:
-        """Put processes that run already on a route. Raises ProcrouteError; then none was moved."""
+    def assign(self, peer: Peer, asked: Assign, rule: str = "") -> Assigned:
+        """Put processes that run already on a route. rule: that asks for it. Raises ProcrouteError; then none
+        was moved."""
         who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked)), self._namespace)
         with lock(patient(self._tell)):
             found, notes = self._opened(peer, asked.route)
@@ -83,17 +85,59 @@ class Placing:
                 whole, apart = self._whole_units(peer, asked, found, who)
                 for unit in whole:
                     if self._followed(found, unit, notes):
-                        moved = total(moved, self._in_place(peer, asked, found, unit, machine, made))
+                        moved = total(moved, self._in_place(peer, asked, found, unit, machine, made, rule))
                     else:
                         apart += unit.members
                 together: dict[tuple[int, str], list[Facts]] = {}
                 for one in apart:
                     together.setdefault((one.uids[0], self._register.origin(one.pid)), []).append(one)
                 for some in together.values():
-                    moved = total(moved, self._together(peer, asked, found, some, machine, notes, made))
+                    moved = total(moved, self._together(peer, asked, found, some, machine, notes, made, rule))
             shown = [self._register.shown_one(peer, assignment) for assignment in made]
         dns = dns_words(found.live, asked_by(who[0].pid))
         return Assigned(assignments=shown, moved=moved, dns=dns, notes=notes)
+
+    def by_rule(self, peer: Peer, who: Known, wanted: Wanted, rule: RouteRule) -> bool:
+        """Put a process on a rule's route; whether it is on one then, and not on that of who put it elsewhere.
+
+        peer: whose rule it is, for what he may have. What a person has placed a rule leaves where it is.
+        Raises ProcrouteError.
+        """
+        (facts,) = subjects.checked(peer, [who.pid], self._namespace)
+        if facts.began != who.began:
+            raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
+        with lock(patient(self._tell)):
+            found, _ = self._opened(peer, wanted)
+            before = self._register.around(cgroups.current(self._linux.mount, who.pid))
+            if before is not None and before.how != "rule":
+                return False
+            if before is not None and before.route == found.live.route.name:
+                return True
+            machine = Machine(adapters=adapters.read(self._linux.netlink))
+            asked = Assign(route=wanted, pids=[who.pid], existing=rule.existing.value)
+            made: list[Assignment] = []
+            with self._undoing(made):
+                self._together(peer, asked, found, [facts], machine, [], made, rule.place)
+        return True
+
+    def unit_by_rule(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
+        """Have a unit follow a rule's route, all of it. Raises ProcrouteError."""
+        place = unit_cgroups.of_unit(self._linux.mount, unit)
+        before = self._register.around(self._register.cgroup(place))
+        if before is not None and (before.how != "rule" or before.adapter == wanted.via):
+            return False
+        self.assign(peer, Assign(route=wanted, unit=unit, existing=rule.existing.value), rule.place)
+        return True
+
+    def origin(self, cgroup: str) -> str:
+        """See Register.origin_of."""
+        return self._register.origin_of(cgroup)
+
+    def keep(self, peer: Peer, wanted: Wanted) -> int:
+        """Have a route there, also while nobody is on it, from now on; its number. Raises ProcrouteError."""
+        with lock(patient(self._tell)):
+            found, _ = self._opened(peer, wanted)
+        return found.live.number
 
     def _named(self, peer: Peer, asked: Assign) -> list[int]:
         pids = [*asked.pids]
@@ -144,13 +188,21 @@ class Placing:
         unit: WholeUnit,
         machine: Machine,
         made: list[Assignment],
+        rule: str,
     ) -> Moved:
         """Note the assignment of a unit that follows in place, also in `made`; what became of its sockets."""
         command, owner = " ".join(command_of(unit.members[0].pid)), unit.owner
         try:
             number = self._register.next_id()
             assignment = self._register.note(
-                found, number, unit.place, how="assign", owner=owner, by=peer.uid, command=command
+                found,
+                number,
+                unit.place,
+                how="rule" if rule else "assign",
+                owner=owner,
+                by=peer.uid,
+                command=command,
+                rule=rule,
             )
         except BaseException:
             self._linux.let_be(unit.place)
@@ -170,12 +222,14 @@ class Placing:
         machine: Machine,
         notes: list[str],
         made: list[Assignment],
+        rule: str,
     ) -> Moved:
         """Put processes of one user from one cgroup into an assignment, which is noted in `made`; what became
-        of their sockets."""
+        of their sockets. rule: that asks for it, as people are told."""
         ahead = Ahead([one.pid for one in some], tree=asked.tree)
         before = around(some[0].pid) if asked.tree else {}
-        assignment = self._placed(peer, found, some[0], "assign", " ".join(command_of(some[0].pid)))
+        how: How = "rule" if rule else "assign"
+        assignment = self._placed(peer, found, some[0], how, " ".join(command_of(some[0].pid)), rule)
         made.append(assignment)
         path = self._register.path(assignment.cgroup)
         uid = None if peer.is_root else peer.uid
@@ -228,7 +282,9 @@ class Placing:
         gateway = wanted.gateway4 is not None or wanted.gateway6 is not None
         return Asked(names, gateway=gateway, dns=bool(wanted.dns))
 
-    def _placed(self, peer: Peer, found: Open, who: Facts, how: How, command: str) -> Assignment:
+    def _placed(
+        self, peer: Peer, found: Open, who: Facts, how: How, command: str, rule: str = ""
+    ) -> Assignment:
         """A new assignment for a process, which is in it then."""
         owner = who.uids[0]
         origin = self._register.origin(who.pid)
@@ -236,7 +292,7 @@ class Placing:
         his = how == "run" or user_managers.tree_of(origin) == owner
         target = self._routes.target(found, owner if his else 0)
         number = self._register.next_id()
-        name = f"run-{who.pid}" if how == "run" else f"assign-{number}"
+        name = f"run-{who.pid}" if how == "run" else f"{how}-{number}"
         described = f"procroute {how}: {command}"
         with pinned(Known(who.pid, who.began)) as pidfd:
             if pidfd is None:
@@ -244,7 +300,7 @@ class Placing:
             path = self._linux.placement.place(target, Newcomer(who.pid, name, described, origin))
         try:
             return self._register.note(
-                found, number, path, how=how, owner=owner, by=peer.uid, command=command
+                found, number, path, how=how, owner=owner, by=peer.uid, command=command, rule=rule
             )
         except BaseException as e:
             self._put_back(path, e)

@@ -26,6 +26,7 @@ from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import command_of, facts, name_of
 from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
+from procroute.terminal import printable
 
 Watch = Callable[[int, Path | None], None]
 
@@ -83,7 +84,16 @@ class Register:
         return self._ledger.next_id()
 
     def note(
-        self, found: Open, number: int, path: Path, *, how: How, owner: int, by: int, command: str
+        self,
+        found: Open,
+        number: int,
+        path: Path,
+        *,
+        how: How,
+        owner: int,
+        by: int,
+        command: str,
+        rule: str = "",
     ) -> Assignment:
         """A new assignment. number: its id; path: its cgroup. Raises OSError."""
         whole = cgroups.named(path)
@@ -99,11 +109,12 @@ class Register:
             in_place=whole,
             since=time.time(),
             command=command,
+            rule=rule,
         )
         self._ledger.add(assignment)
         self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
-        asked = "" if by == owner else f", asked for by {spoken(by)}"
+        asked = f" {printable(rule)}" if rule else "" if by == owner else f", asked for by {spoken(by)}"
         self._tell(f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}")
         return assignment
 
@@ -151,6 +162,10 @@ class Register:
         """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
         return not assignment.in_place or cgroups.named(self.path(assignment.cgroup))
 
+    def let_be(self, pid: int) -> None:
+        """A process has left its assignment on purpose: it is a bystander."""
+        self._leavers.let_be(pid)
+
     def superseded(self, place: Path) -> None:
         """What was in place there is not any more: it has got another route."""
         before = self._ledger.at(self.cgroup(place))
@@ -185,7 +200,7 @@ class Register:
             raise ProcrouteError(
                 "process-unknown", f"there is no process {pid}", "ps(1) lists them"
             ) from None
-        found = self._around(cgroup)
+        found = self.around(cgroup)
         if found is None:
             raise _unknown(f"process {pid} is in no assignment")
         return _checked(peer, found)
@@ -196,14 +211,18 @@ class Register:
         Raises ProcrouteError process-unknown.
         """
         try:
-            cgroup = cgroups.current(self._linux.mount, pid)
+            return self.origin_of(cgroups.current(self._linux.mount, pid))
         except OSError:
             raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
-        before = self._around(cgroup)
+
+    def origin_of(self, cgroup: str) -> str:
+        """Where who is in a cgroup, named from the mount point, returns to; that itself, if it is no
+        assignment's."""
+        before = self.around(cgroup)
         return cgroup if before is None or before.in_place else before.origin
 
-    def _around(self, cgroup: str) -> Assignment | None:
-        """The assignment whose cgroup this is, or lies in."""
+    def around(self, cgroup: str) -> Assignment | None:
+        """The assignment whose cgroup, from the mount point, this is, or lies in. Takes no lock."""
         around = map(self._ledger.at, (cgroup, *map(str, Path(cgroup).parents)))
         return next((found for found in around if found is not None), None)
 
@@ -236,7 +255,7 @@ class Register:
         """With its processes; without what only its owner and root may see. Takes no lock."""
         pids = sorted({pid for pid, _ in cgroups.processes(self.path(assignment.cgroup))})
         if not may_see(peer, assignment.owner):
-            return replace(assignment, command="", processes=[Process(pid) for pid in pids])
+            return replace(assignment, command="", rule="", processes=[Process(pid) for pid in pids])
         return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
     def tidy(self) -> None:

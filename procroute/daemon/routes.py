@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
@@ -37,7 +37,8 @@ class Open(Struct, frozen=True):
 class Routes:
     """All of it under the lock, but for what says otherwise, and from one thread.
 
-    settings: what routes are opened by from now on; its identity stays what it was.
+    settings: what routes are opened by from now on; its identity stays what it was. kept: the numbers of
+    those that stay while nobody is on them.
     """
 
     def __init__(self, linux: Linux, settings: Settings, tell: Tell) -> None:
@@ -45,6 +46,7 @@ class Routes:
         self.settings = settings
         self._tell = tell
         self.unsettled = True  # a daemon that crashed may have left something
+        self.kept: frozenset[int] = frozenset()
         self._open: dict[int, Open] = {}
         self._by_name: dict[str, Open] = {}
         self._meant: dict[bytes, LiveRoute] = {}
@@ -122,9 +124,9 @@ class Routes:
             return {}
         return marks_given(self._linux.identity, ((f.live, paths) for f, paths in self.with_paths()))
 
-    def unused(self) -> list[Open]:
-        """Those without a process. Takes no lock."""
-        without = [f for f in self._open.values() if not cgroups.populated(f.path)]
+    def unused(self, kept: Collection[int] = ()) -> list[Open]:
+        """Those without a process, but for some by their numbers. Takes no lock."""
+        without = [f for n, f in self._open.items() if n not in kept and not cgroups.populated(f.path)]
         if not without:
             return []  # nearly always so, and asked after each request
         return [f for f, paths in self._with_paths(without) if not any(map(cgroups.populated, paths))]

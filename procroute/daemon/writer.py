@@ -20,6 +20,7 @@ from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register, Watch
 from procroute.daemon.reload import reread
 from procroute.daemon.routes import Routes
+from procroute.daemon.ruling import Ruling
 from procroute.engine.explain import explain
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
@@ -46,6 +47,7 @@ class Writer:
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
+        self.ruling = Ruling(routes, placing, letting_go, tell)
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def adopt(self) -> int:

@@ -26,7 +26,7 @@ from procroute.kernel.refusal import refused
 from procroute.model import LiveRoute
 
 _LIST: Final = f"{XATTR}.in_place"
-_OURS: Final = ("run-", "assign-", "procroute-run-", "procroute-assign-")
+_OURS: Final = ("run-", "assign-", "rule-", "procroute-run-", "procroute-assign-", "procroute-rule-")
 """How the names of assignments begin (kernel/placement.py)."""
 
 

@@ -11,7 +11,7 @@ VERSION: Final = 1
 
 Pid = Annotated[int, Meta(ge=1, le=1 << 22)]
 Word = Annotated[str, Meta(min_length=1, max_length=4096)]
-How = Literal["run", "assign", "embedded", "unit"]
+How = Literal["run", "assign", "embedded", "unit", "rule"]
 Why = Literal["released", "ended"]
 Existing = Literal["keep", "reset"]
 """What becomes of connections that are open when a process changes its route."""
@@ -45,8 +45,9 @@ class Sockets(Struct, frozen=True, omit_defaults=True):
 class Assignment(Struct, frozen=True, omit_defaults=True):
     """Processes on a route.
 
-    how: run, assign, embedded (a `procroute run` with an engine of its own) or unit (that somebody started in
-    the route's slice). owner: the uid whose processes they are; by: the uid who asked. cgroup: from the mount
+    how: run, assign, embedded (a `procroute run` with an engine of its own), unit (that somebody started in
+    the route's slice) or rule, which `rule` names: FILE:LINE. owner: the uid whose processes they are; by:
+    the uid who asked, or whose rule it is. cgroup: from the mount
     point of cgroup v2; origin: where its processes return to. in_place: that is their unit's own cgroup.
     since: seconds of the Epoch.
     """
@@ -62,6 +63,7 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     in_place: bool = False
     since: float = 0
     command: str = ""
+    rule: str = ""
     processes: list[Process] = []
     sockets: Sockets | None = None
 

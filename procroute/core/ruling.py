@@ -1,0 +1,85 @@
+"""What route rules ask of the daemon: which execs to hold, which units to take, whom to look at on news."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from enum import Enum
+from typing import Final
+
+from procroute.core.hold_rules import HoldRule
+from procroute.model import Route
+from procroute.protocol import Wanted
+from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook
+
+_AFTER: Final = frozenset({"command"})
+"""Conditions that only the executed program tells: while its exec is held, it has not got its words yet."""
+
+
+class Kind(Enum):
+    """How processes that a rule is for are found.
+
+    HELD: their exec waits until they are on the route. UNIT: the unit's cgroup follows in place. NEWS: the
+    kernel tells of who has come or become another, so the first packets may go before.
+    """
+
+    HELD = "held"
+    UNIT = "unit"
+    NEWS = "news"
+
+
+def kind(rule: RouteRule) -> Kind:
+    """How a rule finds its processes."""
+    given = rule.conditions.given
+    if "exe" in given and not _AFTER & set(given):
+        return Kind.HELD
+    if set(given) == {"unit"} and rule.unless is None:
+        return Kind.UNIT
+    return Kind.NEWS
+
+
+def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool]) -> list[HoldRule]:
+    """The execs to hold. strict: of the route that a rule leads to. Exceptions are judged when one is held."""
+    return [
+        HoldRule(
+            rule.place,
+            rule.conditions.exe,
+            rule.if_down(strict=strict(rule)).value,
+            frozenset({rule.owner}) if rule.owner else None,
+        )
+        for rule in book.rules
+        if rule.enabled and rule.via is not None and kind(rule) is Kind.HELD
+    ]
+
+
+def asked_for(book: Rulebook) -> frozenset[str]:
+    """The conditions that some rule has: what has to be known of a process."""
+    given: Iterable[Conditions] = (
+        part for rule in book.rules if rule.enabled for part in (rule.conditions, rule.unless) if part
+    )
+    return frozenset(key for part in given for key in part.given)
+
+
+def needs_news(book: Rulebook) -> bool:
+    """Whether somebody has to be looked at on news."""
+    return any(rule.enabled and rule.via is not None and kind(rule) is not Kind.HELD for rule in book.rules)
+
+
+def known_at_exec(book: Rulebook) -> Rulebook:
+    """The rules that can be judged while an exec is held, before the program has its words."""
+    return Rulebook(tuple(rule for rule in book.rules if not _unknown(rule)))
+
+
+def _unknown(rule: RouteRule) -> bool:
+    given = set(rule.conditions.given) | (set(rule.unless.given) if rule.unless else set())
+    return bool(given & _AFTER)
+
+
+def wanted(route: Route) -> Wanted:
+    """A route, as it is asked for."""
+    return Wanted(
+        via=route.adapter,
+        strict=route.strict,
+        gateway4=None if route.gateway4 is None else str(route.gateway4),
+        gateway6=None if route.gateway6 is None else str(route.gateway6),
+        dns=None if route.dns is None else [str(server) for server in route.dns],
+    )

@@ -1,0 +1,155 @@
+"""The holder of execs, as the daemon sees it: told what to hold, asked for what it holds, started where it is not.
+
+In the loop's thread. Whoever is held is placed in the writer's (ruling.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from concurrent.futures import Executor
+from typing import Any, Final
+
+from procroute.core.hold_rules import HoldRule
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.holder import link
+from procroute.holder.link import Link
+from procroute.holder.words import Decided, Exec, Said
+from procroute.holder.words import Holding as Held
+from procroute.terminal import printable
+
+_AGAIN, _AGAIN_AT_MOST = 0.05, 5.0
+"""Seconds before the holder is started again that has ended; twice as long each time it does so at once."""
+_WELL: Final = 10.0
+"""It runs well after so many seconds."""
+
+
+class Holding:
+    """ask: place a process whose exec is held; whether it may go on. thread: where the holder is waited for."""
+
+    def __init__(self, ask: Callable[[Exec], Awaitable[bool]], thread: Executor, tell: Tell) -> None:
+        self._ask = ask
+        self._thread = thread
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._rules: Sequence[HoldRule] = ()
+        self._link: Link | None = None
+        self._opening: asyncio.Task[None] | None = None
+        self._works: set[asyncio.Task[None]] = set()
+        self._faults: dict[str, str] = {}
+        self._holds: asyncio.Event = asyncio.Event()
+        self.files = 0
+
+    async def want(self, rules: Sequence[HoldRule]) -> None:
+        """Hold execs by these rules from now on; returns when all that can be held is. Raises ProcrouteError.
+
+        A holder that an earlier daemon has left is told, too, where there is nothing to hold any more.
+        """
+        self._rules = rules
+        self._holds.clear()
+        if self._link is not None:
+            self._send(self._link)
+        else:
+            await self._open()
+        if rules and self._link is not None:
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._holds.wait(), _WELL)
+
+    def close(self) -> None:
+        """The end of the daemon: the holder goes on by what its rules say of that."""
+        if self._opening is not None:
+            self._opening.cancel()
+        for work in self._works:
+            work.cancel()
+        self._leave()
+
+    async def _open(self) -> None:
+        """Raises ProcrouteError."""
+        connect = link.opened if self._rules else link.connected
+        try:
+            found = await self._loop.run_in_executor(self._thread, connect)
+        except OSError as e:
+            raise ProcrouteError("hold", f"execs cannot be held: {e.strerror or e}") from e
+        if found is None:
+            return
+        if self._link is not None:
+            found.close()
+            return
+        self._link = found
+        self._loop.add_reader(found.fileno(), self._on_said)
+        self._send(found)
+
+    def _send(self, to: Link) -> None:
+        try:
+            to.hold(self._rules)
+        except OSError as e:
+            self._lost(e)
+
+    def _on_said(self) -> None:
+        if self._link is None:
+            return
+        try:
+            for said in self._link.hear():
+                self._said(said)
+        except (EOFError, OSError, ValueError, KeyError, TypeError) as e:
+            self._lost(e)
+
+    def _said(self, said: Said) -> None:
+        if isinstance(said, Exec):
+            self._work(self._answer(said))
+        elif isinstance(said, Decided):
+            what = "allowed" if said.allow else "denied"
+            self._tell(
+                f"{printable(said.path)} (pid {said.pid}) was {what} by {', '.join(said.keys)},"
+                f" as the daemon did not answer ({said.why})"
+            )
+        elif isinstance(said, Held):
+            self.files = said.files
+            for path, why in said.faults.items():
+                if self._faults.get(path) != why:
+                    self._tell(f"not every start of {printable(path)} is held: {why}")
+            self._faults = dict(said.faults)
+            self._holds.set()
+
+    async def _answer(self, asked: Exec) -> None:
+        allow = await self._ask(asked)
+        if self._link is not None:
+            try:
+                self._link.answer(asked.event, allow=allow)
+            except OSError as e:
+                self._lost(e)
+
+    def _lost(self, why: Exception) -> None:
+        """The holder has ended, or is not understood: starts are not held until there is another one."""
+        self._leave()
+        if not self._rules:
+            return
+        self._tell(
+            f"the holder of execs has ended ({why!r}): what starts now is not held; it is started again"
+        )
+        if self._opening is None or self._opening.done():
+            self._opening = self._loop.create_task(self._open_again())
+
+    async def _open_again(self) -> None:
+        pause = _AGAIN
+        while self._link is None:
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, _AGAIN_AT_MOST)
+            try:
+                await self._open()
+            except ProcrouteError as e:
+                self._tell(f"execs are not held: {e.message}")
+        self._tell("starts are held again")
+
+    def _leave(self) -> None:
+        if self._link is not None:
+            self._loop.remove_reader(self._link.fileno())
+            self._link.close()
+            self._link = None
+
+    def _work(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)

@@ -1,0 +1,149 @@
+"""The route rules while the daemon lives: read at its start, on news of their files and when it is asked for; and
+put into effect. In the loop's thread; what changes the kernel is done in the writer's (ruling.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Collection
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import Any, Final
+
+from procroute.daemon.holding import Holding
+from procroute.daemon.newcomers import Newcomers
+from procroute.daemon.ruling import Ruling
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.holder.words import Exec
+from procroute.kernel.watch import Watch
+from procroute.rulebook.folders import FOLDERS, USERS
+
+_TOGETHER: Final = 0.1
+"""Seconds that news of files are left to come together: an editor writes more than once."""
+
+
+class Rules:
+    """do: has something done in the writer's thread. thread: where is waited for the holder of execs."""
+
+    def __init__(
+        self,
+        ruling: Ruling,
+        do: Callable[[Callable[[], Any]], Awaitable[Any]],
+        thread: Executor,
+        tell: Tell,
+    ) -> None:
+        self._ruling = ruling
+        self._do = do
+        self._tell = tell
+        self._loop = asyncio.get_running_loop()
+        self._holding = Holding(self._held, thread, tell)
+        self._newcomers = Newcomers(self._met, tell)
+        self._watch: Watch | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._one = asyncio.Lock()
+        self._works: set[asyncio.Task[None]] = set()
+        self._missed: set[int] = set()
+
+    async def start(self) -> None:
+        """Put the rules into effect that there are; what is wrong with them is told."""
+        self._follow()
+        await self._again()
+
+    async def reload(self) -> list[str]:
+        """Read them again; lines on what of them does not hold. A bad file changes nothing.
+
+        Raises ProcrouteError rules-bad.
+        """
+        async with self._one:
+            notes: list[str] = await self._do(self._ruling.load)
+            try:
+                await self._holding.want(self._ruling.hold_rules())
+            except ProcrouteError as e:
+                notes.append(f"{e.message}: programs with a rule of their own start by the machine's own way")
+            self._newcomers.want(self._ruling.needs_news)
+        return notes
+
+    def adapters_changed(self) -> None:
+        """A route that could not be there may be possible now."""
+        if self._ruling.book.rules:
+            self._work(self._keep())
+
+    def close(self) -> None:
+        """The end of the daemon."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for work in self._works:
+            work.cancel()
+        self._newcomers.close()
+        self._holding.close()
+        if self._watch is not None:
+            self._loop.remove_reader(self._watch.fileno())
+            self._watch.close()
+
+    async def _keep(self) -> None:
+        await self._do(self._ruling.keep)
+
+    async def _held(self, asked: Exec) -> bool:
+        allowed: bool = await self._do(lambda: self._ruling.held(asked))
+        return allowed
+
+    def _met(self, pids: Collection[int]) -> None:
+        """Those of which there is news while others are looked at are looked at together."""
+        waiting = bool(self._missed)
+        self._missed.update(pids)
+        if not waiting:
+            self._work(self._meet())
+
+    async def _meet(self) -> None:
+        def meet() -> None:
+            pids, self._missed = self._missed, set()
+            self._ruling.met(pids)
+
+        await self._do(meet)
+
+    async def _again(self) -> None:
+        try:
+            notes = await self.reload()
+        except ProcrouteError as e:
+            notes = [f"rules stay as they were: {e.message}", f"hint: {e.hint}"]
+        for note in notes:
+            self._tell(note)
+
+    def _follow(self) -> None:
+        """Watch the folders of rule files, those of users among them."""
+        if self._watch is not None:
+            self._loop.remove_reader(self._watch.fileno())
+            self._watch.close()
+        places: list[Path] = []
+        for folder in FOLDERS:
+            places += [folder, folder / USERS]
+            with contextlib.suppress(OSError):
+                places += [one for one in (folder / USERS).iterdir() if one.is_dir()]
+        try:
+            self._watch = Watch((), places)
+        except OSError as e:
+            self._watch = None
+            self._tell(f"rule files are not watched ({e}): procroute reload reads them again")
+        else:
+            self._loop.add_reader(self._watch.fileno(), self._on_news)
+
+    def _on_news(self) -> None:
+        if self._watch is not None and self._watch.drain() and self._timer is None:
+            self._timer = self._loop.call_later(_TOGETHER, self._changed)
+
+    def _changed(self) -> None:
+        self._timer = None
+        self._follow()
+        self._work(self._again())
+
+    def _work(self, work: Any) -> None:
+        task = self._loop.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._worked)
+
+    def _worked(self, task: asyncio.Task[None]) -> None:
+        self._works.discard(task)
+        if not task.cancelled() and (wrong := task.exception()) is not None:
+            self._tell(f"not done for rules: {wrong!r}")

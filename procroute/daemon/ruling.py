@@ -1,0 +1,212 @@
+"""Which route rule takes a process, and putting it on its route. In the writer's thread.
+
+A program whose exec is held (holding.py) is placed before it runs. Others are met on news of them
+(newcomers.py), or when somebody has the rules applied to what runs already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from procroute.core.access import Peer
+from procroute.core.hold_rules import HoldRule
+from procroute.core.ruling import Kind, asked_for, hold_rules, kind, known_at_exec, needs_news, wanted
+from procroute.daemon.letting_go import LettingGo
+from procroute.daemon.placing import Placing
+from procroute.daemon.routes import Routes
+from procroute.engine.words import Tell, describe
+from procroute.errors import ProcrouteError
+from procroute.holder.words import Exec
+from procroute.kernel.living import everybody
+from procroute.kernel.pinned import Known
+from procroute.kernel.rule_subject import name_by, subject, user_by
+from procroute.kernel.user_names import user_name
+from procroute.protocol import Existing, Wanted
+from procroute.rulebook import folders
+from procroute.rulebook.applications import units, units_of
+from procroute.rulebook.matching import first
+from procroute.rulebook.route_rule import RouteRule, Rulebook
+from procroute.rulebook.subject import Subject
+
+_ROOT: Final = Peer(0, 0, "root")
+_REMEMBERED: Final = 256
+"""So many execs are remembered: of a script its interpreter's comes right after its own."""
+_NOT_MEANT: Final = frozenset({"other-namespace", "process-unknown", "process-unfit"})
+"""Errors of who is not to be routed at all: no reason to stop a program, nor to speak of it."""
+
+
+class Ruling:
+    """placing, letting_go: put processes on routes, and let them go."""
+
+    def __init__(self, routes: Routes, placing: Placing, letting_go: LettingGo, tell: Tell) -> None:
+        self._routes = routes
+        self._placing = placing
+        self._letting_go = letting_go
+        self._tell = tell
+        self._said: set[str] = set()
+        self.book = Rulebook()
+        self._at_exec = Rulebook()
+        self._asked: frozenset[str] = frozenset()
+        self._before: dict[tuple[int, int], tuple[str, str]] = {}
+
+    def load(self) -> list[str]:
+        """Read all rules again; lines on what of them does not hold. A bad file changes nothing.
+
+        Raises ProcrouteError rules-bad.
+        """
+        book = folders.load()
+        if book.errors:
+            worst = book.errors[0]
+            more = f", and {len(book.errors) - 1} more" if len(book.errors) > 1 else ""
+            hint = f"{worst.hint}; " if worst.hint else ""
+            raise ProcrouteError(
+                "rules-bad",
+                f"{worst.place}: {worst.message}{more}",
+                f"{hint}procroute rules check tells all; the rules of before hold",
+            )
+        self.book, self._at_exec, self._asked = book, known_at_exec(book), asked_for(book)
+        self._before.clear()
+        self._said.clear()
+        return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
+
+    def keep(self) -> list[str]:
+        """Have the routes there that rules lead to, so that no start waits for one; lines on those that
+        cannot be."""
+        kept, notes = set(), []
+        for rule, peer in self._leading():
+            try:
+                kept.add(self._placing.keep(peer, self._wanted(rule)))
+            except ProcrouteError as e:
+                notes.append(f"{rule.place}: {e.message}")
+        self._routes.kept = frozenset(kept)
+        return notes
+
+    def hold_rules(self) -> list[HoldRule]:
+        """The execs that are to be held."""
+        return hold_rules(self.book, lambda rule: self._wanted(rule).strict)
+
+    @property
+    def needs_news(self) -> bool:
+        """Whether processes are to be looked at on news of them."""
+        return needs_news(self.book)
+
+    def held(self, asked: Exec) -> bool:
+        """Place a process whose exec is held; whether it may go on."""
+        found = self._executing(asked)
+        if found is None:
+            return True  # it has ended, or is another
+        rule = first(self._at_exec, found)
+        if rule is None:
+            return True
+        try:
+            return self._take(rule, found, Known(asked.pid, asked.began))
+        except ProcrouteError as e:
+            if e.code in _NOT_MEANT:
+                return True
+            allow = rule.when_down is not None and rule.when_down.value == "allow"
+            self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
+            return allow
+
+    def met(self, pids: Iterable[int]) -> None:
+        """Look at processes of which there is news."""
+        for pid in pids:
+            found = subject(pid, self._asked)
+            if found is not None:
+                self._meet(*found, "keep")
+
+    def apply(self, existing: Existing) -> int:
+        """Look at everybody; how many are on a rule's route now that were not."""
+        return sum(
+            self._meet(*found, existing)
+            for one in everybody()
+            if (found := subject(one.pid, self._asked)) is not None
+        )
+
+    def seen(self, pid: int) -> Subject | None:
+        """A process as all rules see it; None: there is none."""
+        found = subject(pid, self._asked | {"user", "group", "parent"})
+        return found and self._from_origin(found[0])
+
+    def _meet(self, found: Subject, began: int, existing: Existing) -> bool:
+        found = self._from_origin(found)
+        rule = first(self.book, found)
+        if rule is None:
+            return False
+        try:
+            return self._take(rule, found, Known(found.pid, began), existing)
+        except ProcrouteError as e:
+            if e.code not in _NOT_MEANT:
+                self._say(f"{rule.place}: {describe(found.pid)} was not placed: {e.message}")
+        return False
+
+    def _take(self, rule: RouteRule, who: Subject, known: Known, existing: Existing | None = None) -> bool:
+        """Put a process where its rule says; whether it may run. Raises ProcrouteError."""
+        if rule.via is None:
+            self._letting_go.by_rule(known)
+            return True
+        peer, route = self._peer(rule), self._wanted(rule)
+        if kind(rule) is Kind.UNIT and (unit := self._unit(rule, who)):
+            return self._placing.unit_by_rule(peer, unit, route, rule)
+        if existing is not None and existing != rule.existing.value:
+            rule = replace(rule, existing=type(rule.existing)(existing))
+        self._placing.by_rule(peer, known, route, rule)
+        return True
+
+    def _executing(self, asked: Exec) -> Subject | None:
+        """The process as it will be when its exec has come about."""
+        found = subject(asked.pid, self._asked)
+        if found is None or found[1] != asked.began:
+            return None
+        who = self._from_origin(found[0])
+        exes = [asked.path, *self._patterns(asked.keys)]
+        key, now = (asked.pid, asked.began), who.exes[0]
+        script = self._before.get(key)
+        if script is not None and script[0] == now:  # the same exec: of the interpreter by now
+            exes.append(script[1])
+        self._before[key] = (now, asked.path)
+        while len(self._before) > _REMEMBERED:
+            self._before.pop(next(iter(self._before)))
+        real, _, saved = who.uids
+        effective = user_by(asked.path, who.uids[1])
+        return replace(
+            who,
+            exes=tuple(exes),
+            name=name_by(asked.path),
+            command=(),
+            uids=(real, effective, effective if effective != who.uids[1] else saved),
+            user=user_name(effective) if "user" in self._asked else "",
+        )
+
+    def _patterns(self, keys: Collection[str]) -> Iterator[str]:
+        """As rules write the path of what is executed: it may lead there by a link."""
+        for rule in self.book.rules:
+            if rule.place in keys:
+                yield from rule.conditions.exe
+
+    def _from_origin(self, who: Subject) -> Subject:
+        return replace(who, cgroup=self._placing.origin(who.cgroup))
+
+    @staticmethod
+    def _unit(rule: RouteRule, who: Subject) -> str:
+        inside = units_of(who.cgroup, rule.owner) if rule.owner else units(who.cgroup)
+        return next((unit for unit in inside if not unit.endswith(".slice")), "")
+
+    def _leading(self) -> Iterator[tuple[RouteRule, Peer]]:
+        return ((rule, self._peer(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
+
+    def _wanted(self, rule: RouteRule) -> Wanted:
+        assert rule.via is not None
+        return wanted(rule.via.route(self._routes.settings.routes))
+
+    @staticmethod
+    def _peer(rule: RouteRule) -> Peer:
+        return Peer(rule.owner, 0, user_name(rule.owner)) if rule.owner else _ROOT
+
+    def _say(self, line: str) -> None:
+        """Once, until the rules are read again."""
+        if line not in self._said:
+            self._said.add(line)
+            self._tell(line)

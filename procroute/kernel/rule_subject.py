@@ -1,0 +1,128 @@
+"""A process as route rules see it, from /proc (proc(5)).
+
+What rules do not ask for is not read: a chain of parents costs more than all the rest.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import stat
+from collections.abc import Collection, Iterator
+from typing import Final
+
+from procroute.kernel import cgroup_mount
+from procroute.kernel.living import living
+from procroute.kernel.process_stat import stat as stat_of
+from procroute.kernel.user_names import user_name
+from procroute.rulebook.subject import Ancestor, Subject
+
+_DELETED: Final = " (deleted)"
+_COMM: Final = 15
+"""How many bytes the kernel keeps of a name (proc_pid_comm(5))."""
+_ANCESTORS: Final = 64
+"""So many are looked at: who is deeper is told by those."""
+_INTERPRETED: Final = 2
+"""Of a script's words the first is the interpreter; the script is one of the next, after its one argument."""
+
+
+def subject(pid: int, asked: Collection[str]) -> tuple[Subject, int] | None:
+    """A process and its start time, clock ticks since boot; None: it has ended.
+
+    asked: the conditions that there are (Conditions.given), of all rules.
+    """
+    found = living(pid)
+    if found is None:
+        return None
+    try:
+        groups = _groups(pid) if "group" in asked else ()
+        program = program_of(pid)
+    except OSError:
+        return None
+    below = cgroup_mount.find().below(found.cgroup)
+    return (
+        Subject(
+            pid=pid,
+            exes=tuple(dict.fromkeys((program, *_script(pid, found.command)))),
+            name=found.name,
+            command=tuple(found.command),
+            uids=found.uids,
+            user=user_name(found.uids[1]) if "user" in asked else "",
+            gids=groups,
+            groups=tuple(map(_group_name, groups)),
+            cgroup=below or "/",
+            parents=tuple(_ancestors(found.parent)) if "parent" in asked else (),
+        ),
+        found.began,
+    )
+
+
+def program_of(pid: int) -> str:
+    """The path of what a process runs; empty where there is none. Raises OSError: it has ended."""
+    return os.readlink(f"/proc/{pid}/exe").removesuffix(_DELETED)
+
+
+def name_by(path: str) -> str:
+    """What a process is called that has just executed a file (execve(2): the name is its base)."""
+    base = os.fsencode(path.rpartition("/")[2])
+    return os.fsdecode(base[:_COMM])
+
+
+def user_by(path: str, uid: int) -> int:
+    """The effective uid after executing a file: its owner's where it says so (execve(2)), else `uid`."""
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return uid
+    return seen.st_uid if seen.st_mode & stat.S_ISUID else uid
+
+
+def _script(pid: int, command: list[str]) -> Iterator[str]:
+    """The script that is interpreted: a word that names an executable file other than the program.
+
+    The kernel writes the path as it was executed into the words (execve(2), interpreter scripts).
+    """
+    for word in command[1 : 1 + _INTERPRETED]:
+        if word.startswith("-") or "\0" in word:
+            continue
+        try:
+            path = word if word.startswith("/") else f"{os.readlink(f'/proc/{pid}/cwd')}/{word}"
+            with open(path, "rb", buffering=0) as file:
+                if file.read(2) == b"#!" and os.access(path, os.X_OK):
+                    yield os.path.normpath(path)
+                    return
+        except (OSError, ValueError):
+            continue
+
+
+def _groups(pid: int) -> tuple[int, ...]:
+    """The effective gid and the supplementary ones."""
+    with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
+        lines = file.readall().split(b"\n")
+    own = next((line.split()[2] for line in lines if line.startswith(b"Gid:")), b"0")
+    more = next((line.split()[1:] for line in lines if line.startswith(b"Groups:")), [])
+    return tuple(dict.fromkeys(map(int, (own, *more))))
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except (KeyError, OverflowError):
+        return ""
+
+
+def _ancestors(pid: int) -> Iterator[Ancestor]:
+    """The nearest first."""
+    for _ in range(_ANCESTORS):
+        if pid <= 0:
+            return
+        try:
+            found = stat_of(pid)
+        except OSError:
+            return
+        try:
+            program = program_of(pid)
+        except OSError:
+            program = ""  # a kernel thread
+        yield Ancestor(found.name, program)
+        pid = found.parent
