@@ -44,14 +44,6 @@ def member(pid: int) -> Member | None:
     return None if found.ended or cgroup is None else Member(pid, found.began, found.parent, cgroup)
 
 
-def pin(pid: int) -> int | None:
-    """A pidfd: it stays that of this very process, whatever its number becomes. None when it has ended."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
 def kill(pidfd: int) -> bool:
     """End a pinned process; whether it still was there."""
     try:

@@ -11,6 +11,7 @@ hundredths of a second (proc(5)); in one, no machine goes through all numbers.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Iterator
@@ -69,15 +70,30 @@ def is_of(pid: int, uid: int) -> bool:
     return uids == [str(uid)] * 3
 
 
+def pin(pid: int) -> int | None:
+    """A pidfd: it stays that of this very process, whatever its number becomes. None when it has ended.
+
+    Raises OSError.
+    """
+    try:
+        return passed("pidfd_open", pid, os.pidfd_open, pid)
+    except ProcessLookupError:
+        return None
+    except OSError as e:
+        # Before Linux 6.15 also of one that ends in just this moment, and of who is but a thread.
+        if e.errno == errno.EINVAL:
+            return None
+        raise
+
+
 @contextmanager
 def pinned(one: Known) -> Iterator[int | None]:
     """A pidfd of this very process, while the block lasts; None when it has ended. Raises OSError.
 
     What is done by its number alone is done to it only if `lives` says so afterwards, too.
     """
-    try:
-        descriptor = passed("pidfd_open", one.pid, os.pidfd_open, one.pid)
-    except ProcessLookupError:
+    descriptor = pin(one.pid)
+    if descriptor is None:
         yield None
         return
     try:
