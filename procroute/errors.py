@@ -20,6 +20,7 @@ class Exit:
     """
 
     OK: Final = 0
+    FOUND: Final = 1
     USAGE: Final = 2
     REFUSED: Final = 3
     INCOMPLETE: Final = 4

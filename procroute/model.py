@@ -212,8 +212,12 @@ class Rule(Struct, frozen=True, cache_hash=True):
 
 
 class Allowed(Struct, frozen=True):
-    """What one user may do. adapters: those that he may use, None: all. gateway, dns: he may give some."""
+    """What one user may do. adapters: those that he may use, None: all. gateway, dns: he may give some.
+
+    gateway_in_rules: he may give one that holds for every start, too.
+    """
 
     adapters: tuple[str, ...] | None = None
     gateway: bool = True
     dns: bool = True
+    gateway_in_rules: bool = False

@@ -25,6 +25,8 @@ _VERBS = (
     "unit",
     "cleanup",
     "reload",
+    "rules",
+    "config",
     "daemon",
     "demo",
 )

@@ -21,9 +21,11 @@ from typing import Final
 from msgspec import Struct
 
 from procroute.rulebook.reading import read_text
-from procroute.rulebook.route_rule import Finding, Rulebook
-from procroute.rulebook.trusted import ROOT, DistrustError, names, read, read_any
+from procroute.rulebook.route_rule import Rulebook
+from procroute.rulebook.trusted import ROOT, DistrustError, names, read
 from procroute.written.document import UnreadableError, decode
+from procroute.written.files import NoFileError, read_any
+from procroute.written.finding import Finding
 
 FOLDERS: Final = (Path("/etc/procroute/rules.d"), Path("/run/procroute/rules.d"))
 """Those that come first shadow the later ones."""
@@ -45,25 +47,22 @@ def load(folders: Sequence[Path] = FOLDERS, trusted: int = ROOT) -> Rulebook:
 
     Where it has errors it must not be used. What is wrong with a user's file only leaves his rules out.
     """
-    rulebook = Rulebook()
-    admin, problems = _listed(folders, 0, trusted)
-    rulebook = _joined(rulebook, Rulebook((), tuple(problems)))
-    for file in admin:
-        rulebook = _joined(rulebook, _read(file, trusted))
-    for uid in _uids(folders, trusted):
-        own, problems = _listed([folder / USERS / str(uid) for folder in folders], uid, trusted)
-        found = Rulebook((), tuple(problems))
-        for file in own:
-            found = _joined(found, _read(file, trusted))
-        rulebook = _joined(rulebook, _left_out(found, uid) if found.errors else found)
-    return rulebook
+    books = list(_books(folders, 0, trusted))
+    uids, problems = _uids(folders, trusted)
+    for uid in uids:
+        own = list(_books([folder / USERS / str(uid) for folder in folders], uid, trusted))
+        books += [_left_out(book, uid) for book in own] if any(book.errors for book in own) else own
+    return Rulebook(
+        tuple(rule for book in books for rule in book.rules),
+        (*problems, *(finding for book in books for finding in book.findings)),
+    )
 
 
 def read_file(path: Path, owner: int = 0) -> Rulebook:
     """The rules of one file, whoever wrote it: to check it."""
     try:
         return _parsed(RuleFile(path, owner), read_any(path))
-    except (DistrustError, OSError) as e:
+    except (DistrustError, NoFileError, OSError) as e:
         return _unread(path, e)
 
 
@@ -76,7 +75,7 @@ def order(name: str) -> tuple[float, str]:
 def _read(file: RuleFile, trusted: int) -> Rulebook:
     try:
         return _parsed(file, read(file.path, trusted))
-    except (DistrustError, OSError) as e:
+    except (DistrustError, NoFileError, OSError) as e:
         return _unread(file.path, e)
 
 
@@ -87,52 +86,52 @@ def _parsed(file: RuleFile, data: bytes) -> Rulebook:
         return Rulebook((), (Finding(os.fspath(file.path), e.line, True, e.message, e.hint),))
 
 
-def _unread(path: Path, e: DistrustError | OSError) -> Rulebook:
-    if isinstance(e, DistrustError):
-        hint = "chown root and chmod go-w, or remove it" if "root" in str(e) else ""
-        return Rulebook((), (Finding(os.fspath(path), 0, True, str(e), hint),))
-    return Rulebook((), (Finding(os.fspath(path), 0, True, f"cannot be read: {e.strerror or e}"),))
+def _unread(path: Path, e: DistrustError | NoFileError | OSError) -> Rulebook:
+    words = f"cannot be read: {e.strerror or e}" if isinstance(e, OSError) else str(e)
+    hint = "chown root and chmod go-w it, or remove it" if isinstance(e, DistrustError) else ""
+    return Rulebook((), (Finding(os.fspath(path), 0, True, words, hint),))
 
 
-def _listed(folders: Sequence[Path], owner: int, trusted: int) -> tuple[list[RuleFile], list[Finding]]:
-    """The files of some folders in their order, without those that are shadowed; and what is wrong."""
+def _books(folders: Sequence[Path], owner: int, trusted: int) -> Iterator[Rulebook]:
+    """File by file what is in some folders, without files that are shadowed; and what is wrong with them."""
     found: dict[str, RuleFile] = {}
-    problems: list[Finding] = []
     for folder in folders:
-        try:
-            here = names(folder, trusted)
-        except FileNotFoundError:
-            continue
-        except (DistrustError, OSError) as e:
-            problems += _unread(folder, e).findings
-            continue
+        here, problem = _names(folder, trusted)
+        yield problem
         for name in here:
             if name.endswith(ENDING) and not name.startswith("."):
                 found.setdefault(name, RuleFile(folder / name, owner))
-    return [found[name] for name in sorted(found, key=order)], problems
+    for name in sorted(found, key=order):
+        yield _read(found[name], trusted)
 
 
-def _uids(folders: Sequence[Path], trusted: int) -> Iterator[int]:
-    """Whose rules there are, in order. A folder that cannot be read has no rules, and says so above."""
-    found = set()
+def _uids(folders: Sequence[Path], trusted: int) -> tuple[list[int], tuple[Finding, ...]]:
+    """Whose rules there are, in order."""
+    found: set[int] = set()
+    problems: list[Finding] = []
     for folder in folders:
-        try:
-            found |= {int(name) for name in names(folder / USERS, trusted) if _UID.fullmatch(name)}
-        except (DistrustError, OSError):
-            continue
-    return iter(sorted(found))
+        here, problem = _names(folder / USERS, trusted)
+        found |= {int(name) for name in here if _UID.fullmatch(name)}
+        problems += problem.findings
+    return sorted(found), tuple(problems)
 
 
-def _joined(one: Rulebook, other: Rulebook) -> Rulebook:
-    return Rulebook(one.rules + other.rules, one.findings + other.findings)
+def _names(folder: Path, trusted: int) -> tuple[list[str], Rulebook]:
+    """What is in a folder; and what is wrong with it. One that is not there is empty."""
+    try:
+        return names(folder, trusted), Rulebook()
+    except (DistrustError, NoFileError, OSError) as e:
+        if isinstance(e, FileNotFoundError) and not folder.is_symlink():
+            return [], Rulebook()
+        return [], _unread(folder, e)
 
 
-def _left_out(found: Rulebook, uid: int) -> Rulebook:
+def _left_out(book: Rulebook, uid: int) -> Rulebook:
     """A user's mistake is his own: none of his rules is used, all others are."""
     return Rulebook(
         (),
         tuple(
             Finding(f.file, f.line, False, f"{f.message} (the rules of uid {uid} are left out)", f.hint)
-            for f in found.findings
+            for f in book.findings
         ),
     )

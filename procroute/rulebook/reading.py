@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from procroute.rulebook.route_rule import Conditions, Finding, RouteRule, Rulebook, Via
+from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.shape import WrittenConditions, WrittenRule
 from procroute.rulebook.sound import wrong_conditions, wrong_way
 from procroute.terminal import printable
 from procroute.written.document import UnreadableError, Wrong, convert_all, near, parse
-from procroute.written.lines import Key, lines
+from procroute.written.finding import Finding
+from procroute.written.lines import Key, lines, nearest_line
 from procroute.written.options import Maybe, given, words
 
 _ENDINGS: Final = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
@@ -35,7 +36,7 @@ def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
         if isinstance(rule, RouteRule):
             rules.append(rule)
         else:
-            line = at.get(("rule", nth, *rule.key)) or at.get(("rule", nth, *rule.key[:1])) or headers[nth]
+            line = nearest_line(at, ("rule", nth, *rule.key))
             findings.append(Finding(file, line, True, rule.message, rule.hint))
     return Rulebook(tuple(rules), tuple(findings))
 
@@ -43,7 +44,7 @@ def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
 def _not_rules(document: dict[str, Any], headers: list[int], at: dict[Key, int], file: str) -> Finding | None:
     """What is wrong with a document that has more, or other, than `[[rule]]` tables."""
     for key, value in document.items():
-        line = at.get((key,), 0)
+        line = nearest_line(at, (key,))
         if key != "rule":
             hint = "write [[rule]] above it" if key in _KEYS else near(key, ["rule"])
             return Finding(file, line, True, f"{printable(key)} is unknown here", hint)

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv6Address
 from msgspec import Struct, structs
 
 from procroute.model import IPAddress, Route
+from procroute.written.finding import Finding
 
 
 class WhenDown(Enum):
@@ -70,7 +71,7 @@ class Via(Struct, frozen=True, cache_hash=True):
     dns: tuple[IPAddress, ...] | None = None
 
     def route(self, named: Mapping[str, Route]) -> Route:
-        """The route that is meant. named: those of the configuration (config.Settings.routes)."""
+        """The route that is meant. named: those of the configuration (config.Settings.route)."""
         given = {
             key: value
             for key in ("strict", "gateway4", "gateway6", "dns")
@@ -109,21 +110,6 @@ class RouteRule(Struct, frozen=True, cache_hash=True):
         if self.via is None:
             return WhenDown.ALLOW
         return self.when_down or (WhenDown.DENY if strict else WhenDown.ALLOW)
-
-
-class Finding(Struct, frozen=True, order=True):
-    """Something about a file that people should hear. error: it cannot be used so. line 0: the whole file."""
-
-    file: str
-    line: int
-    error: bool
-    message: str
-    hint: str = ""
-
-    @property
-    def place(self) -> str:
-        """As people are told: FILE:LINE, or FILE."""
-        return f"{self.file}:{self.line}" if self.line else self.file
 
 
 class Rulebook(Struct, frozen=True):

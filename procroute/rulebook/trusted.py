@@ -12,18 +12,17 @@ import stat
 from pathlib import Path
 from typing import Final
 
+from procroute.written.files import TO_READ, content
+
 ROOT: Final = 0
-LARGEST: Final = 4 << 20
-"""Bytes of a rule file at most: 10,000 rules are one million."""
 _WAY: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Without O_NONBLOCK a FIFO would wait for who writes to it.
-_FILE: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE: Final = TO_READ | os.O_NOFOLLOW
 _OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 
 class DistrustError(Exception):
-    """Somebody else than root could have written it, or it is no file of text."""
+    """Somebody else than root could have written it."""
 
 
 def names(folder: Path, trusted: int = ROOT) -> list[str]:
@@ -40,37 +39,16 @@ def names(folder: Path, trusted: int = ROOT) -> list[str]:
 
 
 def read(path: Path, trusted: int = ROOT) -> bytes:
-    """A file that only root can write to; /dev/null is empty. Raises DistrustError or OSError."""
+    """A file that only root can write to; /dev/null is empty. Raises DistrustError, NoFileError, OSError."""
     descriptor = _open(path, _FILE, trusted)
     try:
         seen = os.fstat(descriptor)
         if stat.S_ISCHR(seen.st_mode) and seen.st_rdev == os.makedev(1, 3):
             return b""
         _look(seen, trusted)
-        return _content(descriptor, seen)
+        return content(descriptor)
     finally:
         os.close(descriptor)
-
-
-def read_any(path: Path) -> bytes:
-    """A file, whoever wrote it. Raises DistrustError where it is no file or too large, or OSError."""
-    descriptor = os.open(path, _FILE & ~os.O_NOFOLLOW)
-    try:
-        return _content(descriptor, os.fstat(descriptor))
-    finally:
-        os.close(descriptor)
-
-
-def _content(descriptor: int, seen: os.stat_result) -> bytes:
-    if not stat.S_ISREG(seen.st_mode):
-        raise DistrustError("is no file")
-    pieces, left = [], LARGEST + 1
-    while left and (piece := os.read(descriptor, left)):
-        pieces.append(piece)
-        left -= len(piece)
-    if not left:
-        raise DistrustError(f"is larger than {LARGEST >> 20} MiB")
-    return b"".join(pieces)
 
 
 def _open(path: Path, flags: int, trusted: int) -> int:

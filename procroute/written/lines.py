@@ -6,7 +6,7 @@ Only for text that tomllib has taken: nothing is checked here. Source: https://t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 Key = tuple[str | int, ...]
@@ -26,6 +26,14 @@ _EACH: Final = re.compile(_NAME)
 def lines(text: str) -> dict[Key, int]:
     """The line, from 1, of each table and key; keys of inline tables are not there."""
     return dict(_walk(text.replace("\r\n", "\n")))
+
+
+def nearest_line(at: Mapping[Key, int], key: Key) -> int:
+    """The line of a key or of what it is in, else the first of its table; 0: there is none."""
+    for n in range(len(key), 0, -1):
+        if key[:n] in at:
+            return at[key[:n]]
+    return min((line for other, line in at.items() if other[:1] == key[:1]), default=0)
 
 
 def _walk(text: str) -> Iterator[tuple[Key, int]]:

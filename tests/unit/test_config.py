@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from procroute import config
 from procroute.config import Settings
 from procroute.errors import Exit, ProcrouteError
 from procroute.identity import Identity
+from procroute.model import Route
 
 FILE = "/etc/procroute/config.toml"
 
@@ -94,17 +96,21 @@ def test_values_that_make_no_sense_are_named(key: str, value: str) -> None:
 
 
 def test_what_is_not_toml_says_where() -> None:
-    assert "line 2" in refusal("[identity]\ntable 9").message
+    assert f"{FILE}:2: not TOML" in refusal("[identity]\ntable 9").message
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["not text", "a folder"])
-def test_what_cannot_be_read_is_said(content: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [(b"# caf\n# \xff\xfe", r":2: not UTF-8: the byte 0xff"), (None, "cannot be read")],
+    ids=["not text", "a folder"],
+)
+def test_what_cannot_be_read_is_said(content: bytes | None, what: str, tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     if content is None:
         file.mkdir()
     else:
         file.write_bytes(content)
-    with pytest.raises(ProcrouteError, match="cannot be read") as caught:
+    with pytest.raises(ProcrouteError, match=what) as caught:
         config.read(file)
     assert str(file) in caught.value.message
 
@@ -132,6 +138,59 @@ def test_who_is_stopped_by_the_file_is_told_the_way_out(text: str, tmp_path: Pat
     with pytest.raises(ProcrouteError) as raised:
         config.read(file)
     assert raised.value.hint.endswith("or move the file away, and the defaults hold")
+
+
+@pytest.mark.promise("RULE-13")
+def test_routes_can_have_names() -> None:
+    text = """
+    [route.vpn]
+    adapters = ["wg0"]
+    strict = true
+    [route.lte]
+    adapters = "wwan0"
+    gateway4 = "192.0.2.1"
+    gateway6 = "2001:db8::1"
+    dns = ["192.0.2.53", "::ffff:192.0.2.54", "2001:db8::53"]
+    [route.plain]
+    adapters = ["wan1"]
+    dns = "system"
+    """
+    servers = (IPv4Address("192.0.2.53"), IPv4Address("192.0.2.54"), IPv6Address("2001:db8::53"))
+    assert config.parse(text, FILE).route == {
+        "vpn": Route("wg0", strict=True),
+        "lte": Route("wwan0", False, IPv4Address("192.0.2.1"), IPv6Address("2001:db8::1"), servers),
+        "plain": Route("wan1", dns=()),
+    }
+
+
+@pytest.mark.promise("RULE-13")
+@pytest.mark.parametrize(
+    ("says", "line", "what", "hint"),
+    [
+        ('adaptors = ["wan1"]', 2, "route.vpn.adaptors is unknown", "did you mean adapters?"),
+        ("strict = true", 1, "route.vpn.adapters is missing", "wan1"),
+        ('\nadapters = ["wan1", "wan2"]', 3, "failover is not supported yet", "name one"),
+        ('adapters = ["wan1"]\nlan = true', 3, "route.vpn.lan is not supported yet", "strict"),
+        ('adapters = ["wan1"]\nstrict = 1', 3, "route.vpn.strict must be true or false, not a number", ""),
+        ('adapters = ["wan1"]\ngateway4 = "::1"', 3, "route.vpn.gateway4 cannot be so: ::1", ""),
+        ('adapters = ["wan1"]\ngateway = "192.0.2.1"', 3, "gateway is unknown", "gateway4 or gateway6?"),
+        ('adapters = ["wan1"]\ndns = ["fe80::1"]', 3, "route.vpn.dns cannot be so: fe80::1", ""),
+        ('adapters = ["a/b"]', 2, "route.vpn.adapters is no name of an adapter", "procroute adapters"),
+    ],
+)
+def test_what_a_route_cannot_be_is_said_with_its_line(says: str, line: int, what: str, hint: str) -> None:
+    error = refusal(f"[route.vpn]\n{says}")
+    assert error.message.startswith(f"{FILE}:{line}: ")
+    assert what in error.message
+    assert hint in error.hint
+
+
+@pytest.mark.promise("RULE-13")
+@pytest.mark.parametrize("name", ["a/b", "", "-x", "a b", "wan1~strict", "\\u001b[31m", "x" * 65])
+def test_names_of_routes_are_plain(name: str) -> None:
+    error = refusal(f'[route."{name}"]\nadapters = ["wan1"]')
+    assert "is no name for a route" in error.message
+    assert error.message.isprintable()
 
 
 def test_the_page_has_the_limits_that_are_enforced() -> None:

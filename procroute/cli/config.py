@@ -1,0 +1,68 @@
+"""`procroute config check [FILE]`: what is wrong with the configuration. No daemon, no root."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from procroute.errors import Exit
+
+if TYPE_CHECKING:
+    from procroute.config import Settings
+    from procroute.written.finding import Finding
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a parser."""
+    from procroute.identity import CONFIG_FILE
+
+    verb = verbs.add_parser(
+        "config",
+        help="check the configuration",
+        description="Cares for the configuration (docs/configuration.md).",
+    )
+    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    parser = words.add_parser(
+        "check",
+        help="say what is wrong with the configuration",
+        description="Says what is wrong with the configuration; asks no daemon and needs no root. Exits with "
+        "1 if there is an error.",
+    )
+    parser.add_argument("file", metavar="FILE", nargs="?", default=CONFIG_FILE, help=f"else {CONFIG_FILE}")
+    parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
+    parser.set_defaults(main=main)
+    verb.verbs = words.choices  # type: ignore[attr-defined]
+
+
+def main(options: argparse.Namespace) -> int:
+    """Read, and print what was found."""
+    from procroute.cli import findings
+    from procroute.written.finding import Finding
+
+    found = _checked(options.file)
+    if isinstance(found, Finding):
+        findings.show([found], {"routes": 0}, as_json=options.json)
+        return Exit.FOUND
+    findings.show([], {"routes": len(found.route)}, as_json=options.json)
+    return Exit.OK
+
+
+def _checked(file: str) -> Settings | Finding:
+    from pathlib import Path
+
+    from procroute.config import Settings
+    from procroute.config.parsing import read
+    from procroute.identity import CONFIG_FILE
+    from procroute.written.files import NoFileError, read_any
+    from procroute.written.finding import Finding
+
+    try:
+        return read(read_any(Path(file)), file)
+    except FileNotFoundError as e:
+        if file == CONFIG_FILE:
+            return Settings()
+        return Finding(file, 0, True, f"cannot be read: {e.strerror}")
+    except OSError as e:
+        return Finding(file, 0, True, f"cannot be read: {e.strerror}")
+    except NoFileError as e:
+        return Finding(file, 0, True, str(e))

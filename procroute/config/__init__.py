@@ -1,0 +1,72 @@
+"""/etc/procroute/config.toml: TOML in, settings out; what it does not know it refuses.
+
+packet_marks = false    # no nft chain that marks what has lost its mark
+
+[access.alice]          # "*": everybody else but root, who may do all
+adapters = ["wan1"]     # without it: all of them
+gateway = false         # may not give one
+dns = false             # nor name servers
+
+[route.vpn]             # a name for a way out
+adapters = ["wg0"]
+strict = true
+
+[identity]
+mark_mask = 0x00003f00  # beside Calico's 0xffff0000
+preference = 4000
+table = 9000
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from msgspec import Struct
+
+from procroute.errors import ProcrouteError
+from procroute.identity import CONFIG_FILE, Identity
+from procroute.model import Allowed, Route
+
+_AWAY = "; or move the file away, and the defaults hold"
+
+
+class Settings(Struct, frozen=True):
+    """identity: the numbers to use. packet_marks: nft marks packets that have lost their socket's mark.
+
+    access: what users may ask the daemon for, by name; "*": those that are not named. route: routes by names
+    of their own.
+    """
+
+    identity: Identity = Identity()
+    packet_marks: bool = True
+    access: Mapping[str, Allowed] = {}
+    route: Mapping[str, Route] = {}
+
+
+def read(path: Path = Path(CONFIG_FILE)) -> Settings:
+    """What the file says, or the defaults where there is none.
+
+    Raises ProcrouteError config-bad with file, line and key when it cannot be read or makes no sense.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return Settings()
+    except OSError as e:
+        raise ProcrouteError("config-bad", f"{path} cannot be read: {e}", f"mend it{_AWAY}") from e
+    try:
+        return _parsed(data, str(path))
+    except ProcrouteError as e:
+        raise ProcrouteError(e.code, e.message, f"{e.hint or 'mend it'}{_AWAY}") from e
+
+
+def parse(text: str, file: str) -> Settings:
+    """What a TOML text says; `file` is named in errors. Raises ProcrouteError config-bad."""
+    return _parsed(text.encode(errors="surrogatepass"), file)
+
+
+def _parsed(data: bytes, file: str) -> Settings:
+    from procroute.config.parsing import settings  # most machines have no file, and starting must be quick
+
+    return settings(data, file)
