@@ -70,6 +70,7 @@ def plain(assignment: protocol.Assignment) -> dict[str, Any]:
         "in_place": assignment.in_place,
         "since": assignment.since,
         "command": assignment.command,
+        "rule": assignment.rule,
         "processes": [
             {"pid": process.pid, "name": process.name, "command": process.command}
             for process in assignment.processes

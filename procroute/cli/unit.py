@@ -43,11 +43,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 def main(options: argparse.Namespace) -> int:
     """Print it."""
     from procroute import config
-    from procroute.engine.request import Request
+    from procroute.engine.request import Request, named
     from procroute.engine.unit import slice_for
 
     request = Request(command=(), adapter=options.adapter, **route_options.given(options))
-    found = slice_for(config.read().identity, request)
+    settings = config.read()
+    found = slice_for(settings.identity, named(request, settings.route))
     output.answer(found.name)
     if not found.routed:
         output.tell(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -74,8 +74,15 @@ def _unknown(rule: RouteRule) -> bool:
     return bool(given & _AFTER)
 
 
-def wanted(route: Route) -> Wanted:
-    """A route, as it is asked for."""
+def wanted(rule: RouteRule, named: Mapping[str, Route]) -> Wanted:
+    """The route that a rule leads to, as its owner asks for it. named: those of the configuration.
+
+    A user asks for it by its name: what the configuration gives it, he does not give.
+    """
+    via = rule.via
+    if via is None:
+        raise ValueError("a rule that leads to no route")
+    route = via.route({} if rule.owner else named)
     return Wanted(
         via=route.adapter,
         strict=route.strict,

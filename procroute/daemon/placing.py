@@ -123,8 +123,10 @@ class Placing:
     def unit_by_rule(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
         """Have a unit follow a rule's route, all of it. Raises ProcrouteError."""
         place = unit_cgroups.of_unit(self._linux.mount, unit)
-        before = self._register.around(self._register.cgroup(place))
-        if before is not None and (before.how != "rule" or before.adapter == wanted.via):
+        with lock(patient(self._tell)):
+            found, _ = self._opened(peer, wanted)
+            before = self._register.around(self._register.cgroup(place))
+        if before is not None and (before.how != "rule" or before.route == found.live.route.name):
             return False
         self.assign(peer, Assign(route=wanted, unit=unit, existing=rule.existing.value), rule.place)
         return True
@@ -268,17 +270,17 @@ class Placing:
 
     def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
         """The route, if he may have it."""
-        access = self._routes.settings.access
+        access, meant = self._routes.settings.access, self._routes.meant(wanted)
         if not peer.is_root and access:
-            check_route(access, peer, self._asked(wanted))
-        found, notes = self._routes.open(wanted)
+            check_route(access, peer, self._asked(wanted, meant.via))
+        found, notes = self._routes.open(meant)
         self._register.watch(-found.live.number, found.path)
         return found, notes
 
-    def _asked(self, wanted: Wanted) -> Asked:
-        named = (a for a in adapters.read(self._linux.netlink) if wanted.via in (a.name, *a.altnames))
+    def _asked(self, wanted: Wanted, via: str) -> Asked:
+        named = (a for a in adapters.read(self._linux.netlink) if via in (a.name, *a.altnames))
         adapter = next(named, None)
-        names = [wanted.via] if adapter is None else [adapter.name, *adapter.altnames]
+        names = [via] if adapter is None else [adapter.name, *adapter.altnames]
         gateway = wanted.gateway4 is not None or wanted.gateway6 is not None
         return Asked(names, gateway=gateway, dns=bool(wanted.dns))
 

@@ -83,6 +83,20 @@ class Routes:
         self._notes = {w: self._notes[w] for w in self._meant if w in self._notes} | {words: [*notes]}
         return found, notes
 
+    def meant(self, wanted: Wanted) -> Wanted:
+        """What is asked for, by an adapter: a name of the configuration's stands for that and options."""
+        named = self.settings.route.get(wanted.via)
+        if named is None:
+            return wanted
+        gateway4, gateway6, dns = named.gateway4, named.gateway6, named.dns
+        return Wanted(
+            via=named.adapter,
+            strict=wanted.strict or named.strict,
+            gateway4=wanted.gateway4 or (None if gateway4 is None else str(gateway4)),
+            gateway6=wanted.gateway6 or (None if gateway6 is None else str(gateway6)),
+            dns=wanted.dns if wanted.dns is not None or dns is None else [str(server) for server in dns],
+        )
+
     def target(self, found: Open, uid: int) -> Path:
         """Where processes of a user go. Raises ProcrouteError."""
         if not self._linux.placement.by_systemd or uid == 0 or found.live.route.strict:

@@ -86,7 +86,7 @@ class Ruling:
 
     def hold_rules(self) -> list[HoldRule]:
         """The execs that are to be held."""
-        return hold_rules(self.book, lambda rule: self._wanted(rule).strict)
+        return hold_rules(self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict)
 
     @property
     def needs_news(self) -> bool:
@@ -198,8 +198,7 @@ class Ruling:
         return ((rule, self._peer(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
 
     def _wanted(self, rule: RouteRule) -> Wanted:
-        assert rule.via is not None
-        return wanted(rule.via.route(self._routes.settings.routes))
+        return wanted(rule, self._routes.settings.route)
 
     @staticmethod
     def _peer(rule: RouteRule) -> Peer:

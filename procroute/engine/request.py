@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import Struct
@@ -30,6 +30,24 @@ class Request(Struct, frozen=True):
     gateway6: IPv6Address | None = None
     dns: tuple[IPAddress, ...] | None = None
     user: str | None = None
+
+
+def named(request: Request, routes: Mapping[str, Route]) -> Request:
+    """A request whose `adapter` may be a name of the configuration's, by the adapter and options it stands for.
+
+    routes: those of the configuration. What is given with the request goes before what the name has.
+    """
+    meant = routes.get(request.adapter)
+    if meant is None:
+        return request
+    return replace(
+        request,
+        adapter=meant.adapter,
+        strict=request.strict or meant.strict,
+        gateway4=request.gateway4 or meant.gateway4,
+        gateway6=request.gateway6 or meant.gateway6,
+        dns=meant.dns if request.dns is None else request.dns,
+    )
 
 
 def route_for(

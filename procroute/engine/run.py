@@ -19,7 +19,7 @@ from procroute.engine.leaving import Leaving
 from procroute.engine.linger import Carried, end, linger
 from procroute.engine.lock import Pause, lock, patient
 from procroute.engine.opening import decide, open_route, target_for
-from procroute.engine.request import Request
+from procroute.engine.request import Request, named
 from procroute.engine.settle import forget_lock, settle, undoing
 from procroute.engine.single import Handing
 from procroute.engine.supervise import FORWARDED, Supervisor
@@ -106,7 +106,7 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
 
 def _decide(linux: Linux, request: Request, settings: Settings, tell: Tell) -> tuple[Observed, LiveRoute]:
     """What is there, and the route to use or to make. Nothing is changed yet."""
-    observed, live, notes = decide(linux, request, settings)
+    observed, live, notes = decide(linux, named(request, settings.route), settings)
     known = advice(request.command, slice_of(live.route.name))
     if known.refuse:
         raise ProcrouteError("command-leaves", known.text, known.hint)

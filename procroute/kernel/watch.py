@@ -92,4 +92,5 @@ class Watch:
         self._add(place, _TO_A_FILE, "")
 
     def _add(self, path: Path, mask: int, name: str) -> None:
-        self._names.setdefault(self._inotify.add(path, mask), {""}).add(name)
+        # It may be on the way to several.
+        self._names.setdefault(self._inotify.add(path, mask | inotify.AS_WELL), {""}).add(name)

@@ -70,7 +70,7 @@ def test_without_the_rule_it_would_not(lab: Lab, family: int) -> None:
 def test_a_rule_that_is_written_later_holds_at_once(lab: Lab) -> None:
     with daemon(lab) as running:
         write(lab, BY_EXE)
-        until(lambda: "wan1" in lab.sh("ls /sys/fs/cgroup/procroute.slice"))
+        until(lambda: lab.path("/sys/fs/cgroup/procroute.slice/procroute-wan1.slice").exists())
         until(lambda: _is_routed(lab, running))
         write(lab, "[[rule]]\nexe = 7\n")
         until(lambda: "rules stay as they were" in running.log())
