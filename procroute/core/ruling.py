@@ -38,7 +38,7 @@ def kind(rule: RouteRule) -> Kind:
 
 
 def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool]) -> list[HoldRule]:
-    """The execs to hold. strict: of the route that a rule leads to. Exceptions are judged when one is held."""
+    """The execs to hold. strict: of the route that a rule leads to. Exceptions are judged with them."""
     return [
         HoldRule(
             rule.place,

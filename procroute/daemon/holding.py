@@ -1,4 +1,4 @@
-"""The holder of execs, as the daemon sees it: told what to hold, asked for what it holds, started where it is not.
+"""The holder of execs, as the daemon sees it: told what to hold, heard, and started where there is none.
 
 In the loop's thread. Whoever is held is placed in the writer's (ruling.py).
 """
@@ -27,7 +27,7 @@ _WELL: Final = 10.0
 
 
 class Holding:
-    """ask: place a process whose exec is held; whether it may go on. thread: where the holder is waited for."""
+    """ask: place a process whose exec is held; whether it may go on. thread: in which a holder is started."""
 
     def __init__(self, ask: Callable[[Exec], Awaitable[bool]], thread: Executor, tell: Tell) -> None:
         self._ask = ask

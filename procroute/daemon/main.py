@@ -30,6 +30,7 @@ from procroute.daemon.keeper import Keeper
 from procroute.daemon.log import log
 from procroute.daemon.looking import Looking
 from procroute.daemon.processes import Processes
+from procroute.daemon.rule_requests import RuleRequests
 from procroute.daemon.rules import Rules
 from procroute.daemon.server import Server
 from procroute.daemon.traffic import Traffic
@@ -113,6 +114,7 @@ class Daemon:
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watched.watch)
         self._rules = Rules(self._writer.ruling, self._do, self._looker, tell)
+        self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do)
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
         self._due: dict[int, None] = {}
@@ -184,6 +186,8 @@ class Daemon:
         try:
             if isinstance(request, protocol.Reload):
                 return await self._reloaded(who, request)
+            if (of_rules := self._of_rules.by_type.get(type(request))) is not None:
+                return await of_rules(who, request)
             if (look := looks.get(type(request))) is not None:
                 return await self._loop.run_in_executor(self._looker, look, who, request)
             work = by_type[type(request)]

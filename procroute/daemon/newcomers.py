@@ -1,4 +1,4 @@
-"""News of processes for rules that no exec can be held for: by the kernel's, else by looking about once a second.
+"""News of processes for rules that no exec can be held for: the kernel's, else by looking once a second.
 
 In the loop's thread, but for `look`. Nothing is hooked while no rule needs it.
 """

@@ -98,7 +98,7 @@ class Placing:
         return Assigned(assignments=shown, moved=moved, dns=dns, notes=notes)
 
     def by_rule(self, peer: Peer, who: Known, wanted: Wanted, rule: RouteRule) -> bool:
-        """Put a process on a rule's route; whether it is on one then, and not on that of who put it elsewhere.
+        """Put a process on a rule's route; whether it was not on it before.
 
         peer: whose rule it is, for what he may have. What a person has placed a rule leaves where it is.
         Raises ProcrouteError.
@@ -109,10 +109,8 @@ class Placing:
         with lock(patient(self._tell)):
             found, _ = self._opened(peer, wanted)
             before = self._register.around(cgroups.current(self._linux.mount, who.pid))
-            if before is not None and before.how != "rule":
+            if before is not None and (before.how != "rule" or before.route == found.live.route.name):
                 return False
-            if before is not None and before.route == found.live.route.name:
-                return True
             machine = Machine(adapters=adapters.read(self._linux.netlink))
             asked = Assign(route=wanted, pids=[who.pid], existing=rule.existing.value)
             made: list[Assignment] = []
@@ -134,6 +132,12 @@ class Placing:
     def origin(self, cgroup: str) -> str:
         """See Register.origin_of."""
         return self._register.origin_of(cgroup)
+
+    def check(self, peer: Peer, wanted: Wanted) -> None:
+        """Whether somebody may have a route. Raises ProcrouteError not-permitted."""
+        access, meant = self._routes.settings.access, self._routes.meant(wanted)
+        if not peer.is_root and access:
+            check_route(access, peer, self._asked(wanted, meant.via))
 
     def keep(self, peer: Peer, wanted: Wanted) -> int:
         """Have a route there, also while nobody is on it, from now on; its number. Raises ProcrouteError."""
@@ -270,10 +274,8 @@ class Placing:
 
     def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
         """The route, if he may have it."""
-        access, meant = self._routes.settings.access, self._routes.meant(wanted)
-        if not peer.is_root and access:
-            check_route(access, peer, self._asked(wanted, meant.via))
-        found, notes = self._routes.open(meant)
+        self.check(peer, wanted)
+        found, notes = self._routes.open(self._routes.meant(wanted))
         self._register.watch(-found.live.number, found.path)
         return found, notes
 

@@ -1,5 +1,5 @@
-"""The route rules while the daemon lives: read at its start, on news of their files and when it is asked for; and
-put into effect. In the loop's thread; what changes the kernel is done in the writer's (ruling.py).
+"""The route rules while the daemon lives: read at its start, on news of their files and when somebody asks
+for it, and put into effect. In the loop's thread; what changes the kernel is done in the writer's (ruling.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,10 @@ _TOGETHER: Final = 0.1
 
 
 class Rules:
-    """do: has something done in the writer's thread. thread: where is waited for the holder of execs."""
+    """do: has something done in the writer's thread. thread: where is waited for the holder of execs.
+
+    notes: what of the rules does not hold, as it was when they were read.
+    """
 
     def __init__(
         self,
@@ -45,6 +48,7 @@ class Rules:
         self._one = asyncio.Lock()
         self._works: set[asyncio.Task[None]] = set()
         self._missed: set[int] = set()
+        self.notes: list[str] = []
 
     async def start(self) -> None:
         """Put the rules into effect that there are; what is wrong with them is told."""
@@ -63,6 +67,7 @@ class Rules:
             except ProcrouteError as e:
                 notes.append(f"{e.message}: programs with a rule of their own start by the machine's own way")
             self._newcomers.want(self._ruling.needs_news)
+            self.notes = notes
         return notes
 
     def adapters_changed(self) -> None:

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from procroute.core.access import Peer
 from procroute.core.hold_rules import HoldRule
 from procroute.core.ruling import Kind, asked_for, hold_rules, kind, known_at_exec, needs_news, wanted
+from procroute.daemon import rule_files
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.placing import Placing
 from procroute.daemon.routes import Routes
@@ -24,7 +25,7 @@ from procroute.kernel.living import everybody
 from procroute.kernel.pinned import Known
 from procroute.kernel.rule_subject import name_by, subject, user_by
 from procroute.kernel.user_names import user_name
-from procroute.protocol import Existing, Wanted
+from procroute.protocol import AddRule, Existing, Wanted
 from procroute.rulebook import folders
 from procroute.rulebook.applications import units, units_of
 from procroute.rulebook.matching import first
@@ -102,35 +103,44 @@ class Ruling:
         if rule is None:
             return True
         try:
-            return self._take(rule, found, Known(asked.pid, asked.began))
+            self._take(rule, found, Known(asked.pid, asked.began))
         except ProcrouteError as e:
             if e.code in _NOT_MEANT:
                 return True
             allow = rule.when_down is not None and rule.when_down.value == "allow"
             self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
             return allow
+        return True
 
     def met(self, pids: Iterable[int]) -> None:
         """Look at processes of which there is news."""
         for pid in pids:
             found = subject(pid, self._asked)
             if found is not None:
-                self._meet(*found, "keep")
+                self._meet(*found)
 
-    def apply(self, existing: Existing) -> int:
-        """Look at everybody; how many are on a rule's route now that were not."""
+    def apply(self, peer: Peer, existing: Existing | None) -> int:
+        """Look at everybody, for users at their own; how many are on a rule's route now that were not."""
         return sum(
             self._meet(*found, existing)
             for one in everybody()
-            if (found := subject(one.pid, self._asked)) is not None
+            if (peer.is_root or set(one.uids) == {peer.uid})
+            and (found := subject(one.pid, self._asked)) is not None
         )
+
+    def add(self, peer: Peer, asked: AddRule) -> RouteRule:
+        """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
+        way = asked.rule.via
+        if isinstance(way, str):
+            self._placing.check(peer, Wanted(via=way))
+        return rule_files.add(peer, asked, dict(self._routes.settings.access))
 
     def seen(self, pid: int) -> Subject | None:
         """A process as all rules see it; None: there is none."""
         found = subject(pid, self._asked | {"user", "group", "parent"})
         return found and self._from_origin(found[0])
 
-    def _meet(self, found: Subject, began: int, existing: Existing) -> bool:
+    def _meet(self, found: Subject, began: int, existing: Existing | None = None) -> bool:
         found = self._from_origin(found)
         rule = first(self.book, found)
         if rule is None:
@@ -143,17 +153,16 @@ class Ruling:
         return False
 
     def _take(self, rule: RouteRule, who: Subject, known: Known, existing: Existing | None = None) -> bool:
-        """Put a process where its rule says; whether it may run. Raises ProcrouteError."""
+        """Put a process where its rule says; whether it was moved to a route. Raises ProcrouteError."""
         if rule.via is None:
             self._letting_go.by_rule(known)
-            return True
+            return False
         peer, route = self._peer(rule), self._wanted(rule)
         if kind(rule) is Kind.UNIT and (unit := self._unit(rule, who)):
             return self._placing.unit_by_rule(peer, unit, route, rule)
         if existing is not None and existing != rule.existing.value:
             rule = replace(rule, existing=type(rule.existing)(existing))
-        self._placing.by_rule(peer, known, route, rule)
-        return True
+        return self._placing.by_rule(peer, known, route, rule)
 
     def _executing(self, asked: Exec) -> Subject | None:
         """The process as it will be when its exec has come about."""

@@ -10,8 +10,10 @@ from procroute.protocol.values import (
     Assignment,
     Finding,
     Moved,
+    RuleFacts,
     Running,
     Socket,
+    TriedRule,
     Way,
 )
 
@@ -83,6 +85,32 @@ class Reloaded(_Reply, frozen=True, tag="reloaded"):
     notes: list[str] = []
 
 
+class RuleList(_Reply, frozen=True, tag="rule-list"):
+    """The answer to `rules`. notes: what of them does not hold now."""
+
+    rules: list[RuleFacts]
+    notes: list[str] = []
+
+
+class Tried(_Reply, frozen=True, tag="tried"):
+    """The answer to `try`: up to and with the rule that holds, or all where none does."""
+
+    rules: list[TriedRule]
+
+
+class Applied(_Reply, frozen=True, tag="applied"):
+    """How many processes were put on a rule's route that were not on it."""
+
+    placed: int
+
+
+class Edited(_Reply, frozen=True, tag="edited"):
+    """A rule was added, removed or switched. notes: what of the rules does not hold now."""
+
+    rule: RuleFacts
+    notes: list[str] = []
+
+
 class AdapterList(_Reply, frozen=True, tag="listed"):
     """The answer to `adapters`."""
 
@@ -114,5 +142,9 @@ Reply = (
     | Inspected
     | Explained
     | Reloaded
+    | RuleList
+    | Tried
+    | Applied
+    | Edited
     | Watching
 )

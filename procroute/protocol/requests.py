@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from procroute.protocol.values import VERSION, Existing, Pid, Wanted
+from procroute.protocol.values import VERSION, Existing, Pid, Wanted, Word
+from procroute.rulebook.shape import WrittenRule
 
 
 class _Request(
@@ -70,6 +71,43 @@ class Reload(_Request, frozen=True, tag="reload"):
     """Read the configuration again. For root only."""
 
 
+class Rules(_Request, frozen=True, tag="rules"):
+    """The route rules in their order: the administrator's and the asker's own, for root everybody's."""
+
+
+class TryRules(_Request, frozen=True, tag="try"):
+    """Which rule holds for a process, and why each earlier one does not. For its owner and root."""
+
+    pid: Pid
+
+
+class ApplyRules(_Request, frozen=True, tag="apply"):
+    """Have rules take what runs already: for root all, else the asker's own processes by rules that he has.
+
+    existing: as of `assign`; None: as each rule says.
+    """
+
+    existing: Existing | None = None
+
+
+class AddRule(_Request, frozen=True, tag="add-rule"):
+    """One more rule, the last of a file, which takes effect at once.
+
+    rule: as in a rule file. file: its name, without a folder. passing: until the machine's next start.
+    """
+
+    rule: WrittenRule
+    file: Word = "90-added.toml"
+    passing: bool = False
+
+
+class EditRule(_Request, frozen=True, tag="edit-rule"):
+    """Remove a rule, or switch it on or off. rule: FILE:LINE, or the file's name alone and the line."""
+
+    rule: Word
+    edit: Literal["remove", "enable", "disable"]
+
+
 class Adapters(_Request, frozen=True, tag="adapters"):
     """Every adapter but loopback, those with a way out first."""
 
@@ -91,4 +129,19 @@ class Watch(_Request, frozen=True, tag="watch"):
     traffic: Annotated[float, Meta(ge=0, le=3600)] = 0
 
 
-Request = Run | Assign | Release | Ps | Adapters | Inspect | Explain | Reload | Watch
+Request = (
+    Run
+    | Assign
+    | Release
+    | Ps
+    | Rules
+    | TryRules
+    | ApplyRules
+    | AddRule
+    | EditRule
+    | Adapters
+    | Inspect
+    | Explain
+    | Reload
+    | Watch
+)

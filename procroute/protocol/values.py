@@ -155,6 +155,34 @@ class Socket(Struct, frozen=True, omit_defaults=True):
     on_route: bool | None = None
 
 
+class RuleFacts(Struct, frozen=True, omit_defaults=True):
+    """A route rule. place: FILE:LINE. owner: whose it is, 0: the administrator's. via: empty: `direct`.
+
+    finds: how it finds its processes: `held` (their exec waits for it), `unit` (the unit's cgroup follows in
+    place), `news` (of processes that have come or changed: the first packets may go before). conditions,
+    unless: as they are written.
+    """
+
+    place: str
+    owner: int
+    finds: Literal["held", "unit", "news"]
+    via: str = ""
+    strict: bool | None = None
+    conditions: dict[str, list[str]] = {}
+    unless: dict[str, list[str]] = {}
+    existing: Existing = "keep"
+    when_down: Literal["deny", "allow"] | None = None
+    comment: str = ""
+    enabled: bool = True
+
+
+class TriedRule(Struct, frozen=True, omit_defaults=True):
+    """A rule that was tried on a process. why: it does not hold, in words; empty: it does."""
+
+    rule: RuleFacts
+    why: str = ""
+
+
 class AdapterWay(Struct, frozen=True, omit_defaults=True):
     """How a family leaves by an adapter: as `procroute adapters --json` tells it (docs/json.md)."""
 

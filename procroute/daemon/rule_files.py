@@ -1,0 +1,106 @@
+"""Rule files as the daemon writes them for who asks: whole or not at all, and for root alone to change."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from procroute.core.access import EVERYBODY, Peer
+from procroute.errors import ProcrouteError
+from procroute.kernel import files
+from procroute.model import Allowed
+from procroute.protocol import AddRule, EditRule
+from procroute.rulebook import editing
+from procroute.rulebook.folders import ENDING, FOLDERS, USERS, load
+from procroute.rulebook.owner import check_owner
+from procroute.rulebook.reading import read_text
+from procroute.rulebook.route_rule import RouteRule
+from procroute.rulebook.trusted import DistrustError, read
+from procroute.terminal import printable
+
+_LASTING, _PASSING = FOLDERS
+_ROOM: Final = 128
+"""Rules that a user may have."""
+
+
+def add(peer: Peer, asked: AddRule, access: dict[str, Allowed]) -> RouteRule:
+    """Write one more rule. access: as configured. Raises ProcrouteError and OSError; then there is none."""
+    _check_sound()
+    name = asked.file if asked.file.endswith(ENDING) else f"{asked.file}{ENDING}"
+    if "/" in name or name.startswith(".") or not name.isprintable():
+        raise ProcrouteError(
+            "usage", f"{printable(name)} is no name of a rule file", "say it without a folder"
+        )
+    folder = _PASSING if asked.passing else _LASTING
+    if not peer.is_root:
+        folder = folder / USERS / str(peer.uid)
+    path = folder / name
+    text = editing.added(_text(path), asked.rule, str(path))
+    rules = read_text(text, str(path), peer.uid).rules
+    if not peer.is_root:
+        allowed = access.get(peer.name) or access.get(EVERYBODY) or Allowed()
+        check_owner(rules[-1], peer.uid, peer.name, allowed)
+        if len([rule for rule in load().rules if rule.owner == peer.uid]) >= _ROOM:
+            raise ProcrouteError("not-permitted", f"you have {_ROOM} rules", "procroute rules remove")
+    _write(path, text)
+    return rules[-1]
+
+
+def edit(peer: Peer, asked: EditRule) -> RouteRule:
+    """Remove a rule, or switch it; the rule as it was. Raises ProcrouteError and OSError."""
+    rule = _meant(peer, asked.rule)
+    path = Path(rule.file)
+    text = _text(path)
+    if asked.edit == "remove":
+        text = editing.removed(text, rule.nth, rule.file)
+    else:
+        text = editing.switched(text, rule.nth, rule.file, enabled=asked.edit == "enable")
+    _write(path, text)
+    return rule
+
+
+def _meant(peer: Peer, words: str) -> RouteRule:
+    _check_sound()
+    mine = [rule for rule in load().rules if peer.is_root or rule.owner == peer.uid]
+    found = [rule for rule in mine if words in (rule.place, f"{Path(rule.file).name}:{rule.line}")]
+    if len(found) == 1:
+        return found[0]
+    hint = "procroute rules list tells them: FILE:LINE"
+    if found:
+        places = ", ".join(rule.place for rule in found)
+        raise ProcrouteError(
+            "rule-unknown", f"{printable(words)} may be {places}", "say which, with its folder"
+        )
+    others = any(rule.place == words for rule in load().rules)
+    if others:
+        raise ProcrouteError("not-permitted", f"{printable(words)} is not yours", "root may change all")
+    raise ProcrouteError("rule-unknown", f"there is no rule {printable(words)}", hint)
+
+
+def _check_sound() -> None:
+    """Raises ProcrouteError rules-bad where what is there is not taken: a rule added now would not hold."""
+    if errors := load().errors:
+        hint = "mend that first; procroute rules check tells all"
+        raise ProcrouteError("rules-bad", f"{errors[0].place}: {errors[0].message}", hint)
+
+
+def _text(path: Path) -> str:
+    try:
+        return read(path).decode()
+    except FileNotFoundError:
+        return ""
+    except (DistrustError, UnicodeDecodeError) as e:
+        raise ProcrouteError("rules-bad", f"{path}: {e}", "mend that first") from e
+
+
+def _write(path: Path, text: str) -> None:
+    files.mkdir(path.parent, 0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        files.write(new, text)
+        os.chmod(new, 0o644)
+        files.rename(new, path)
+    except OSError:
+        files.unlink(new, missing_ok=True)
+        raise

@@ -1,0 +1,70 @@
+"""What clients ask of rules. In the writer's thread, but for what says otherwise."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from procroute import protocol
+from procroute.core.access import Peer
+from procroute.core.rule_facts import rule_facts
+from procroute.daemon import rule_files, subjects
+from procroute.daemon.rules import Rules
+from procroute.daemon.ruling import Ruling
+from procroute.errors import ProcrouteError
+from procroute.rulebook.matching import trial
+
+Answer = Callable[[Peer, Any], Awaitable[protocol.Reply]]
+
+
+class RuleRequests:
+    """In the loop's thread. do: has something done in the writer's."""
+
+    def __init__(
+        self, rules: Rules, ruling: Ruling, do: Callable[[Callable[[], Any]], Awaitable[Any]]
+    ) -> None:
+        self._rules = rules
+        self._ruling = ruling
+        self._do = do
+        self._namespace = os.stat("/proc/self/ns/net").st_ino
+        self.by_type: dict[type, Answer] = {
+            protocol.Rules: self._list,
+            protocol.TryRules: self._try,
+            protocol.ApplyRules: self._apply,
+            protocol.AddRule: self._add,
+            protocol.EditRule: self._edit,
+        }
+
+    async def _list(self, peer: Peer, _: protocol.Rules) -> protocol.RuleList:
+        rules = [r for r in self._ruling.book.rules if peer.is_root or r.owner in (0, peer.uid)]
+        return protocol.RuleList(rules=[rule_facts(r) for r in rules], notes=self._rules.notes)
+
+    async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
+        def tried() -> protocol.Tried:
+            subjects.shown(peer, asked.pid, self._namespace)
+            found = self._ruling.seen(asked.pid)
+            if found is None:
+                raise ProcrouteError("process-unknown", f"process {asked.pid} has ended", "ps(1) lists them")
+            told = (
+                t for t in trial(self._ruling.book, found) if peer.is_root or t.rule.owner in (0, peer.uid)
+            )
+            return protocol.Tried(rules=[protocol.TriedRule(rule_facts(t.rule), t.why) for t in told])
+
+        reply: protocol.Tried = await self._do(tried)
+        return reply
+
+    async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
+        placed: int = await self._do(lambda: self._ruling.apply(peer, asked.existing))
+        return protocol.Applied(placed=placed)
+
+    async def _add(self, peer: Peer, asked: protocol.AddRule) -> protocol.Edited:
+        def add() -> protocol.RuleFacts:
+            return rule_facts(self._ruling.add(peer, asked))
+
+        rule: protocol.RuleFacts = await self._do(add)
+        return protocol.Edited(rule=rule, notes=await self._rules.reload())
+
+    async def _edit(self, peer: Peer, asked: protocol.EditRule) -> protocol.Edited:
+        rule: protocol.RuleFacts = await self._do(lambda: rule_facts(rule_files.edit(peer, asked)))
+        return protocol.Edited(rule=rule, notes=await self._rules.reload())
