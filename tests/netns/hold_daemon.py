@@ -1,0 +1,69 @@
+"""The daemon's side of the holder, for tests: places who is held, or does what else it is told.
+
+    python -m tests.netns.hold_daemon CGROUP
+
+Reads a JSON object a line: {"hold": [RULE, …]} or {"do": "place" | "allow" | "deny" | "nothing"}; writes what
+the holder says, each with its kind as "said". Places by writing the PID to CGROUP/cgroup.procs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+
+from procroute.core.hold_rules import HoldRule
+from procroute.holder.link import Link, opened
+from procroute.holder.words import Exec
+
+
+def main(cgroup: str) -> None:
+    """Until stdin ends."""
+    link = opened()
+    do = "place"
+    rest = b""
+    poll = select.poll()
+    poll.register(0, select.POLLIN)
+    poll.register(link.fileno(), select.POLLIN)
+    while True:
+        for descriptor, _ in poll.poll():
+            if descriptor == 0:
+                data = os.read(0, 1 << 16)  # not by a buffer: poll does not see what lies there
+                if not data:
+                    return
+                *lines, rest = (rest + data).split(b"\n")
+                for told in map(json.loads, lines):
+                    do = told.get("do", do)
+                    if "hold" in told:
+                        link.hold(HoldRule(**rule | {"paths": tuple(rule["paths"])}) for rule in told["hold"])
+            else:
+                try:
+                    _hear(link, do, cgroup)
+                except EOFError:
+                    print(json.dumps({"said": "Gone"}), flush=True)
+                    poll.unregister(descriptor)
+
+
+def _hear(link: Link, do: str, cgroup: str) -> None:
+    for said in link.hear():
+        if isinstance(said, Exec) and do != "nothing":
+            if do == "place":
+                place(cgroup, said.pid)
+            link.answer(said.event, allow=do != "deny")
+        print(json.dumps({"said": type(said).__name__, **said._asdict()}), flush=True)
+
+
+def place(cgroup: str, pid: int) -> None:
+    """Move a process; one that has ended is fine."""
+    descriptor = os.open(f"{cgroup}/cgroup.procs", os.O_WRONLY)
+    try:
+        os.write(descriptor, str(pid).encode())
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,228 @@
+"""Programs whose execs are held in a lab, and who answers for them.
+
+with holding(lab, cgroup) as daemon:
+    daemon.hold(rule("/run/held/first4"))
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from ipaddress import ip_address
+from pathlib import Path
+from typing import IO, Any, Final
+
+from procroute.lab import Lab
+from procroute.lab.commands import Process
+from procroute.lab.patience import FACTOR
+from procroute.lab.servers import WHO_PORT
+from tests.netns.running import ENVIRONMENT, until
+from tests.netns.traffic import SERVER
+
+PLACE: Final = "/run/held"
+"""The folder of programs in the lab: on its own file system, so that no mark is on a file of the host."""
+_HERE: Final = Path(__file__).parent
+
+
+def programs(lab: Lab) -> None:
+    """Make `first4`, `first6` and `starts` in the lab."""
+    os.makedirs(lab.path(PLACE), exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        for family in (4, 6):
+            address = ", ".join(str(byte) for byte in ip_address(SERVER[family]).packed)
+            words = [
+                "-static",
+                "-nostdlib",
+                f"-DFAMILY={family}",
+                f"-DADDRESS={{{address}}}",
+                f"-DPORT={WHO_PORT}",
+            ]
+            _compile(_HERE / "first.c", Path(folder, f"first{family}"), *words)
+        _compile(_HERE / "starts.c", Path(folder, "starts"), "-pthread")
+        for name in os.listdir(folder):
+            shutil.copy(Path(folder, name), lab.path(f"{PLACE}/{name}"))
+
+
+def _compile(source: Path, program: Path, *words: str) -> None:
+    command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", *words, "-o", program, source]
+    subprocess.run(command, check=True)
+
+
+def first(family: int) -> str:
+    """The program that connects by that family."""
+    return f"{PLACE}/first{family}"
+
+
+def rule(
+    *paths: str, when_down: str = "deny", key: str = "k", uids: list[int] | None = None
+) -> dict[str, Any]:
+    """A rule, for `Daemon.hold`."""
+    return {"key": key, "paths": paths, "when_down": when_down, "uids": uids}
+
+
+class Daemon:
+    """A stand-in for the daemon. said: what the holder has said to it."""
+
+    def __init__(self, process: Process, errors: IO[str]) -> None:
+        self.process = process
+        self.said: list[dict[str, Any]] = []
+        self._errors = errors
+        self._rest = ""
+        self._number = 0
+        assert process.stdout
+        os.set_blocking(process.stdout.fileno(), False)
+
+    def tell(self, **words: Any) -> None:
+        """Tell it what to do."""
+        assert self.process.stdin
+        self.process.stdin.write(json.dumps(words) + "\n")
+        self.process.stdin.flush()
+
+    def hold(self, *rules: dict[str, Any]) -> dict[str, Any]:
+        """Have execs held by these rules; what the holder says when they are."""
+        self._number += 1
+        self.tell(hold=rules)
+        return self.await_said("Holding", number=self._number)
+
+    def heard(self, kind: str) -> list[dict[str, Any]]:
+        """What it has been told of that kind so far."""
+        assert self.process.stdout
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self.process.stdout.fileno(), 1 << 16):
+                self._rest += data.decode()
+        *lines, self._rest = self._rest.split("\n")
+        self.said += [json.loads(line) for line in lines]
+        return [one for one in self.said if one["said"] == kind]
+
+    def await_said(self, kind: str, **words: Any) -> dict[str, Any]:
+        """The first thing of that kind that was said with these words, when it is."""
+
+        def found() -> list[dict[str, Any]]:
+            return [one for one in self.heard(kind) if words.items() <= one.items()]
+
+        try:
+            until(found)
+        except AssertionError:
+            raise AssertionError(f"no {kind} {words} among {self.said}: {self.errors()}") from None
+        return found()[0]
+
+    def errors(self) -> str:
+        """What it and its holder have written on stderr."""
+        return os.pread(self._errors.fileno(), 1 << 16, 0).decode(errors="replace")
+
+    def holder(self) -> int:
+        """The holder's PID as we count."""
+        return host_pid(self.process.command_pid(), self.await_said("Hello")["pid"])
+
+    def stop(self) -> None:
+        """SIGSTOP."""
+        self._signal(signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """As by a crash."""
+        self._signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def _signal(self, number: int) -> None:
+        os.kill(self.process.command_pid(), number)
+
+
+@contextlib.contextmanager
+def holding(lab: Lab, cgroup: str = "") -> Iterator[Daemon]:
+    """A daemon that places who is held in `cgroup`, and a holder. The holder goes with the lab."""
+    with tempfile.TemporaryFile("w+") as errors:
+        pipe = subprocess.PIPE
+        process = lab.popen(
+            [sys.executable, "-m", "tests.netns.hold_daemon", f"/sys/fs/cgroup{cgroup}"],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=errors,
+            env=ENVIRONMENT,
+        )
+        daemon = Daemon(process, errors)
+        try:
+            until(lambda: daemon.heard("Hello") or process.poll() is not None)
+            assert process.poll() is None, daemon.errors()
+            yield daemon
+        finally:
+            for number in (signal.SIGCONT, signal.SIGKILL):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(process.command_pid(), number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGCONT)  # nsenter(1) stops with its child
+            process.wait(10)
+            assert process.stdin
+            assert process.stdout
+            with contextlib.suppress(OSError):
+                process.stdin.close()
+            process.stdout.close()
+        assert "Traceback" not in daemon.errors(), daemon.errors()
+
+
+def host_pid(beside: int, pid: int) -> int:
+    """The PID as we count of who is `pid` in the pid namespace of `beside`."""
+    namespace = os.stat(f"/proc/{beside}/ns/pid").st_ino
+    for name in os.listdir("/proc"):
+        with contextlib.suppress(OSError):
+            if name.isdecimal() and os.stat(f"/proc/{name}/ns/pid").st_ino == namespace:
+                status = Path(f"/proc/{name}/status").read_text()
+                line = next(line for line in status.splitlines() if line.startswith("NSpid:"))
+                if line.split()[-1] == str(pid):
+                    return int(name)
+    raise AssertionError(f"no process {pid} there")
+
+
+@contextlib.contextmanager
+def busy(lab: Lab) -> Iterator[None]:
+    """Every core has work."""
+    busy = [lab.popen(["sh", "-c", "while :; do :; done"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        yield
+    finally:
+        for one in busy:
+            one.kill_session()
+            one.wait(10)
+
+
+def routers(output: str) -> Counter[str]:
+    """By which router programs came out."""
+    return Counter(json.loads(line)["router"] for line in output.splitlines())
+
+
+def started(lab: Lab, how: str, program: str) -> subprocess.CompletedProcess[str]:
+    """Start a program in one of the ways of starts.c."""
+    return lab.run([f"{PLACE}/starts", how, program])
+
+
+def timed_start(lab: Lab, program: str) -> tuple[float, int]:
+    """Start a program; the seconds until it ended, and the errno of the exec, or 0."""
+    out = lab.run([f"{PLACE}/starts", "timed", "1", "0", program], check=True).stdout
+    words = out.split()
+    return float(words[-2]) / 1e6, int(words[-1])
+
+
+def wait(process: Process, seconds: float) -> str:
+    """What it has written until it ended."""
+    return process.communicate(timeout=seconds)[0]
+
+
+def ends(pid: int, seconds: float) -> float:
+    """Seconds until a process of ours or of others has ended."""
+    began = time.monotonic()
+    descriptor = os.pidfd_open(pid)
+    try:
+        ready, _, _ = select.select([descriptor], [], [], seconds * FACTOR)
+        assert ready, f"{pid} has not ended in {seconds} s"
+    finally:
+        os.close(descriptor)
+    return time.monotonic() - began
