@@ -39,6 +39,7 @@ class Holding:
         self._opening: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
         self._faults: dict[str, str] = {}
+        self._number = 0
         self._holds: asyncio.Event = asyncio.Event()
         self.files = 0
 
@@ -83,8 +84,8 @@ class Holding:
 
     def _send(self, to: Link) -> None:
         try:
-            to.hold(self._rules)
-        except OSError as e:
+            self._number = to.hold(self._rules)
+        except (EOFError, OSError) as e:
             self._lost(e)
 
     def _on_said(self) -> None:
@@ -111,14 +112,15 @@ class Holding:
                 if self._faults.get(path) != why:
                     self._tell(f"not every start of {printable(path)} is held: {why}")
             self._faults = dict(said.faults)
-            self._holds.set()
+            if said.number == self._number:
+                self._holds.set()
 
     async def _answer(self, asked: Exec) -> None:
         allow = await self._ask(asked)
         if self._link is not None:
             try:
                 self._link.answer(asked.event, allow=allow)
-            except OSError as e:
+            except (EOFError, OSError) as e:
                 self._lost(e)
 
     def _lost(self, why: Exception) -> None:

@@ -1,5 +1,7 @@
 """The route rules while the daemon lives: read at its start, on news of their files and when somebody asks
-for it, and put into effect. In the loop's thread; what changes the kernel is done in the writer's (ruling.py).
+for it, and put into effect.
+
+In the loop's thread; what changes the kernel is done in the writer's (ruling.py).
 """
 
 from __future__ import annotations

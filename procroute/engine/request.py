@@ -33,7 +33,7 @@ class Request(Struct, frozen=True):
 
 
 def named(request: Request, routes: Mapping[str, Route]) -> Request:
-    """A request whose `adapter` may be a name of the configuration's, by the adapter and options it stands for.
+    """A request whose `adapter` may be a name of the configuration's, by what that stands for.
 
     routes: those of the configuration. What is given with the request goes before what the name has.
     """
