@@ -18,12 +18,14 @@ _AFTER: Final = frozenset({"command"})
 class Kind(Enum):
     """How processes that a rule is for are found.
 
-    HELD: their exec waits until they are on the route. UNIT: the unit's cgroup follows in place. NEWS: the
-    kernel tells of who has come or become another, so the first packets may go before.
+    HELD: their exec waits until they are on the route. UNIT: the unit's cgroup follows in place. USER: the
+    user's slice does, where systemd keeps one; what is not in it is found by news. NEWS: the kernel tells of
+    who has come or become another, so the first packets may go before.
     """
 
     HELD = "held"
     UNIT = "unit"
+    USER = "user"
     NEWS = "news"
 
 
@@ -32,8 +34,8 @@ def kind(rule: RouteRule) -> Kind:
     given = rule.conditions.given
     if "exe" in given and not _AFTER & set(given):
         return Kind.HELD
-    if set(given) == {"unit"} and rule.unless is None:
-        return Kind.UNIT
+    if rule.unless is None and set(given) in ({"unit"}, {"user"}):
+        return Kind.UNIT if "unit" in given else Kind.USER
     return Kind.NEWS
 
 

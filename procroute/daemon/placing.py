@@ -50,6 +50,11 @@ class Placing:
         self._tell = tell
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
+    @property
+    def by_systemd(self) -> bool:
+        """Whether the tree of cgroups is systemd's."""
+        return self._linux.placement.by_systemd
+
     def run(self, peer: Peer, asked: Run) -> Placed:
         """Put the asker itself on a route. Raises ProcrouteError."""
         (who,) = subjects.checked(peer, [peer.pid], self._namespace)

@@ -21,6 +21,7 @@ from procroute.daemon.routes import Routes
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.holder.words import Exec
+from procroute.kernel import user_managers
 from procroute.kernel.living import everybody
 from procroute.kernel.pinned import Known
 from procroute.kernel.rule_subject import name_by, subject, user_by
@@ -158,7 +159,7 @@ class Ruling:
             self._letting_go.by_rule(known)
             return False
         peer, route = self._peer(rule), self._wanted(rule)
-        if kind(rule) is Kind.UNIT and (unit := self._unit(rule, who)):
+        if unit := self._unit(rule, who):
             return self._placing.unit_by_rule(peer, unit, route, rule)
         if existing is not None and existing != rule.existing.value:
             rule = replace(rule, existing=type(rule.existing)(existing))
@@ -198,8 +199,14 @@ class Ruling:
     def _from_origin(self, who: Subject) -> Subject:
         return replace(who, cgroup=self._placing.origin(who.cgroup))
 
-    @staticmethod
-    def _unit(rule: RouteRule, who: Subject) -> str:
+    def _unit(self, rule: RouteRule, who: Subject) -> str:
+        """The unit that follows in place for a process; empty: it is to be moved itself."""
+        its = kind(rule)
+        if its is Kind.USER:
+            uid = user_managers.tree_of(f"{who.cgroup}/")
+            return f"user-{uid}.slice" if uid == who.uids[1] and self._placing.by_systemd else ""
+        if its is not Kind.UNIT:
+            return ""
         inside = units_of(who.cgroup, rule.owner) if rule.owner else units(who.cgroup)
         return next((unit for unit in inside if not unit.endswith(".slice")), "")
 

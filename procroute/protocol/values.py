@@ -158,14 +158,15 @@ class Socket(Struct, frozen=True, omit_defaults=True):
 class RuleFacts(Struct, frozen=True, omit_defaults=True):
     """A route rule. place: FILE:LINE. owner: whose it is, 0: the administrator's. via: empty: `direct`.
 
-    finds: how it finds its processes: `held` (their exec waits for it), `unit` (the unit's cgroup follows in
-    place), `news` (of processes that have come or changed: the first packets may go before). conditions,
+    finds: how it finds its processes: `held` (their exec waits for it), `unit`, `user` (the cgroup of the
+    unit, or of the user where systemd keeps one, follows in place), `news` (of processes that have come or
+    changed: the first packets may go before). conditions,
     unless: as they are written.
     """
 
     place: str
     owner: int
-    finds: Literal["held", "unit", "news"]
+    finds: Literal["held", "unit", "user", "news"]
     via: str = ""
     strict: bool | None = None
     conditions: dict[str, list[str]] = {}
