@@ -123,6 +123,12 @@ class Daemon:
             raise AssertionError(f"no {kind} {words} among {self.said}: {self.errors()}") from None
         return found()[0]
 
+    def await_gone(self) -> None:
+        """Wait until it knows that its holder has ended, and forget what that one said."""
+        self.await_said("Gone")
+        self.said.clear()
+        self._number = 0
+
     def errors(self) -> str:
         """What it and its holder have written on stderr."""
         return os.pread(self._errors.fileno(), 1 << 16, 0).decode(errors="replace")

@@ -62,7 +62,8 @@ def test_without_an_answer(routed_place: tuple[Lab, str], how: str, when_down: s
             times.append(seconds)
         if how != "mute":  # that one says that it is there
             assert times[-1] < 0.5 * FACTOR, "it is known by now that nobody answers"
-        until(lambda: daemon.errors().count("denied" if errno else "allowed") == 3)
+        logged = f"{first(4)} was {'denied' if errno else 'allowed'} (k): "
+        until(lambda: daemon.errors().count(logged) == 3, what=daemon.errors())
 
 
 @promise("HOLD-06")
@@ -95,7 +96,7 @@ def test_a_holder_that_fails_lets_go(routed_place: tuple[Lab, str], how: signal.
         seconds, got = outcome(held)
         assert (got, seconds <= FACTOR) == (0, True), seconds
         ends(holder, 1)
-        daemon.await_said("Gone")
+        daemon.await_gone()
         daemon.tell(do="deny")
         assert timed_start(lab, first(4))[1] == 0  # nothing is held
         daemon.hold(rule(first(4)))  # by another holder
