@@ -63,7 +63,7 @@ def trail(pattern: str, tree: Tree) -> Trail:
     while walk.todo and walk.looked <= MOST:
         walk.step(*walk.todo.pop())
     folders = {folder: frozenset(names) for folder, names in walk.folders.items()}
-    return Trail(frozenset(walk.files), folders, not walk.todo)
+    return Trail(frozenset(walk.files), folders, walk.looked <= MOST)
 
 
 class _Walk:
@@ -93,10 +93,14 @@ class _Walk:
         if deep:
             self.go(folder, rest, links)
         for name in self._tree.names(folder):
+            if self.looked > MOST:
+                return
             if deep:
                 self._deeper(_join(folder, name), parts, links)
             elif fnmatch.fnmatchcase(name, part.name):
                 self._name(folder, name, rest, links)
+            else:
+                self.looked += 1
 
     def _deeper(self, path: str, parts: tuple[_Part, ...], links: int) -> None:
         self.looked += 1

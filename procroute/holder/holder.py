@@ -25,10 +25,10 @@ from procroute.kernel.exec_files import ExecFiles
 from procroute.kernel.exec_hold import Asked, ExecHold, still
 from procroute.kernel.executing import Executing, executing
 
-ANSWER: Final = 0.8
-_HANGS: Final = 0.15
+ANSWER: Final = 0.75
+_HANGS: Final = 0.12
 """So long after that this process is taken to hang: in seconds."""
-_ALIVE: Final = 0.9
+_ALIVE: Final = 0.8
 """So long it may say nothing to its dead man's switch while nothing is held."""
 _TICK: Final = 0.3
 _PIECE: Final = 0.005
@@ -85,8 +85,8 @@ class Holder:
         switch = DeadMan()
         until = time.monotonic() + _PATIENCE
         while self._daemon is not None or self._rules or self._waiting or time.monotonic() < until:
-            ready = self._poll.poll(self._pause())
             switch.arm(self._limit())
+            ready = self._poll.poll(self._pause())
             for descriptor, what in ready:
                 if (handle := self._by_descriptor.get(descriptor)) is not None:
                     handle(what)

@@ -15,7 +15,7 @@ Holder to daemon:
         First. How many rules it has from before, and how many decisions nobody will be told of, besides those
         that follow now.
     {"say": "holding", "number": 3, "files": 12, "faults": {PATH: WHY, …}}
-        Whenever all paths have been followed to where they lead. number: of the "hold"; 0: of none since "hello".
+        Whenever all paths have been followed to where they lead. number: of the last "hold"; 0: of none yet.
     {"say": "exec", "event": 7, "pid": …, "began": …, "keys": […], "path": …}
         It is held; its first rule's key comes first.
     {"say": "decided", "pid": …, "began": …, "keys": […], "path": …, "allow": …, "why": …, "at": …}

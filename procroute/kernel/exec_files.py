@@ -125,7 +125,7 @@ class ExecFiles:
         return True
 
     def paths_of(self, file: int) -> Collection[str]:
-        """Which of the paths mean a file, by a descriptor of it; if none, it loses its mark. Raises OSError."""
+        """Which of the paths mean an open file; if none does, it loses its mark. Raises OSError."""
         found = os.fstat(file)
         inode = (found.st_dev, found.st_ino)
         if patterns := self._inodes.get(inode):

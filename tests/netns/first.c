@@ -1,8 +1,11 @@
 /* A program whose first system call makes a socket and whose second connects it, before any library has begun:
  * nobody who hears of the exec only afterwards can be quicker. Writes what the server says, and ends.
  *
- *   cc -static -nostdlib -DFAMILY=4|6 -DADDRESS='{192, 0, 2, 80}' -DPORT=7000 first.c
+ *   cc -static -nostdlib -DFAMILY=4|6 -DADDRESS='{192, 0, 2, 80}' -DPORT=7000 -DPAUSE=0 first.c
+ *
+ * PAUSE: seconds to sleep before all that.
  */
+#include <linux/time_types.h>
 #include <linux/in.h>
 #include <linux/in6.h>
 #include <sys/syscall.h>
@@ -29,6 +32,8 @@ void _start(void) {
     static struct sockaddr_in6 v6;
     static char said[512];
     int six = FAMILY == 6;
+    struct __kernel_timespec pause = {.tv_sec = PAUSE};
+    if (PAUSE) ask(SYS_nanosleep, (long)&pause, 0, 0);
     long fd = ask(SYS_socket, six ? 10 : 2, 1, 0);
 
     v4.sin_family = 2;

@@ -2,8 +2,10 @@
 
     python -m tests.netns.hold_daemon CGROUP
 
-Reads a JSON object a line: {"hold": [RULE, …]} or {"do": "place" | "allow" | "deny" | "nothing"}; writes what
-the holder says, each with its kind as "said". Places by writing the PID to CGROUP/cgroup.procs.
+Reads a JSON object a line: {"hold": [RULE, …]}, {"do": "place" | "allow" | "deny" | "nothing"} or
+{"run": PROGRAM}, which it waits for; writes what the holder says, each with its kind as "said", and "Ran".
+Places by writing the PID to CGROUP/cgroup.procs. When the holder has ended it starts another one, as soon as
+it is told rules.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import subprocess
 import sys
 
 from procroute.core.hold_rules import HoldRule
@@ -20,11 +23,12 @@ from procroute.holder.words import Exec
 
 def main(cgroup: str) -> None:
     """Until stdin ends."""
-    link = opened()
+    link: Link | None = None
     do = "place"
     rest = b""
     poll = select.poll()
     poll.register(0, select.POLLIN)
+    link = opened()
     poll.register(link.fileno(), select.POLLIN)
     while True:
         for descriptor, _ in poll.poll():
@@ -35,14 +39,22 @@ def main(cgroup: str) -> None:
                 *lines, rest = (rest + data).split(b"\n")
                 for told in map(json.loads, lines):
                     do = told.get("do", do)
-                    if "hold" in told:
+                    if "run" in told:
+                        done = subprocess.run([told["run"]], check=False, stdout=subprocess.DEVNULL)
+                        print(json.dumps({"said": "Ran", "status": done.returncode}), flush=True)
+                    if "hold" in told and link is None:
+                        link = opened()
+                        poll.register(link.fileno(), select.POLLIN)
+                    if "hold" in told and link is not None:
                         link.hold(HoldRule(**rule | {"paths": tuple(rule["paths"])}) for rule in told["hold"])
-            else:
+            elif link is not None:
                 try:
                     _hear(link, do, cgroup)
                 except EOFError:
                     print(json.dumps({"said": "Gone"}), flush=True)
                     poll.unregister(descriptor)
+                    link.close()
+                    link = None
 
 
 def _hear(link: Link, do: str, cgroup: str) -> None:

@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -26,6 +25,7 @@ from procroute.lab import Lab
 from procroute.lab.commands import Process
 from procroute.lab.patience import FACTOR
 from procroute.lab.servers import WHO_PORT
+from tests.netns.inhabitants import routed
 from tests.netns.running import ENVIRONMENT, until
 from tests.netns.traffic import SERVER
 
@@ -35,7 +35,7 @@ _HERE: Final = Path(__file__).parent
 
 
 def programs(lab: Lab) -> None:
-    """Make `first4`, `first6` and `starts` in the lab."""
+    """Make `first4`, `first6`, `late4`, `late6` and `starts` in the lab."""
     os.makedirs(lab.path(PLACE), exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for family in (4, 6):
@@ -47,20 +47,26 @@ def programs(lab: Lab) -> None:
                 f"-DADDRESS={{{address}}}",
                 f"-DPORT={WHO_PORT}",
             ]
-            _compile(_HERE / "first.c", Path(folder, f"first{family}"), *words)
+            _compile(_HERE / "first.c", Path(folder, f"first{family}"), *words, "-DPAUSE=0")
+            _compile(_HERE / "first.c", Path(folder, f"late{family}"), *words, "-DPAUSE=1")
         _compile(_HERE / "starts.c", Path(folder, "starts"), "-pthread")
         for name in os.listdir(folder):
             shutil.copy(Path(folder, name), lab.path(f"{PLACE}/{name}"))
 
 
 def _compile(source: Path, program: Path, *words: str) -> None:
-    command = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", *words, "-o", program, source]
+    command: list[str | Path] = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", *words, "-o", program, source]
     subprocess.run(command, check=True)
 
 
 def first(family: int) -> str:
     """The program that connects by that family."""
     return f"{PLACE}/first{family}"
+
+
+def late(family: int) -> str:
+    """The same, a second after it has begun."""
+    return f"{PLACE}/late{family}"
 
 
 def rule(
@@ -73,7 +79,8 @@ def rule(
 class Daemon:
     """A stand-in for the daemon. said: what the holder has said to it."""
 
-    def __init__(self, process: Process, errors: IO[str]) -> None:
+    def __init__(self, lab: Lab, process: Process, errors: IO[str]) -> None:
+        self._lab = lab
         self.process = process
         self.said: list[dict[str, Any]] = []
         self._errors = errors
@@ -116,21 +123,43 @@ class Daemon:
             raise AssertionError(f"no {kind} {words} among {self.said}: {self.errors()}") from None
         return found()[0]
 
+    def await_gone(self) -> None:
+        """Wait until it knows that its holder has ended, and forget what that one said."""
+        self.await_said("Gone")
+        self.said.clear()
+        self._number = 0
+
     def errors(self) -> str:
         """What it and its holder have written on stderr."""
         return os.pread(self._errors.fileno(), 1 << 16, 0).decode(errors="replace")
 
     def holder(self) -> int:
-        """The holder's PID as we count."""
-        return host_pid(self.process.command_pid(), self.await_said("Hello")["pid"])
+        """The PID of its last holder, as we count."""
+        self.await_said("Hello")
+        return _host_pid(self._lab.machine.pid, self.heard("Hello")[-1]["pid"])
 
     def stop(self) -> None:
         """SIGSTOP."""
         self._signal(signal.SIGSTOP)
 
+    def go_on(self) -> None:
+        """SIGCONT."""
+        for pid in (self.process.command_pid(), self.process.pid):  # nsenter(1) stops with its child
+            os.kill(pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """As by a crash."""
         self._signal(signal.SIGKILL)
+        self.process.wait(10)
+
+    def end(self) -> None:
+        """End it and its holder."""
+        with contextlib.suppress(ProcessLookupError):
+            self.go_on()
+            self.kill()
+        with contextlib.suppress(AssertionError):  # it has ended by itself
+            os.kill(holder := self.holder(), signal.SIGKILL)
+            ends(holder, 10)
         self.process.wait(10)
 
     def _signal(self, number: int) -> None:
@@ -139,7 +168,7 @@ class Daemon:
 
 @contextlib.contextmanager
 def holding(lab: Lab, cgroup: str = "") -> Iterator[Daemon]:
-    """A daemon that places who is held in `cgroup`, and a holder. The holder goes with the lab."""
+    """A daemon that places who is held in `cgroup`, and a holder; both end with the block."""
     with tempfile.TemporaryFile("w+") as errors:
         pipe = subprocess.PIPE
         process = lab.popen(
@@ -149,18 +178,13 @@ def holding(lab: Lab, cgroup: str = "") -> Iterator[Daemon]:
             stderr=errors,
             env=ENVIRONMENT,
         )
-        daemon = Daemon(process, errors)
+        daemon = Daemon(lab, process, errors)
         try:
             until(lambda: daemon.heard("Hello") or process.poll() is not None)
             assert process.poll() is None, daemon.errors()
             yield daemon
         finally:
-            for number in (signal.SIGCONT, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process.command_pid(), number)
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGCONT)  # nsenter(1) stops with its child
-            process.wait(10)
+            daemon.end()
             assert process.stdin
             assert process.stdout
             with contextlib.suppress(OSError):
@@ -169,7 +193,7 @@ def holding(lab: Lab, cgroup: str = "") -> Iterator[Daemon]:
         assert "Traceback" not in daemon.errors(), daemon.errors()
 
 
-def host_pid(beside: int, pid: int) -> int:
+def _host_pid(beside: int, pid: int) -> int:
     """The PID as we count of who is `pid` in the pid namespace of `beside`."""
     namespace = os.stat(f"/proc/{beside}/ns/pid").st_ino
     for name in os.listdir("/proc"):
@@ -204,6 +228,14 @@ def started(lab: Lab, how: str, program: str) -> subprocess.CompletedProcess[str
     return lab.run([f"{PLACE}/starts", how, program])
 
 
+@contextlib.contextmanager
+def place_with_route() -> Iterator[tuple[Lab, str]]:
+    """A lab with those programs in which main prefers wan2, and the cgroup of an assignment on wan1."""
+    with Lab(main="both") as lab, routed(lab) as command:
+        programs(lab)
+        yield lab, command.ask("hello").cgroup
+
+
 def timed_start(lab: Lab, program: str) -> tuple[float, int]:
     """Start a program; the seconds until it ended, and the errno of the exec, or 0."""
     out = lab.run([f"{PLACE}/starts", "timed", "1", "0", program], check=True).stdout
@@ -211,18 +243,14 @@ def timed_start(lab: Lab, program: str) -> tuple[float, int]:
     return float(words[-2]) / 1e6, int(words[-1])
 
 
-def wait(process: Process, seconds: float) -> str:
-    """What it has written until it ended."""
-    return process.communicate(timeout=seconds)[0]
-
-
-def ends(pid: int, seconds: float) -> float:
-    """Seconds until a process of ours or of others has ended."""
-    began = time.monotonic()
-    descriptor = os.pidfd_open(pid)
+def ends(pid: int, seconds: float) -> None:
+    """Wait until a process has ended, whoever's it is. Raises AssertionError."""
+    try:
+        descriptor = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
     try:
         ready, _, _ = select.select([descriptor], [], [], seconds * FACTOR)
         assert ready, f"{pid} has not ended in {seconds} s"
     finally:
         os.close(descriptor)
-    return time.monotonic() - began

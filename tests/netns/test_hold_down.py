@@ -1,0 +1,185 @@
+"""Whoever does not answer, nobody waits for a second; what becomes of execs then is what their rules say."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
+from tests.netns.holding import PLACE, Daemon, ends, first, holding, place_with_route, rule, timed_start
+from tests.netns.running import until
+
+promise = pytest.mark.promise
+EPERM = 1
+outcomes = pytest.mark.parametrize(("when_down", "errno"), [("deny", EPERM), ("allow", 0)])
+
+
+@pytest.fixture(scope="module")
+def routed_place() -> Iterator[tuple[Lab, str]]:
+    """See place_with_route."""
+    with place_with_route() as made:
+        yield made
+
+
+def begin(lab: Lab) -> subprocess.Popen[str]:
+    """A program whose exec is held."""
+    return lab.popen([f"{PLACE}/starts", "timed", "1", "0", first(4)], stdout=subprocess.PIPE)
+
+
+def outcome(process: subprocess.Popen[str]) -> tuple[float, int]:
+    """The seconds until it ended, and the errno of its exec."""
+    words = process.communicate(timeout=10)[0].split()
+    return float(words[-2]) / 1e6, int(words[-1])
+
+
+def when_held(daemon: Daemon, count: int = 1) -> None:
+    """Wait until so many execs are held."""
+    until(lambda: len(daemon.heard("Exec")) >= count)
+
+
+@promise("HOLD-06")
+@outcomes
+@pytest.mark.parametrize("how", ["stopped", "dead", "mute"])
+def test_without_an_answer(routed_place: tuple[Lab, str], how: str, when_down: str, errno: int) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4), when_down=when_down))
+        if how == "mute":
+            daemon.tell(do="nothing")
+        else:
+            daemon.stop() if how == "stopped" else daemon.kill()
+        times = []
+        for _ in range(3):
+            seconds, got = timed_start(lab, first(4))
+            assert got == errno
+            assert seconds <= FACTOR
+            times.append(seconds)
+        if how != "mute":  # that one says that it is there
+            assert times[-1] < 0.5 * FACTOR, "it is known by now that nobody answers"
+        logged = f"{first(4)} was {'denied' if errno else 'allowed'} (k): "
+        until(lambda: daemon.errors().count(logged) == 3, what=daemon.errors())
+
+
+@promise("HOLD-06")
+@outcomes
+@pytest.mark.parametrize("how", ["stopped", "dead"])
+def test_while_it_is_held(routed_place: tuple[Lab, str], how: str, when_down: str, errno: int) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4), when_down=when_down))
+        daemon.tell(do="nothing")
+        held = begin(lab)
+        when_held(daemon)
+        daemon.stop() if how == "stopped" else daemon.kill()
+        seconds, got = outcome(held)
+        assert got == errno
+        assert seconds <= FACTOR
+
+
+@promise("HOLD-07")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
+def test_a_holder_that_fails_lets_go(routed_place: tuple[Lab, str], how: signal.Signals) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        daemon.tell(do="nothing")
+        held = begin(lab)
+        when_held(daemon)
+        holder = daemon.holder()
+        os.kill(holder, how)
+        seconds, got = outcome(held)
+        assert (got, seconds <= FACTOR) == (0, True), seconds
+        ends(holder, 1)
+        daemon.await_gone()
+        daemon.tell(do="deny")
+        assert timed_start(lab, first(4))[1] == 0  # nothing is held
+        daemon.hold(rule(first(4)))  # by another holder
+        assert daemon.holder() != holder
+        assert timed_start(lab, first(4))[1] == EPERM
+
+
+@promise("HOLD-07")
+def test_a_stopped_holder_without_a_daemon_lets_go(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        holder = daemon.holder()
+        daemon.kill()
+        assert timed_start(lab, first(4))[1] == EPERM
+        os.kill(holder, signal.SIGSTOP)
+        seconds, got = timed_start(lab, first(4))
+        assert (got, seconds <= FACTOR) == (0, True), seconds
+        ends(holder, 1)
+
+
+@promise("HOLD-08")
+def test_the_next_daemon_is_told_and_goes_on_with_the_same_holder(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4), key="mine"))
+        holder = daemon.holder()
+        daemon.kill()
+        assert timed_start(lab, first(4))[1] == EPERM
+        with holding(lab, cgroup) as again:
+            assert again.holder() == holder
+            assert again.heard("Hello")[0]["rules"] == 1
+            told = again.await_said("Decided")
+            assert (told["keys"], told["path"], told["allow"], told["why"]) == (
+                ["mine"],
+                first(4),
+                False,
+                "no-daemon",
+            )
+            assert timed_start(lab, first(4))[1] == 0  # placed, by the rules of before
+            again.hold()
+            assert timed_start(lab, first(4))[1] == 0
+            assert len(again.heard("Exec")) == 1
+
+
+@promise("HOLD-08")
+def test_a_daemon_that_goes_on_is_asked_again(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        daemon.stop()
+        assert timed_start(lab, first(4))[1] == EPERM
+        daemon.go_on()
+        daemon.await_said("Decided", why="late")
+        until(lambda: timed_start(lab, first(4))[1] == 0)
+
+
+@promise("HOLD-09")
+def test_with_nothing_to_hold_and_no_daemon_it_ends(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        daemon.hold()
+        holder = daemon.holder()
+        daemon.kill()
+        ends(holder, 2)
+        assert lab.sh("ls /run/procroute | grep hold || true") == ""
+
+
+@promise("HOLD-09")
+def test_an_idle_holder_uses_little(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        holder = daemon.holder()
+
+        def ticks() -> int:
+            with open(f"/proc/{holder}/stat") as stat:
+                return sum(map(int, stat.read().rpartition(")")[2].split()[11:13]))
+
+        before = ticks()
+        time.sleep(3)
+        assert ticks() - before <= 3, "hundredths of a second in three"
+        with open(f"/proc/{holder}/status") as status:
+            sizes = {line.split(":")[0]: int(line.split()[1]) for line in status if line.startswith("Rss")}
+        assert sizes["RssAnon"] < 12_000, sizes
