@@ -15,7 +15,9 @@ FOLDER = "/etc/procroute/rules.d"
 
 @both_families
 def test_what_a_user_runs_goes_by_her_route(box: SystemdBox, family: int) -> None:
-    box.sh(f"mkdir -p {FOLDER} && printf '[[rule]]\\nuser = \"{ADA}\"\\nvia = \"wan1\"\\n' >{FOLDER}/10-ada.toml")
+    box.sh(
+        f'mkdir -p {FOLDER} && printf \'[[rule]]\\nuser = "{ADA}"\\nvia = "wan1"\\n\' >{FOLDER}/10-ada.toml'
+    )
     try:
         with daemon(box) as running, started(box, "--pipe", "--wait", "--collect") as bystander:
             box.run([*AS_ADA, "systemd-run", "--user", "--wait", "--quiet", "true"], check=True)
