@@ -20,7 +20,7 @@ from procroute.daemon.whole_units import WholeUnit
 from procroute.engine.gather import around, gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
-from procroute.engine.open_sockets import Ahead
+from procroute.engine.open_sockets import Ahead, has_any
 from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
@@ -32,7 +32,7 @@ from procroute.kernel.pinned import Known, pinned
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.model import Marks
-from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
+from procroute.protocol import Assign, Assigned, Assignment, Existing, How, Moved, Placed, Run, Wanted
 from procroute.rulebook.route_rule import RouteRule
 
 
@@ -116,12 +116,23 @@ class Placing:
             before = self._register.around(cgroups.current(self._linux.mount, who.pid))
             if before is not None and (before.how != "rule" or before.route == found.live.route.name):
                 return False
-            machine = Machine(adapters=adapters.read(self._linux.netlink))
-            asked = Assign(route=wanted, pids=[who.pid], existing=rule.existing.value)
-            made: list[Assignment] = []
-            with self._undoing(made):
-                self._together(peer, asked, found, [facts], machine, [], made, rule.place)
+            command = " ".join(command_of(who.pid))
+            made = [self._placed(peer, found, facts, "rule", command, rule.place)]
+            if has_any(who.pid):  # rarely: this is asked for at each start
+                with self._undoing(made):
+                    self._follow(found, made[0], rule.existing.value)
         return True
+
+    def _follow(self, found: Open, assignment: Assignment, existing: Existing) -> None:
+        """Have open sockets follow that processes have brought along."""
+        follow(
+            self._linux.identity,
+            found.live,
+            self._register.path(assignment.cgroup),
+            Machine(adapters=adapters.read(self._linux.netlink)),
+            existing=existing,
+            given=self._routes.marks_given(),
+        )
 
     def unit_by_rule(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
         """Have a unit follow a rule's route, all of it. Raises ProcrouteError."""

@@ -66,7 +66,7 @@ class Ahead:
         self._listing: Future[Listing] | None = None
         self._others: Future[dict[int, set[int]]] | None = None
         self._pids = {*pids, *family.descendants(pids)} if tree else {*pids}
-        if any(map(_has_any, self._pids)):
+        if any(map(has_any, self._pids)):
             pool = ThreadPoolExecutor(1)
             self._listing = pool.submit(listing)
             self._others = pool.submit(held.everybodys, self._pids)
@@ -86,7 +86,7 @@ class Ahead:
         return found
 
 
-def _has_any(pid: int) -> bool:
+def has_any(pid: int) -> bool:
     """Whether a process holds an internet socket."""
     return any(taking.is_inet(pid, descriptor) for descriptor in held.sockets_of(pid).values())
 

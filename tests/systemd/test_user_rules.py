@@ -9,6 +9,7 @@ from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, astray
 from tests.systemd.daemons import AS_ADA, daemon, started
 
+pytestmark = pytest.mark.promise("RULE-46")
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 FOLDER = "/etc/procroute/rules.d"
 
