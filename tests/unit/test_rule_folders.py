@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -45,9 +46,10 @@ class Folders:
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Folders:
-    os.umask(0o022)
-    return Folders(tmp_path)
+def there(tmp_path: Path) -> Iterator[Folders]:
+    mask = os.umask(0o022)
+    yield Folders(tmp_path)
+    os.umask(mask)
 
 
 def test_no_folder_means_no_rules(tmp_path: Path) -> None:
@@ -245,6 +247,27 @@ def test_a_folder_that_leads_nowhere_is_said(there: Folders, tmp_path: Path, tar
     (error,) = there.load().errors
     assert error.file == str(there.etc)
     assert "cannot be read" in error.message
+
+
+@pytest.mark.promise("RULE-12")
+@pytest.mark.parametrize("what", [".", "1.toml"])
+def test_what_may_not_be_read_is_said(what: str) -> None:
+    """As somebody who checks all rules without root."""
+    with tempfile.TemporaryDirectory() as top:
+        Path(top).chmod(0o711)
+        there = Folders(Path(top))
+        there.write(there.etc / "1.toml")
+        hidden = there.etc / what
+        hidden.chmod(0o700 if what == "." else 0o600)
+        os.seteuid(65534)
+        try:
+            book = there.load()
+        finally:
+            os.seteuid(0)
+    assert not book.rules
+    (error,) = book.errors
+    assert error.file == str(hidden)
+    assert "cannot be read: Permission denied" in error.message
 
 
 @pytest.mark.promise("RULE-12")

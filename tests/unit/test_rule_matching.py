@@ -15,6 +15,7 @@ from procroute.errors import ProcrouteError
 from procroute.model import Allowed
 from procroute.rulebook.applications import applications, unescape, units, units_of
 from procroute.rulebook.globs import matches_path, matches_tree
+from procroute.rulebook.links import followed
 from procroute.rulebook.matching import first, meets, trial, why_not
 from procroute.rulebook.owner import check_owner
 from procroute.rulebook.reading import read_text
@@ -135,6 +136,31 @@ def test_the_effective_user_counts_and_names_may_be_missing() -> None:
 def test_who_calls_itself_like_a_path_is_not_that_program() -> None:
     liar = Subject(parents=(Ancestor("/usr/bin/apt", "/home/eve/x"),))
     assert not meets(rule(parent="/usr/bin/apt"), liar)
+
+
+@pytest.mark.promise("RULE-05")
+def test_paths_that_are_links_are_known_by_what_they_lead_to() -> None:
+    links = {"/bin/sh": "/usr/bin/dash", "/usr/bin/java": "/usr/lib/jvm/21/bin/java"}
+    book = Rulebook(
+        (
+            rule(exe="/bin/sh", unless={"parent": ("/usr/bin/java", "java")}),
+            rule(exe=("/usr/bin/java", "/bin/s*", "/usr/bin/plain")),
+        )
+    )
+    followed_book = followed(book, lambda path: links.get(path, path))
+    assert followed_book.rules[0].conditions.exe == ("/bin/sh", "/usr/bin/dash")
+    assert followed_book.rules[1].conditions.exe == (
+        "/usr/bin/java",
+        "/bin/s*",
+        "/usr/bin/plain",
+        "/usr/lib/jvm/21/bin/java",
+    )
+    dash = Subject(exes=("/usr/bin/dash",))
+    assert first(book, dash) is None
+    assert first(followed_book, dash) == followed_book.rules[0]
+    by_java = structs.replace(dash, parents=(Ancestor("x", "/usr/lib/jvm/21/bin/java"),))
+    assert first(followed_book, by_java) is None
+    assert followed(Rulebook(), str) == Rulebook()
 
 
 @pytest.mark.promise("RULE-05", "RULE-12")
