@@ -66,7 +66,7 @@ class Parser(argparse.ArgumentParser):
     def _check_options(self, words: Sequence[str]) -> None:
         """An unknown option is told before what may be missing because of it.
 
-        So is a second value for one option: argparse would silently take the last.
+        So is a second value for an option that takes one: argparse would silently take the last.
         """
         rest, valued = iter(words), set()
         # What begins with a word of its own (a verb, CMD) is not for this parser from there on.
@@ -83,7 +83,8 @@ class Parser(argparse.ArgumentParser):
             if option is None:
                 self._unknown("option", name, self._option_string_actions)
             if option.nargs is None:
-                if option in valued:
+                repeated = isinstance(option, argparse._AppendAction)  # noqa: SLF001 - it has no other name
+                if option in valued and not repeated:
                     self.error(f"{name} was given twice")
                 valued.add(option)
                 if not equals:

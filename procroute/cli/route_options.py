@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def add(parser: argparse.ArgumentParser) -> None:
-    """Add them to a verb's parser."""
+def add(parser: argparse._ActionsContainer) -> None:
+    """Add them to a verb's parser, or to a group of its options."""
     for family, kind in ((4, _gateway4), (6, _gateway6)):
         parser.add_argument(
             f"--gateway{family}",

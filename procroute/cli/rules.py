@@ -1,19 +1,21 @@
-"""`procroute rules WORD`: the words that rule files are cared for by."""
+"""`procroute rules WORD`: the words that route rules are cared for by."""
 
 from __future__ import annotations
 
 import argparse
 
-from procroute.cli import rules_check
+from procroute.cli import rules_add, rules_apply, rules_check, rules_edit, rules_list, rules_test
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to a parser."""
     verb = verbs.add_parser(
         "rules",
-        help="check rule files",
-        description="Cares for route rules: which programs find their route by themselves (docs/rules.md).",
+        help="list, add, test and check route rules",
+        description="Cares for route rules: which programs find their route by themselves (docs/rules.md). "
+        "All but check ask procrouted.",
     )
     words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
-    rules_check.add(words)
+    for word in (rules_list, rules_add, rules_edit, rules_test, rules_apply, rules_check):
+        word.add(words)
     verb.verbs = words.choices  # type: ignore[attr-defined]

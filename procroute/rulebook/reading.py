@@ -41,6 +41,11 @@ def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
     return Rulebook(tuple(rules), tuple(findings))
 
 
+def rule_of(written: WrittenRule) -> RouteRule | Wrong:
+    """A rule that is in no file yet, or what is wrong with it."""
+    return _rule(written, 0, "", 0, 0)
+
+
 def _not_rules(document: dict[str, Any], headers: list[int], at: dict[Key, int], file: str) -> Finding | None:
     """What is wrong with a document that has more, or other, than `[[rule]]` tables."""
     for key, value in document.items():

@@ -16,7 +16,7 @@ from procroute.places import SOCKET
 
 pytestmark = pytest.mark.promise("CLIENT-10")
 PAGE = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^### (\w+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
+EXAMPLES = re.findall(r"^### ([\w-]+)\n(.*?)(?=^##|\Z)", PAGE, re.MULTILINE | re.DOTALL)
 READ: dict[str, Any] = {
     "request": protocol.read_request,
     "reply": protocol.read_reply,
