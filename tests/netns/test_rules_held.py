@@ -64,9 +64,9 @@ def test_nobody_waits_long_for_a_daemon_that_does_not_answer(
         assert seconds < 1.5
         assert bool(status) == (when_down == "deny")
         assert starts(lab, family, 2) == ({} if router is None else {router: 2})
-        os.kill(running.process.pid, signal.SIGCONT)
         if how == "stopped":
-            os.kill(running.process.command_pid(), signal.SIGCONT)
+            for pid in (running.process.command_pid(), running.process.pid):  # nsenter(1) stops with its child
+                os.kill(pid, signal.SIGCONT)
             until(lambda: starts(lab, family, 1) == {"wan1": 1})
             assert "as the daemon did not answer" in running.log()
     if how == "killed":
@@ -79,8 +79,7 @@ def test_nobody_waits_long_for_a_daemon_that_does_not_answer(
 def test_another_holder_takes_over_from_one_that_was_killed(lab: Lab) -> None:
     write(lab, RULE)
     with daemon(lab) as running:
-        pids = lab.sh("pgrep -f procroute.holder").split()
-        lab.sh(f"kill -9 {' '.join(pids)}")
+        lab.run(["kill", "-9", *_holders(lab)], check=True)
         until(lambda: "starts are held again" in running.log())
         assert starts(lab, 4, 3) == {"wan1": 3}
 
