@@ -5,6 +5,7 @@ Each is read by one descriptor of its folder, which stays that process's whoever
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,26 +17,30 @@ from procroute.kernel import process_stat
 _KTHREAD: Final = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
 _WORDS: Final = 4096
 """So many bytes of a command line are read."""
+_SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _HIDING: Final = "hidepid="
 _NOT_HIDING: Final = frozenset({"0", "off"})
 
 
 def living(pid: int) -> Living | None:
-    """A process by its number; None where nobody has it, or one that is none or has ended."""
+    """A process by its number; None where nobody has it, or one that is none or has ended.
+
+    Raises OSError where that cannot be told for want of descriptors or memory.
+    """
     try:
         folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+        try:
+            return _living(pid, folder)
+        finally:
+            os.close(folder)
+    except OSError as e:
+        if e.errno in _SHORT:
+            raise
         return None
-    try:
-        return _living(pid, folder)
-    except OSError:
-        return None
-    finally:
-        os.close(folder)
 
 
 def everybody() -> Iterator[Living]:
-    """All of them; 70 µs each."""
+    """All of them; 70 µs each. Raises OSError as `living`."""
     for name in os.listdir("/proc"):
         if name.isdecimal() and (found := living(int(name))) is not None:
             yield found

@@ -15,7 +15,6 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -49,16 +48,6 @@ def identify(pid: int) -> Known | None:
     """Who has a number now; None: nobody, or one that has ended."""
     found = kin(pid)
     return found and found[0]
-
-
-def is_of(pid: int, uid: int) -> bool:
-    """Whether a process is a user's: its real, effective and saved uid (proc(5), /proc/PID/status)."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    uids = next((line.split()[1:4] for line in lines if line.startswith("Uid:")), [])
-    return uids == [str(uid)] * 3
 
 
 @contextmanager

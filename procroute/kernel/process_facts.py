@@ -117,4 +117,5 @@ def _names(pid: int) -> set[str]:
 def _status(pid: int) -> dict[str, str]:
     """/proc/PID/status, by the words before the colons. Raises OSError."""
     text = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    # Of what ends a line for str.splitlines the kernel lets a name hold all but one.
+    return dict(line.split(":\t", 1) for line in text.split("\n") if ":\t" in line)
