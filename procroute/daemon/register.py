@@ -23,7 +23,7 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
-from procroute.kernel.process_facts import command_of, facts, name_of
+from procroute.kernel.process_facts import WORDS, command_of, facts, name_of
 from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 
@@ -98,7 +98,7 @@ class Register:
             origin=self.cgroup(path) if whole else cgroups.origin(path),
             in_place=whole,
             since=time.time(),
-            command=command,
+            command=command[:WORDS],
         )
         self._ledger.add(assignment)
         self._watch(assignment)

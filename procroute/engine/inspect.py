@@ -31,6 +31,8 @@ _KINDS: Final[Mapping[tuple[int, int], Kind]] = {
     (socket.SOCK_DGRAM, socket.IPPROTO_ICMP): "ping",
     (socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6): "ping",
 }
+_WHOLE: Final = 1 << 23
+"""More bytes than a command line can have (execve(2): 6 MB)."""
 _LISTENING, _ESTABLISHED, _UNCONNECTED = (STATES[n] for n in (sockets.LISTEN, sockets.ESTABLISHED, 7))
 
 
@@ -60,7 +62,7 @@ def _running(linux: Linux, pid: int, assignments: Mapping[str, int]) -> Running 
     census = Census(linux.cgroup_mount.below, units=linux.placement.by_systemd)
     census.assign(assignments)
     census.look_anew([found])
-    return next(replace(seen.running, command=command_of(pid)) for seen in census.people)
+    return next(replace(seen.running, command=command_of(pid, _WHOLE)) for seen in census.people)
 
 
 def _executable(pid: int) -> str:

@@ -13,10 +13,9 @@ from typing import Final
 
 from procroute.core.census import Living
 from procroute.kernel import process_stat
+from procroute.kernel.process_facts import WORDS, words_of
 
 _KTHREAD: Final = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
-_WORDS: Final = 4096
-"""So many bytes of a command line are read."""
 _SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _HIDING: Final = "hidepid="
 _NOT_HIDING: Final = frozenset({"0", "off"})
@@ -79,16 +78,13 @@ def _living(pid: int, folder: int) -> Living | None:
     if found.flags & _KTHREAD or (found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1):
         return None
     uids = _uids(_read("status", folder))
-    words = _read("cmdline", folder, _WORDS).split(b"\0")
-    if not words[-1]:
-        words.pop()
     return Living(
         pid=pid,
         began=found.began,
         parent=found.parent,
         uids=uids,
         name=found.name,
-        command=[word.decode(errors="replace") for word in words],
+        command=words_of(_read("cmdline", folder, WORDS)),
         cgroup=_cgroup(_read("cgroup", folder, 1 << 16)),
     )
 

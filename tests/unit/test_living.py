@@ -1,9 +1,10 @@
-"""Processes as /proc has them are told right whatever they call themselves, and however short of descriptors we are."""
+"""Processes are told right whatever they call themselves, and however short of descriptors we are."""
 
 from __future__ import annotations
 
 import os
 import resource
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from procroute.kernel.living import everybody, living, user_of
-from procroute.kernel.process_facts import facts
+from procroute.kernel.process_facts import WORDS, command_of, facts, words_of
 
 _COMM = Path("/proc/self/comm")
 
@@ -55,6 +56,25 @@ def test_without_descriptors_nobody_is_taken_for_ended() -> None:
         with pytest.raises(OSError, match="Too many open files"):
             list(everybody())
     assert living(os.getpid())
+
+
+def test_of_a_long_command_line_the_beginning_is_told() -> None:
+    words = ["sh", "-c", "echo; read it", *["0" * 100_000] * 9]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout
+        child.stdout.readline()
+        found = living(child.pid)
+        assert found
+        assert found.command == command_of(child.pid) == [*words[:3], "0" * (WORDS - 20)]
+        assert command_of(child.pid, 1 << 23) == words
+        child.communicate(b"\n")
+
+
+def test_a_command_line_need_not_end_as_the_kernel_ends_it() -> None:
+    """As a program may write it that shows its state there."""
+    assert words_of(b"nginx: master") == ["nginx: master"]
+    assert words_of(b"a\0\0b\0") == ["a", "", "b"]
+    assert words_of(b"") == []
 
 
 def test_who_is_not_there_is_nobody() -> None:

@@ -11,6 +11,7 @@ import pytest
 from procroute.core.census import Life, Living
 from procroute.daemon import processes
 from procroute.daemon.processes import Processes
+from procroute.kernel import cgroup_mount, lives
 from procroute.kernel.cgroup_mount import CgroupMount
 
 
@@ -58,10 +59,10 @@ class Kernel:
 @pytest.fixture
 def kernel(monkeypatch: pytest.MonkeyPatch) -> Kernel:
     found = Kernel()
-    monkeypatch.setattr(processes.lives, "listen", found.listen)
+    monkeypatch.setattr(lives, "listen", found.listen)
     monkeypatch.setattr(processes, "everybody", found.everybody)
     monkeypatch.setattr(processes, "living", found.look_at)
-    monkeypatch.setattr(processes.cgroup_mount, "find", lambda: CgroupMount(Path("/")))
+    monkeypatch.setattr(cgroup_mount, "find", lambda: CgroupMount(Path("/")))
     found.starts(1)
     return found
 
