@@ -200,7 +200,7 @@ class Register:
         except OSError:
             raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
         before = self._around(cgroup)
-        return cgroup if before is None or before.in_place else before.origin
+        return cgroup if before is None or before.in_place else cgroups.origin(self.path(before.cgroup))
 
     def _around(self, cgroup: str) -> Assignment | None:
         """The assignment whose cgroup this is, or lies in."""

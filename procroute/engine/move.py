@@ -94,7 +94,7 @@ def part(
     own = {one.pid: one.began for one in members}
     try:
         seen = open_sockets.look(members, given=given)
-        plain = cgroups.ids(origin) if origin else frozenset()
+        plain = cgroups.plain_ids(origin) if origin else frozenset()
         return moved(
             open_sockets.treat(seen, released, ground, lambda pid: not _descends(pid, own), plain=plain)
         )
@@ -157,7 +157,7 @@ def _plain(mount: Path, holder: Known) -> frozenset[int]:
     except OSError:
         return frozenset()
     routed = cgroups.within_target(mount, current)
-    return frozenset() if routed else cgroups.ids(mount / current.lstrip("/"))
+    return frozenset() if routed else cgroups.plain_ids(mount / current.lstrip("/"))
 
 
 def marks_given(identity: Identity, routes: Iterable[tuple[LiveRoute, Iterable[Path]]]) -> dict[int, int]:

@@ -297,9 +297,16 @@ def ids(path: Path) -> frozenset[int]:
     return frozenset(number for _, number in _tree(path))
 
 
-def _tree(path: Path) -> Iterator[tuple[Path, int]]:
+def plain_ids(path: Path) -> frozenset[int]:
+    """The same without those that are targets, or in one: a cgroup may have all of ours below it."""
+    return frozenset(number for _, number in _tree(path, but=named))
+
+
+def _tree(path: Path, but: Callable[[Path], bool] = lambda _: False) -> Iterator[tuple[Path, int]]:
     """A cgroup and those below it, each with its id. One without children, as its links tell, is not listed:
-    it has many files."""
+    it has many files. but: tells where to go no further."""
+    if but(path):
+        return
     try:
         found = os.stat(path)
     except OSError:
@@ -307,7 +314,7 @@ def _tree(path: Path) -> Iterator[tuple[Path, int]]:
     yield path, found.st_ino
     if found.st_nlink != LINKS_OF_A_LEAF:
         for name in children(path):
-            yield from _tree(path / name)
+            yield from _tree(path / name, but)
 
 
 def children(path: Path) -> list[str]:

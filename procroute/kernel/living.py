@@ -96,8 +96,8 @@ def _uids(status: bytes) -> tuple[int, int, int]:
 
 
 def _cgroup(text: bytes) -> str:
-    """As /proc calls it: version 2 alone."""
-    lines = text.decode(errors="replace").split("\n")
+    """As /proc calls it: version 2 alone. Its name may be any bytes."""
+    lines = os.fsdecode(text).split("\n")
     return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 

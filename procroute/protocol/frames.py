@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -38,8 +38,24 @@ _Versioned = TypeVar("_Versioned", bound=Request | _Head)
 
 def frame(message: Request | Reply | Event) -> bytes:
     """A message as it is sent."""
-    text = _encode(message)
+    text = written(message)
     return LENGTH.pack(len(text)) + text
+
+
+def written(message: Struct) -> bytes:
+    """A message as JSON. Names of the kernel's may be any bytes: in place of what is no UTF-8 stands U+FFFD."""
+    try:
+        return _encode(message)
+    except UnicodeEncodeError:
+        return _encode(_readable(msgspec.to_builtins(message)))
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="replace")
+    if isinstance(value, dict):
+        return {_readable(key): _readable(each) for key, each in value.items()}
+    return [_readable(each) for each in value] if isinstance(value, list) else value
 
 
 def read_request(text: bytes) -> Request:
