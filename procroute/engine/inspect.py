@@ -17,7 +17,7 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, held, netns, sockets, taking
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import living
-from procroute.kernel.pinned import Known, pinned
+from procroute.kernel.pinned import Known, lives, pinned
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.kernel.refusal import refused
 from procroute.kernel.route_get import route_get
@@ -45,14 +45,21 @@ def inspect(linux: Linux, who: Facts, assignments: Mapping[str, int]) -> Inspect
         with pinned(Known(who.pid, who.began)) as pidfd:
             running = None if pidfd is None else _running(linux, who.pid, assignments)
             if pidfd is None or running is None:
-                raise ProcrouteError("process-unknown", f"process {who.pid} has ended", "ps(1) lists them")
-            return Inspected(
+                raise _ended(who.pid)
+            found = Inspected(
                 process=running,
                 executable=_executable(who.pid),
                 sockets=list(_sockets(linux, who, pidfd, running.cgroup)),
             )
+            if not lives(pidfd):  # the number may be another's by now
+                raise _ended(who.pid)
+            return found
     except OSError as e:
         raise refused(e, "socket", "tell of open sockets") from e
+
+
+def _ended(pid: int) -> ProcrouteError:
+    return ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them")
 
 
 def _running(linux: Linux, pid: int, assignments: Mapping[str, int]) -> Running | None:

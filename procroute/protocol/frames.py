@@ -43,7 +43,7 @@ def frame(message: Request | Reply | Event) -> bytes:
 
 
 def written(message: Struct) -> bytes:
-    """A message as JSON. Names of the kernel's may be any bytes: in place of what is no UTF-8 stands U+FFFD."""
+    """A message as JSON. Names of the kernel's may be any bytes: U+FFFD stands for what is no UTF-8."""
     try:
         return _encode(message)
     except UnicodeEncodeError:
