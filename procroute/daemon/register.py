@@ -17,7 +17,7 @@ from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
-from procroute.daemon.routes import Open, Routes
+from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place
@@ -83,7 +83,7 @@ class Register:
         return self._ledger.next_id()
 
     def note(
-        self, found: Open, number: int, path: Path, *, how: How, owner: int, by: int, command: str
+        self, found: OpenRoute, number: int, path: Path, *, how: How, owner: int, by: int, command: str
     ) -> Assignment:
         """A new assignment. number: its id; path: its cgroup. Raises OSError."""
         whole = cgroups.named(path)
@@ -212,7 +212,7 @@ class Register:
         found = self._route(assignment)
         return 0 if found is None else found.live.number
 
-    def _route(self, assignment: Assignment) -> Open | None:
+    def _route(self, assignment: Assignment) -> OpenRoute | None:
         within = slice_of(assignment.route) if assignment.in_place else assignment.cgroup.split("/")[-2]
         return self._routes.of_targets(within)
 
@@ -263,7 +263,7 @@ class Register:
         found = self._route(assignment)
         self._leavers.note(assignment, path, strict=found is not None and found.live.route.strict)
 
-    def _take(self, found: Open, place: Path) -> None:
+    def _take(self, found: OpenRoute, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
         known = facts(first)
         owner = known.uids[0] if known else 0
