@@ -20,7 +20,7 @@ from procroute.daemon.ledger import Ledger
 from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, in_place
+from procroute.kernel import cgroups, in_place, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import WORDS, command_of, facts, name_of
@@ -86,7 +86,7 @@ class Register:
         self, found: OpenRoute, number: int, path: Path, *, how: How, owner: int, by: int, command: str
     ) -> Assignment:
         """A new assignment. number: its id; path: its cgroup. Raises OSError."""
-        whole = cgroups.named(path)
+        whole = records.named(path)
         assignment = Assignment(
             id=number,
             route=found.live.route.name,
@@ -149,7 +149,7 @@ class Register:
 
     def _is_as_noted(self, assignment: Assignment) -> bool:
         """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
-        return not assignment.in_place or cgroups.named(self.path(assignment.cgroup))
+        return not assignment.in_place or records.named(self.path(assignment.cgroup))
 
     def superseded(self, place: Path) -> None:
         """What was in place there is not any more: it has got another route."""
@@ -268,7 +268,7 @@ class Register:
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        how = "assign" if cgroups.named(place) else how_of(place, first)
+        how = "assign" if records.named(place) else how_of(place, first)
         self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
 
     def _list_anew(self) -> None:

@@ -20,7 +20,7 @@ from procroute.engine.settle import settle, undoing
 from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute, Marks
 from procroute.protocol import Wanted
@@ -54,7 +54,7 @@ class Routes:
         """Care for the routes that are there; those that are new."""
         new = [
             self._attend(target.live, target.path)
-            for target in cgroups.targets(self._linux.mount, self._linux.namespace)
+            for target in records.targets(self._linux.mount, self._linux.namespace)
             if target.identity == self._linux.identity and target.live.number not in self._open
         ]
         if new:
@@ -174,7 +174,7 @@ class Routes:
     def _is_still(known: OpenRoute, wanted: Wanted) -> bool:
         """Whether the words mean the same adapter as before, and the route is there: no need to look."""
         try:
-            return socket.if_nametoindex(wanted.via) == known.live.ifindex and cgroups.named(known.path)
+            return socket.if_nametoindex(wanted.via) == known.live.ifindex and records.named(known.path)
         except OSError:
             return False
 

@@ -14,7 +14,7 @@ from procroute.core.census import Census
 from procroute.core.inspected import STATES, Held, Kind, questions, told
 from procroute.engine import open_sockets
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, held, netns, sockets, taking
+from procroute.kernel import cgroups, held, netns, records, sockets, taking
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import living
 from procroute.kernel.pinned import Known, lives, pinned
@@ -100,11 +100,11 @@ def _sockets(linux: Linux, who: Facts, pidfd: int, cgroup: str) -> Iterator[Sock
         )
 
 
-def _target(linux: Linux, place: Path) -> cgroups.Target | None:
+def _target(linux: Linux, place: Path) -> records.Target | None:
     """The nearest target that a cgroup is in."""
     linux.observe()
     everybodys = [
-        *(t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
+        *(t for t in records.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
         *linux.further_targets(),
     ]
     above = [t for t in everybodys if place.is_relative_to(t.path)]

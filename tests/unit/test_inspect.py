@@ -11,7 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from procroute.core.access import Peer
-from procroute.daemon import looking
+from procroute.daemon import looking, subjects
 from procroute.engine import inspect
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
@@ -45,7 +45,7 @@ def test_one_that_becomes_anothers_meanwhile_is_not_told(monkeypatch: pytest.Mon
         who = facts(child.pid)
         assert who
         uids = iter([(1000, 1000, 1000), (1000, 0, 0)])
-        monkeypatch.setattr(looking.subjects, "facts", lambda _: replace(who, uids=next(uids)))
+        monkeypatch.setattr(subjects, "facts", lambda _: replace(who, uids=next(uids)))
         monkeypatch.setattr(looking, "inspect", lambda *_: Inspected(Running(child.pid, who.began)))
         ours = looking.Looking(Identity())
         monkeypatch.setattr(ours, "linux", lambda: None)
