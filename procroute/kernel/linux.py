@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
@@ -73,8 +73,10 @@ class Linux:
     ) -> None:
         self.netlink.close()
 
-    def observe(self, machine: Machine | None = None) -> Observed:
+    def observe(self, machine: Machine | None = None, doors: Mapping[int, Door] | None = None) -> Observed:
         """Everything that decisions need; machine: what is known of it already, to look at ours only.
+
+        doors: those of routes, where they are known as well: to look at these takes most of the time.
 
         Raises ProcrouteError kernel-refused or bpf-refused. A look during which something changed is taken
         again, and one that failed for a reason that may pass.
@@ -82,7 +84,7 @@ class Linux:
         looks = 0
         while True:
             try:
-                return self._look(machine)
+                return self._look(machine, doors)
             except (OSError, ProcrouteError) as e:
                 looks += 1
                 if looks == _LOOKS or not may_pass(e):
@@ -90,7 +92,7 @@ class Linux:
                         raise
                     raise refused(e, "dump", "tell its routing state") from e
 
-    def _look(self, machine: Machine | None) -> Observed:
+    def _look(self, machine: Machine | None, doors: Mapping[int, Door] | None) -> Observed:
         everybodys, targets = self.find_targets()
         further = self.further_targets()
         found = list(rules.read(self.netlink, self.families))
@@ -108,14 +110,7 @@ class Linux:
                 if self.identity.owns_table(e.table)
             ),
             targets=frozenset(t.live for t in targets),
-            doors={
-                t.live.number: a.door
-                for t in targets
-                if t.live.marks is not Marks.PACKETS
-                and (a := programs.attached(str(t.path))) is not None
-                and a.complete
-                and all(self._is_like(f.path, a) for f in further if f.live.number == t.live.number)
-            },
+            doors=self._doors(targets, further) if doors is None else doors,
             fingerprint=nft.read(self.cgroup_mount, self._in_nft((*targets, *further))),
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if machine.names_tables else {},
@@ -151,6 +146,19 @@ class Linux:
         return [
             t for t in everybodys if t.identity == self.identity and routes.get(t.live.number) == t.live.route
         ]
+
+    def _doors(
+        self, targets: Iterable[records.Target], further: Collection[records.Target]
+    ) -> dict[int, Door]:
+        """Of the routes whose programs are all there, on each of their targets."""
+        return {
+            t.live.number: a.door
+            for t in targets
+            if t.live.marks is not Marks.PACKETS
+            and (a := programs.attached(str(t.path))) is not None
+            and a.complete
+            and all(self._is_like(f.path, a) for f in further if f.live.number == t.live.number)
+        }
 
     @staticmethod
     def _is_like(path: Path, other: programs.Attached) -> bool:
