@@ -1,4 +1,4 @@
-"""Rules by executable, with the real daemon: the first packet is right every time, also when nobody answers."""
+"""Rules by executable, with the real daemon: first packets, and what becomes of starts when nobody answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.netns.running import until
 
 promise = pytest.mark.promise
 COUNT = int(os.environ.get("PROCROUTE_STARTS", "500")) // 2
-RULE = '[[rule]]\nexe = ["{0}/first4", "{0}/first6"]\nvia = "wan1"\n'.format(PLACE)
+RULE = f'[[rule]]\nexe = ["{PLACE}/first4", "{PLACE}/first6"]\nvia = "wan1"\n'
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_nobody_waits_long_for_a_daemon_that_does_not_answer(
         assert bool(status) == (when_down == "deny")
         assert starts(lab, family, 2) == ({} if router is None else {router: 2})
         if how == "stopped":
-            for pid in (running.process.command_pid(), running.process.pid):  # nsenter(1) stops with its child
+            for pid in (running.process.command_pid(), running.process.pid):  # nsenter(1), too
                 os.kill(pid, signal.SIGCONT)
             until(lambda: starts(lab, family, 1) == {"wan1": 1})
             assert "as the daemon did not answer" in running.log()
@@ -110,5 +110,3 @@ def test_a_route_that_cannot_be_is_no_way_round(lab: Lab) -> None:
         lab.sh("ip link set wan1 down && ip link set wan1 name vpn0 && ip link set vpn0 up")
         lab.sh("ip route add default via 198.51.100.1 dev vpn0 metric 300")
         until(lambda: timed_start(lab, first(4))[1] == 0, what="a start by it")
-
-
