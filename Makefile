@@ -101,7 +101,9 @@ bench:  ## start-up time and kernel instructions per operation, against tests/be
 	@tools/as-root $(PYTHON) -m tests.bench.startup $(ARGS)
 	@tools/as-root $(PYTHON) -m tests.bench.run_by_daemon $(ARGS)
 	@tools/as-root $(PYTHON) -m tests.bench.packets $(ARGS)
+	@tools/as-root $(PYTHON) -m tests.bench.hold
 	@$(PYTHON) -m tests.bench.tui
+	@$(PYTHON) -m tests.bench.rules
 
 promises: .venv/ready  ## each promise of docs/promises.md and the tests that hold it
 	@$(PYTHON) -m pytest --promises --capture=no

@@ -29,7 +29,7 @@ from procroute.errors import ProcrouteError
 NFT_TABLE: Final = "procroute"
 SLICE: Final = "procroute.slice"
 RUN_DIRECTORY: Final = places.RUN_DIRECTORY
-CONFIG_FILE: Final = "/etc/procroute/config.toml"
+CONFIG_FILE: Final = places.CONFIG_FILE
 TABLE_NAMES_FILE: Final = "/etc/iproute2/rt_tables.d/procroute.conf"
 XATTR: Final = "trusted.procroute"
 NO_BPF: Final = "PROCROUTE_NO_BPF"

@@ -6,6 +6,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Final
 
+CONFIG_FILE: Final = "/etc/procroute/config.toml"
 RUN_DIRECTORY: Final = "/run/procroute"
 """Of the lock, the daemon's socket and state, old values of sysctls. Goes with the machine's next start."""
 SOCKET: Final = "/run/procroute/procroute.sock"

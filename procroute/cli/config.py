@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from procroute.errors import Exit
+from procroute.places import CONFIG_FILE
 
 if TYPE_CHECKING:
     from procroute.config import Settings
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to a parser."""
-    from procroute.identity import CONFIG_FILE
-
     verb = verbs.add_parser(
         "config",
         help="check the configuration",
@@ -52,7 +51,6 @@ def _checked(file: str) -> Settings | Finding:
 
     from procroute.config import Settings
     from procroute.config.parsing import read
-    from procroute.identity import CONFIG_FILE
     from procroute.written.files import NoFileError, read_any
     from procroute.written.finding import Finding
 

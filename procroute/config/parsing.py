@@ -77,9 +77,9 @@ def _access(table: object) -> dict[str, Allowed] | Wrong:
             if key not in Allowed.__struct_fields__:
                 hint = near(key, Allowed.__struct_fields__, f"access.{printable(user)}.")
                 return Wrong(("access", user, key), "is unknown", hint)
-        allowed = convert(says, Allowed)
+        allowed = convert(says, Allowed, ("access", user))
         if isinstance(allowed, Wrong):
-            return _within(("access", user), allowed)
+            return allowed
         found[user] = allowed
     return found
 
@@ -93,16 +93,14 @@ def _routes(table: object) -> dict[str, Route] | Wrong:
             return Wrong(("route", name), "must be a table", f"[route.{printable(name)}]")
         if problem := unfit_name(name):
             return Wrong(("route", name), problem)
-        written = convert(says, WrittenRoute)
-        route = written if isinstance(written, Wrong) else named_route(written)
+        written = convert(says, WrittenRoute, ("route", name))
+        if isinstance(written, Wrong):
+            return written
+        route = named_route(written)
         if isinstance(route, Wrong):
-            return _within(("route", name), route)
+            return Wrong(("route", name, *route.key), route.words, route.hint)
         found[name] = route
     return found
-
-
-def _within(table: tuple[str, ...], wrong: Wrong) -> Wrong:
-    return Wrong((*table, *wrong.key), wrong.words, wrong.hint)
 
 
 def _sound(identity: Identity) -> Identity | Wrong:

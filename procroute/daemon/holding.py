@@ -54,7 +54,9 @@ class Holding:
             self._send(self._link)
         else:
             await self._open()
-        if rules and self._link is not None:
+        if not rules:
+            self._leave()  # it ends, as it has nothing to hold
+        elif self._link is not None:
             with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._holds.wait(), _WELL)
 

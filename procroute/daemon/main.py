@@ -38,7 +38,7 @@ from procroute.daemon.watched import Watched
 from procroute.daemon.writer import Writer
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
-from procroute.errors import ProcrouteError
+from procroute.errors import ProcrouteError, refused
 from procroute.kernel import files
 from procroute.kernel.user_names import user_name
 from procroute.places import DAEMON_LOCK
@@ -193,7 +193,7 @@ class Daemon:
             work = by_type[type(request)]
             return await self._do(lambda: work(who, request))
         except OSError as e:
-            raise ProcrouteError("system", f"the system refused: {e}") from e
+            raise refused(e) from e
         except ProcrouteError:
             raise
         except Exception as e:  # one request's fault of ours is not everybody's
@@ -204,12 +204,20 @@ class Daemon:
             self._look_soon()
 
     async def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
+        """The log has what the asker is told."""
+
         def reload() -> protocol.Reloaded:
             reply = self._writer.reload(peer, asked)
             return replace(reply, notes=[*reply.notes, *self._server.regroup()])
 
         reply = await self._do(reload)
-        return replace(reply, notes=[*reply.notes, *await self._rules.reload()])
+        notes = [*reply.notes, *await self._rules.reload()]
+        self._tell_reread(notes)
+        return replace(reply, notes=notes)
+
+    def _tell_reread(self, notes: Sequence[str]) -> None:
+        for line in ("the configuration was read again", *notes):
+            self._tell(line)
 
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
@@ -217,11 +225,11 @@ class Daemon:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
             notes += await self._rules.reload()
         except ProcrouteError as e:
-            notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
+            self._tell(f"the configuration stays as it was: {e.message}\nhint: {e.hint}")
         except OSError as e:
-            notes = [f"the configuration stays as it was: {e}"]
-        for note in notes or ["the configuration was read again"]:
-            self._tell(note)
+            self._tell(f"the configuration stays as it was: {e}")
+        else:
+            self._tell_reread(notes)
 
     def _say(self, event: protocol.Event) -> None:
         """From any thread."""
@@ -264,8 +272,12 @@ class Daemon:
         """In the writer's thread: forget what has ended, close what nobody uses. Raises as close_unused."""
         self._looking = False
         for key in list(self._due):
-            self._writer.emptied(key)
-            self._due.pop(key, None)
+            self._due.pop(key, None)  # first: what is heard from now on counts anew
+            try:
+                self._writer.emptied(key)
+            except BaseException:
+                self._due[key] = None
+                raise
         return self._writer.close_unused()
 
     def _look_soon(self) -> None:

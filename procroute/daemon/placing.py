@@ -15,12 +15,12 @@ from procroute.core.unit_names import slice_of
 from procroute.daemon import subjects, whole_units
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
-from procroute.daemon.routes import Open, Routes
+from procroute.daemon.routes import OpenRoute, Routes
 from procroute.daemon.whole_units import WholeUnit
 from procroute.engine.gather import around, gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
-from procroute.engine.open_sockets import Ahead
+from procroute.engine.open_sockets import Ahead, has_any
 from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
@@ -32,7 +32,7 @@ from procroute.kernel.pinned import Known, pinned
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.model import Marks
-from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
+from procroute.protocol import Assign, Assigned, Assignment, Existing, How, Moved, Placed, Run, Wanted
 from procroute.rulebook.route_rule import RouteRule
 
 
@@ -116,12 +116,23 @@ class Placing:
             before = self._register.around(cgroups.current(self._linux.mount, who.pid))
             if before is not None and (before.how != "rule" or before.route == found.live.route.name):
                 return False
-            machine = Machine(adapters=adapters.read(self._linux.netlink))
-            asked = Assign(route=wanted, pids=[who.pid], existing=rule.existing.value)
-            made: list[Assignment] = []
-            with self._undoing(made):
-                self._together(peer, asked, found, [facts], machine, [], made, rule.place)
+            command = " ".join(command_of(who.pid))
+            made = [self._placed(peer, found, facts, "rule", command, rule.place)]
+            if has_any(who.pid):  # rarely: this is asked for at each start
+                with self._undoing(made):
+                    self._follow(found, made[0], rule.existing.value)
         return True
+
+    def _follow(self, found: OpenRoute, assignment: Assignment, existing: Existing) -> None:
+        """Have open sockets follow that processes have brought along."""
+        follow(
+            self._linux.identity,
+            found.live,
+            self._register.path(assignment.cgroup),
+            Machine(adapters=adapters.read(self._linux.netlink)),
+            existing=existing,
+            given=self._routes.marks_given(),
+        )
 
     def unit_by_rule(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
         """Have a unit follow a rule's route, all of it. Raises ProcrouteError."""
@@ -151,6 +162,8 @@ class Placing:
         return found.live.number
 
     def _named(self, peer: Peer, asked: Assign) -> list[int]:
+        if sum(map(bool, (asked.pids, asked.name, asked.unit))) > 1:
+            raise ProcrouteError("usage", "processes were named in two ways", "give PIDs, --name or --unit")
         pids = [*asked.pids]
         if asked.name:
             pids += subjects.of_name(peer, asked.name, self._namespace)
@@ -161,7 +174,7 @@ class Placing:
         return pids
 
     def _whole_units(
-        self, peer: Peer, asked: Assign, found: Open, who: list[Facts]
+        self, peer: Peer, asked: Assign, found: OpenRoute, who: list[Facts]
     ) -> tuple[list[WholeUnit], list[Facts]]:
         """The units that can follow in place, and who of those that were named has to be moved.
 
@@ -179,7 +192,7 @@ class Placing:
             apart += subjects.checked(peer, sorted(outside), self._namespace)
         return whole, apart
 
-    def _followed(self, found: Open, unit: WholeUnit, notes: list[str]) -> bool:
+    def _followed(self, found: OpenRoute, unit: WholeUnit, notes: list[str]) -> bool:
         """Have a unit follow in place; else `notes` says why it does not, and it follows no route."""
         self._register.superseded(unit.place)
         try:
@@ -195,7 +208,7 @@ class Placing:
         self,
         peer: Peer,
         asked: Assign,
-        found: Open,
+        found: OpenRoute,
         unit: WholeUnit,
         machine: Machine,
         made: list[Assignment],
@@ -228,7 +241,7 @@ class Placing:
         self,
         peer: Peer,
         asked: Assign,
-        found: Open,
+        found: OpenRoute,
         some: list[Facts],
         machine: Machine,
         notes: list[str],
@@ -277,7 +290,7 @@ class Placing:
                 raise not_undone(e, stay[0], "see procroute ps", "procroute release lets them go") from e
             raise
 
-    def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
+    def _opened(self, peer: Peer, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
         """The route, if he may have it."""
         self.check(peer, wanted)
         found, notes = self._routes.open(self._routes.meant(wanted))
@@ -292,7 +305,7 @@ class Placing:
         return Asked(names, gateway=gateway, dns=bool(wanted.dns))
 
     def _placed(
-        self, peer: Peer, found: Open, who: Facts, how: How, command: str, rule: str = ""
+        self, peer: Peer, found: OpenRoute, who: Facts, how: How, command: str, rule: str = ""
     ) -> Assignment:
         """A new assignment for a process, which is in it then."""
         owner = who.uids[0]

@@ -17,13 +17,13 @@ from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
-from procroute.daemon.routes import Open, Routes
+from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, in_place
+from procroute.kernel import cgroups, in_place, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
-from procroute.kernel.process_facts import command_of, facts, name_of
+from procroute.kernel.process_facts import WORDS, command_of, facts, name_of
 from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 from procroute.terminal import printable
@@ -85,7 +85,7 @@ class Register:
 
     def note(
         self,
-        found: Open,
+        found: OpenRoute,
         number: int,
         path: Path,
         *,
@@ -96,7 +96,7 @@ class Register:
         rule: str = "",
     ) -> Assignment:
         """A new assignment. number: its id; path: its cgroup. Raises OSError."""
-        whole = cgroups.named(path)
+        whole = records.named(path)
         assignment = Assignment(
             id=number,
             route=found.live.route.name,
@@ -108,7 +108,7 @@ class Register:
             origin=self.cgroup(path) if whole else cgroups.origin(path),
             in_place=whole,
             since=time.time(),
-            command=command,
+            command=command[:WORDS],
             rule=rule,
         )
         self._ledger.add(assignment)
@@ -160,7 +160,7 @@ class Register:
 
     def _is_as_noted(self, assignment: Assignment) -> bool:
         """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
-        return not assignment.in_place or cgroups.named(self.path(assignment.cgroup))
+        return not assignment.in_place or records.named(self.path(assignment.cgroup))
 
     def let_be(self, pid: int) -> None:
         """A process has left its assignment on purpose: it is a bystander."""
@@ -219,7 +219,7 @@ class Register:
         """Where who is in a cgroup, named from the mount point, returns to; that itself, if it is no
         assignment's."""
         before = self.around(cgroup)
-        return cgroup if before is None or before.in_place else before.origin
+        return cgroup if before is None or before.in_place else cgroups.origin(self.path(before.cgroup))
 
     def around(self, cgroup: str) -> Assignment | None:
         """The assignment whose cgroup, from the mount point, this is, or lies in. Takes no lock."""
@@ -231,7 +231,7 @@ class Register:
         found = self._route(assignment)
         return 0 if found is None else found.live.number
 
-    def _route(self, assignment: Assignment) -> Open | None:
+    def _route(self, assignment: Assignment) -> OpenRoute | None:
         within = slice_of(assignment.route) if assignment.in_place else assignment.cgroup.split("/")[-2]
         return self._routes.of_targets(within)
 
@@ -282,12 +282,12 @@ class Register:
         found = self._route(assignment)
         self._leavers.note(assignment, path, strict=found is not None and found.live.route.strict)
 
-    def _take(self, found: Open, place: Path) -> None:
+    def _take(self, found: OpenRoute, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        how = "assign" if cgroups.named(place) else how_of(place, first)
+        how = "assign" if records.named(place) else how_of(place, first)
         self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
 
     def _list_anew(self) -> None:

@@ -105,6 +105,8 @@ class Ruling:
             return True
         try:
             self._take(rule, found, Known(asked.pid, asked.began))
+        except OSError:
+            return True  # it has ended, or was let go on without us
         except ProcrouteError as e:
             if e.code in _NOT_MEANT:
                 return True
@@ -148,6 +150,8 @@ class Ruling:
             return False
         try:
             return self._take(rule, found, Known(found.pid, began), existing)
+        except OSError:
+            return False  # it has ended
         except ProcrouteError as e:
             if e.code not in _NOT_MEANT:
                 self._say(f"{rule.place}: {describe(found.pid)} was not placed: {e.message}")

@@ -37,12 +37,13 @@ def main() -> int:
     try:
         holder = Holder(listener, report)
     except OSError as e:
-        print(e, file=sys.stderr)  # noqa: T201 - the only word of this process, to who started it
+        os.write(1, str(e).encode(errors="replace"))  # to who started it
         return 1
     if os.fork():
         return 0
     status = 1
     try:
+        os.dup2(0, 1)  # who started it waits for the end of what is said there
         os.setsid()
         os.chdir("/")
         _stay_in_memory()

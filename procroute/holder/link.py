@@ -136,17 +136,18 @@ def _start() -> None:
         [sys.executable, "-S", "-s", "-m", "procroute.holder"],
         env=os.environ | {"PYTHONPATH": _ROOT},
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        errors="replace",
     )
     try:
-        status = done.wait(_SECONDS)
+        reason, _ = done.communicate(timeout=_SECONDS)
     except subprocess.TimeoutExpired:
         done.kill()
-        done.wait()
-        status = -1
-    if status:
+        reason, _ = done.communicate()
+        reason = reason or f"not done in {_SECONDS:.0f} s"
+    if done.returncode:
         raise ProcrouteError(
             "hold",
-            "execs cannot be held here",
-            "the kernel needs CONFIG_FANOTIFY_ACCESS_PERMISSIONS; rules by user and by unit work without",
+            f"execs cannot be held: {reason or f'status {done.returncode}'}",
+            "it takes a kernel with CONFIG_FANOTIFY_ACCESS_PERMISSIONS, and CAP_SYS_ADMIN",
         )

@@ -10,7 +10,7 @@ import stat
 from collections.abc import Callable, Container, Iterable, Iterator
 from typing import Final
 
-from procroute.rulebook.globs import is_glob
+from procroute.rulebook.globs import before_glob, is_glob
 from procroute.rulebook.route_rule import Conditions, RouteRule
 from procroute.terminal import printable
 from procroute.written.finding import Finding
@@ -51,7 +51,7 @@ def _missing(conditions: Conditions) -> Iterator[str]:
 def _program(path: str) -> str:
     """Why nothing can be executed by this path now. Of a glob, only the folder before it is looked at."""
     if is_glob(path):
-        fixed = path[: min(path.index(c) for c in "*?[" if c in path)].rpartition("/")[0] or "/"
+        fixed = before_glob(path).rpartition("/")[0] or "/"
         return "" if os.path.isdir(fixed) else f"there is no folder {fixed}"
     try:
         seen = os.stat(path)

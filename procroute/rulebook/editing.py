@@ -38,10 +38,11 @@ def added(text: str, rule: WrittenRule, file: str) -> str:
     document.append("rule", tables)
     start = text or _HEAD
     gap = "" if start.endswith("\n\n") else "\n" if start.endswith("\n") else "\n\n"
-    result = start + gap + tomlkit.dumps(document).strip("\n") + "\n"
-    after = _rules(result, file)
-    _check(len(after) == len(before) + 1 and _same(after[:-1], before), file)
-    return result
+    new = tomlkit.dumps(document).strip("\n") + "\n"
+    alone = read_text(new, file)
+    for error in alone.errors:
+        raise ProcrouteError(_CODE, error.message, error.hint)
+    return _sound(start + gap + new, (*before, *alone.rules), file)
 
 
 def removed(text: str, nth: int, file: str) -> str:
@@ -59,8 +60,7 @@ def removed(text: str, nth: int, file: str) -> str:
     while end < len(rows) and not rows[end].strip():
         end += 1
     result = "".join(rows[:start] + rows[end:]).rstrip("\r\n") + "\n"
-    _check(_same(_rules(result, file), before[:nth] + before[nth + 1 :]), file)
-    return result
+    return _sound(result, before[:nth] + before[nth + 1 :], file)
 
 
 def _begin(rows: list[str], line: int) -> int:
@@ -83,10 +83,8 @@ def switched(text: str, nth: int, file: str, *, enabled: bool) -> str:
         del table["enabled"]
     else:
         table["enabled"] = enabled
-    result = tomlkit.dumps(document)
     wanted = (*before[:nth], structs.replace(before[nth], enabled=enabled), *before[nth + 1 :])
-    _check(_same(_rules(result, file), wanted), file)
-    return result
+    return _sound(tomlkit.dumps(document), wanted, file)
 
 
 def _document(text: str, file: str) -> tomlkit.TOMLDocument:
@@ -133,15 +131,11 @@ def _rules(text: str, file: str) -> tuple[RouteRule, ...]:
     return book.rules
 
 
-def _same(some: tuple[RouteRule, ...], others: tuple[RouteRule, ...]) -> bool:
-    """But for where they stand."""
-    return [structs.replace(r, line=0, nth=0) for r in some] == [
-        structs.replace(r, line=0, nth=0) for r in others
-    ]
-
-
-def _check(sound: bool, file: str) -> None:
-    if not sound:
-        raise ProcrouteError(
-            _CODE, f"{file} cannot be edited without changing another rule", "edit it by hand"
-        )
+def _sound(text: str, wanted: tuple[RouteRule, ...], file: str) -> str:
+    """The text, if it says what is wanted, wherever in it. Else raises ProcrouteError rule-bad."""
+    book = read_text(text, file)
+    said = [structs.replace(rule, line=0, nth=0) for rule in book.rules]
+    if book.errors or said != [structs.replace(rule, line=0, nth=0) for rule in wanted]:
+        message = f"{printable(file)} cannot be edited without changing another rule"
+        raise ProcrouteError(_CODE, message, "edit it by hand")
+    return text

@@ -110,7 +110,8 @@ def _uids(folders: Sequence[Path], trusted: int) -> tuple[list[int], tuple[Findi
     found: set[int] = set()
     problems: list[Finding] = []
     for folder in folders:
-        here, problem = _names(folder / USERS, trusted)
+        inside, _ = _names(folder, trusted)  # what is wrong with that is told already
+        here, problem = _names(folder / USERS, trusted) if USERS in inside else ([], Rulebook())
         found |= {int(name) for name in here if _UID.fullmatch(name)}
         problems += problem.findings
     return sorted(found), tuple(problems)

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Final
 
 _MADE: Final = 16384
+_WILD: Final = re.compile(r"[*?\[]")
 
 
 @lru_cache(_MADE)
@@ -17,7 +18,13 @@ def _compiled(pattern: str) -> re.Pattern[str]:
 
 def is_glob(pattern: str) -> bool:
     """Whether it could match more than itself."""
-    return any(c in pattern for c in "*?[")
+    return _WILD.search(pattern) is not None
+
+
+def before_glob(pattern: str) -> str:
+    """What a pattern begins with, up to its first sign that is not itself."""
+    found = _WILD.search(pattern)
+    return pattern[: found.start()] if found else pattern
 
 
 def matches(pattern: str, text: str) -> bool:

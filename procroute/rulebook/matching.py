@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Final
 
@@ -47,12 +48,12 @@ def trial(rulebook: Rulebook, subject: Subject) -> tuple[Tried, ...]:
 
 def meets(rule: RouteRule, subject: Subject) -> bool:
     """Whether a process meets a rule."""
-    return (
-        rule.enabled
-        and _is_of(rule.owner, subject)
-        and all(_holds(key, any_of, subject, rule.owner) for key, any_of in rule.conditions.given.items())
-        and not (rule.unless and _all_hold(rule.unless, subject, rule.owner))
-    )
+    if not rule.enabled or not _is_of(rule.owner, subject):
+        return False
+    for key, any_of in _given(rule.conditions).items():
+        if not _holds(key, any_of, subject, rule.owner):
+            return False
+    return not (rule.unless and _all_hold(rule.unless, subject, rule.owner))
 
 
 def why_not(rule: RouteRule, subject: Subject) -> str:
@@ -71,13 +72,18 @@ def why_not(rule: RouteRule, subject: Subject) -> str:
     return ""
 
 
+@lru_cache(1 << 16)
+def _given(conditions: Conditions) -> Mapping[str, tuple[str, ...]]:
+    return conditions.given
+
+
 def _is_of(owner: int, subject: Subject) -> bool:
     """A user's rule is for what is his alone: neither a setuid program that he started, nor another's."""
     return owner == 0 or set(subject.uids[:2]) == {owner}
 
 
 def _all_hold(conditions: Conditions, subject: Subject, owner: int) -> bool:
-    given = conditions.given
+    given = _given(conditions)
     return bool(given) and all(_holds(key, any_of, subject, owner) for key, any_of in given.items())
 
 

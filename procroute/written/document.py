@@ -68,11 +68,15 @@ def decode(data: bytes) -> str:
 
 
 def near(key: str, keys: Iterable[str], prefix: str = "") -> str:
-    """A hint for a key that is unknown. prefix: of the table, with a dot."""
+    """A hint for a key that is unknown, as a terminal may show it. prefix: of the table, with a dot."""
     known = list(keys)
     close = difflib.get_close_matches(key, known, n=len(known))
     likeness = [difflib.SequenceMatcher(None, key, other).ratio() for other in close]
-    meant = [f"{prefix}{other}" for other, how in zip(close, likeness, strict=True) if how == likeness[0]]
+    meant = [
+        printable(f"{prefix}{other}")
+        for other, how in zip(close, likeness, strict=True)
+        if how == likeness[0]
+    ]
     return f"did you mean {' or '.join(sorted(meant))}?" if meant else f"known here: {', '.join(known)}"
 
 
@@ -89,12 +93,12 @@ class Wrong(Struct, frozen=True):
         return f"{printable('.'.join(self.key))} {self.words}".strip()
 
 
-def convert(table: object, shape: type[_S]) -> _S | Wrong:
-    """A table as a Struct, or what is wrong with it."""
+def convert(table: object, shape: type[_S], within: tuple[str, ...] = ()) -> _S | Wrong:
+    """A table as a Struct, or what is wrong with it. within: the key of the table."""
     try:
         return msgspec.convert(table, shape)
     except msgspec.ValidationError as e:
-        return _wrong(str(e), table, shape)
+        return _wrong(str(e), table, shape, within)
 
 
 def convert_all(tables: list[Any], shape: type[_S]) -> list[_S | Wrong]:
@@ -105,12 +109,12 @@ def convert_all(tables: list[Any], shape: type[_S]) -> list[_S | Wrong]:
         return [convert(table, shape) for table in tables]
 
 
-def _wrong(says: str, table: object, shape: type[Struct]) -> Wrong:
+def _wrong(says: str, table: object, shape: type[Struct], within: tuple[str, ...]) -> Wrong:
     """What msgspec says, for people."""
     what, _, where = says.partition(" - at ")
-    key = tuple(_KEYS.findall(where))
-    value = table
-    for name in key:
+    names = tuple(_KEYS.findall(where))
+    key, value = (*within, *names), table
+    for name in names:
         value = value.get(name) if isinstance(value, dict) else None
         shape = _inner(shape, name) or shape
     if unknown := _UNKNOWN.search(what):

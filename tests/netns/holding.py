@@ -47,14 +47,15 @@ def programs(lab: Lab) -> None:
                 f"-DADDRESS={{{address}}}",
                 f"-DPORT={WHO_PORT}",
             ]
-            _compile(_HERE / "first.c", Path(folder, f"first{family}"), *words, "-DPAUSE=0")
-            _compile(_HERE / "first.c", Path(folder, f"late{family}"), *words, "-DPAUSE=1")
-        _compile(_HERE / "starts.c", Path(folder, "starts"), "-pthread")
+            compiled(_HERE / "first.c", Path(folder, f"first{family}"), *words, "-DPAUSE=0")
+            compiled(_HERE / "first.c", Path(folder, f"late{family}"), *words, "-DPAUSE=1")
+        compiled(_HERE / "starts.c", Path(folder, "starts"), "-pthread")
         for name in os.listdir(folder):
             shutil.copy(Path(folder, name), lab.path(f"{PLACE}/{name}"))
 
 
-def _compile(source: Path, program: Path, *words: str) -> None:
+def compiled(source: Path, program: Path, *words: str) -> None:
+    """Make a program. Raises subprocess.CalledProcessError."""
     command: list[str | Path] = ["cc", "-O2", "-Wall", "-Wextra", "-Werror", *words, "-o", program, source]
     subprocess.run(command, check=True)
 

@@ -40,7 +40,13 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("words", "says", "hint"),
     [
-        (("run", "--via", "wan1", "--", "true"), "run must be started by root", "sudo procroute run"),
+        (
+            ("run", "--via", "wan1", "--", "true"),
+            "run must be started by root while no",
+            "sudo procroute run",
+        ),
+        (("run", "--via", "wan1", "--", "true"), "run must be", "start it: sudo procroute daemon"),
+        (("run", "--via", "wan1", "--user", "bob", "--", "true"), "run --user must", "--user bob"),
         (("cleanup",), "cleanup must be started by root", "sudo procroute cleanup"),
         (("demo",), "demo ", "sudo procroute demo"),
     ],
@@ -151,10 +157,10 @@ def test_nftables_is_missing_where_it_is_needed(how: str) -> None:
 
 _OLD_KERNEL = """
 import errno, sys
-from procroute.kernel import libbpf
+from procroute.kernel.bpf import objects
 def load(self):
     raise OSError(errno.EINVAL, "bpf_object__load")
-libbpf.Object.load = load
+objects.Object.load = load
 from procroute.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

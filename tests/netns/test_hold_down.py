@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
 from tests.netns.holding import PLACE, Daemon, ends, first, holding, place_with_route, rule, timed_start
-from tests.netns.running import until
+from tests.netns.running import ENVIRONMENT, until
 
 promise = pytest.mark.promise
 EPERM = 1
+_LOG = f"{PLACE}/log"
 outcomes = pytest.mark.parametrize(("when_down", "errno"), [("deny", EPERM), ("allow", 0)])
 
 
@@ -152,6 +156,25 @@ def test_a_daemon_that_goes_on_is_asked_again(routed_place: tuple[Lab, str]) -> 
         daemon.go_on()
         daemon.await_said("Decided", why="late")
         until(lambda: timed_start(lab, first(4))[1] == 0)
+
+
+@promise("HOLD-05")
+def test_a_rule_by_the_daemons_own_program_does_not_keep_it_from_starting(
+    routed_place: tuple[Lab, str],
+) -> None:
+    lab, cgroup = routed_place
+    python = f"{PLACE}/python"
+    shutil.copy(Path(sys.executable).resolve(), lab.path(python))
+    base = {"PYTHONHOME": sys.base_prefix, "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib"}
+    words = ["sh", "-c", f"exec {python} -S -s -m procroute.holder 2>{_LOG}"]
+    lab.run(words, env=ENVIRONMENT | base, check=True)
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(python))
+        daemon.kill()
+        assert lab.run([python, "-S", "-c", ""], env=base).returncode == 0
+        user = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups"]
+        assert "not permitted" in lab.run([*user, python, "-S", "-c", ""], env=base).stderr
+        until(lambda: "was allowed (k): it is the daemon's own program" in lab.path(_LOG).read_text())
 
 
 @promise("HOLD-09")

@@ -10,19 +10,14 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import PROBE, Command, commanded
+from tests.netns.rules import write
 from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, astray
 
+pytestmark = pytest.mark.promise("RULE-45")
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 PROGRAM = "/run/programs/wrap"
 BY_EXE = f'[[rule]]\nexe = "{PROGRAM}"\nvia = "wan1"\n'
-
-
-def write(lab: Lab, text: str, name: str = "50-test.toml") -> None:
-    """A rule file."""
-    folder = lab.path("/etc/procroute/rules.d")
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / name).write_text(text)
 
 
 def program(lab: Lab, path: str = PROGRAM) -> str:

@@ -167,13 +167,18 @@ def test_routes_can_have_names() -> None:
 @pytest.mark.parametrize(
     ("says", "line", "what", "hint"),
     [
-        ('adaptors = ["wan1"]', 2, "route.vpn.adaptors is unknown", "did you mean adapters?"),
+        ('adaptors = ["wan1"]', 2, "route.vpn.adaptors is unknown", "did you mean route.vpn.adapters?"),
         ("strict = true", 1, "route.vpn.adapters is missing", "wan1"),
         ('\nadapters = ["wan1", "wan2"]', 3, "failover is not supported yet", "name one"),
         ('adapters = ["wan1"]\nlan = true', 3, "route.vpn.lan is not supported yet", "strict"),
         ('adapters = ["wan1"]\nstrict = 1', 3, "route.vpn.strict must be true or false, not a number", ""),
         ('adapters = ["wan1"]\ngateway4 = "::1"', 3, "route.vpn.gateway4 cannot be so: ::1", ""),
-        ('adapters = ["wan1"]\ngateway = "192.0.2.1"', 3, "gateway is unknown", "gateway4 or gateway6?"),
+        (
+            'adapters = ["wan1"]\ngateway = "192.0.2.1"',
+            3,
+            "gateway is unknown",
+            "route.vpn.gateway4 or route.vpn.gateway6?",
+        ),
         ('adapters = ["wan1"]\ndns = ["fe80::1"]', 3, "route.vpn.dns cannot be so: fe80::1", ""),
         ('adapters = ["a/b"]', 2, "route.vpn.adapters is no name of an adapter", "procroute adapters"),
     ],

@@ -15,7 +15,7 @@ from tests.daemon_stand_in import StandIn
 
 ROOT = Path(__file__).parents[2]
 # Each costs more than a tenth of the interpreter's own start.
-HEAVY = {"asyncio", "hypothesis", "msgspec", "nftables", "psutil", "pyroute2", "rich", "textual"}
+HEAVY = {"asyncio", "hypothesis", "msgspec", "nftables", "psutil", "pyroute2", "rich", "textual", "tomlkit"}
 # Those that no run needs from its start: nft only where a reverse path check asks for it, rich for demo.
 SELDOM = HEAVY - {"msgspec", "pyroute2"}
 

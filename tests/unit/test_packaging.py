@@ -48,7 +48,16 @@ def test_wheel_holds_every_module_and_bpf_object(wheel: zipfile.ZipFile) -> None
 @pytest.mark.promise("FND-04")
 def test_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
     tops = {name.split("/")[0] for name in wheel.namelist()}
-    assert tops == {"procroute", "procroute_tui", f"procroute-{procroute.__version__}.dist-info"}
+    version = f"procroute-{procroute.__version__}"
+    assert tops == {"procroute", "procroute_tui", f"{version}.dist-info", f"{version}.data"}
+
+
+@pytest.mark.promise("FND-04", "RULE-14", "RULE-16")
+def test_wheel_holds_every_example_of_rules_and_their_schema(wheel: zipfile.ZipFile) -> None:
+    share = f"procroute-{procroute.__version__}.data/data/share/procroute"
+    data = {name for name in wheel.namelist() if ".data/" in name}
+    examples = {f"{share}/rules.d/{path.name}" for path in (ROOT / "rules").glob("*.toml")}
+    assert data == examples | {f"{share}/procroute-rules.schema.json"}
 
 
 @pytest.mark.promise("FND-04")

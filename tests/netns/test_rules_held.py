@@ -1,0 +1,112 @@
+"""Rules by executable, with the real daemon: first packets, and what becomes of starts when nobody answers."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from procroute.lab import Lab
+from tests.netns.attempts import both_families
+from tests.netns.daemons import daemon
+from tests.netns.holding import PLACE, busy, first, programs, routers, timed_start
+from tests.netns.rules import write
+from tests.netns.running import until
+
+promise = pytest.mark.promise
+COUNT = int(os.environ.get("PROCROUTE_STARTS", "500")) // 2
+RULE = f'[[rule]]\nexe = ["{PLACE}/first4", "{PLACE}/first6"]\nvia = "wan1"\n'
+
+
+@pytest.fixture
+def lab() -> Iterator[Lab]:
+    """A machine whose first default route is by wan2, with programs whose first system call connects."""
+    with Lab(main="both") as made:
+        programs(made)
+        yield made
+
+
+def starts(lab: Lab, family: int, count: int) -> dict[str, int]:
+    """By which routers so many starts came out; those that were denied are nowhere."""
+    words = [f"{PLACE}/starts", "many", str(count), "8", first(family)]
+    return dict(routers(lab.run(words, timeout=60 + count / 2).stdout))
+
+
+@promise("RULE-40")
+@both_families
+def test_the_first_packet_of_each_start_is_right_under_load(lab: Lab, family: int) -> None:
+    write(lab, RULE + "enabled = false\n")
+    with daemon(lab):
+        assert starts(lab, family, 5) == {"wan2": 5}
+    write(lab, RULE)
+    with daemon(lab) as running, busy(lab):
+        assert starts(lab, family, COUNT) == {"wan1": COUNT}, running.log()
+        until(lambda: not running.ps(), what="the end of what has ended")
+
+
+@promise("RULE-41")
+@both_families
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize(("when_down", "router"), [("deny", None), ("allow", "wan2")])
+def test_nobody_waits_long_for_a_daemon_that_does_not_answer(
+    lab: Lab, how: str, when_down: str, router: str | None, family: int
+) -> None:
+    write(lab, f'{RULE}when_down = "{when_down}"\n')
+    with daemon(lab) as running:
+        assert starts(lab, family, 1) == {"wan1": 1}
+        if how == "killed":
+            running.kill()
+        else:
+            os.kill(running.process.command_pid(), signal.SIGSTOP)
+        seconds, status = timed_start(lab, first(family))
+        assert seconds < 1.5
+        assert bool(status) == (when_down == "deny")
+        assert starts(lab, family, 2) == ({} if router is None else {router: 2})
+        if how == "stopped":
+            for pid in (running.process.command_pid(), running.process.pid):  # nsenter(1), too
+                os.kill(pid, signal.SIGCONT)
+            until(lambda: starts(lab, family, 1) == {"wan1": 1})
+            assert "as the daemon did not answer" in running.log()
+    if how == "killed":
+        with daemon(lab) as again:
+            assert starts(lab, family, 3) == {"wan1": 3}, again.log()
+            assert "no-daemon" in again.log()
+
+
+@promise("RULE-42")
+def test_another_holder_takes_over_from_one_that_was_killed(lab: Lab) -> None:
+    write(lab, RULE)
+    with daemon(lab) as running:
+        lab.run(["kill", "-9", *_holders(lab)], check=True)
+        until(lambda: "starts are held again" in running.log())
+        assert starts(lab, 4, 3) == {"wan1": 3}
+
+
+@promise("RULE-43")
+def test_without_rules_there_is_no_holder(lab: Lab) -> None:
+    with daemon(lab) as running:
+        assert not _holders(lab)
+        write(lab, RULE)
+        until(lambda: _holders(lab))
+        write(lab, "")
+        until(lambda: not _holders(lab), what="the end of the holder")
+        assert running.log()
+
+
+def _holders(lab: Lab) -> list[str]:
+    return lab.run(["pgrep", "-f", "procroute.holder"]).stdout.split()
+
+
+@promise("RULE-44")
+def test_a_route_that_cannot_be_is_no_way_round(lab: Lab) -> None:
+    """The adapter is not there: the start is denied, and possible when it has come."""
+    write(lab, RULE.replace("wan1", "vpn0"))
+    with daemon(lab) as running:
+        _, status = timed_start(lab, first(4))
+        assert status == 1  # EPERM
+        assert "vpn0" in running.log()
+        lab.sh("ip link set wan1 down && ip link set wan1 name vpn0 && ip link set vpn0 up")
+        lab.sh("ip route add default via 198.51.100.1 dev vpn0 metric 300")
+        until(lambda: timed_start(lab, first(4))[1] == 0, what="a start by it")
