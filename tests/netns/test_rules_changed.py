@@ -9,13 +9,26 @@ import pytest
 
 from procroute.lab import Lab
 from tests.netns.daemons import Daemon, daemon
-from tests.netns.inhabitants import bystander
-from tests.netns.ruled import FOLDER, PROGRAM, done, pid_of, placed_by, refused, rule, rules, script, started, write
-from tests.netns.running import procroute, until
+from tests.netns.inhabitants import PROBE, bystander, commanded
+from tests.netns.ruled import (
+    FOLDER,
+    PROGRAM,
+    done,
+    pid_of,
+    placed_by,
+    refused,
+    rule,
+    rules,
+    script,
+    started,
+    write,
+)
+from tests.netns.running import procroute
 from tests.netns.traffic import FAMILIES, SERVER, astray
 
 promise = pytest.mark.promise
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
+MARKED = [PROBE[0], "-S", "-X", "marker=a", PROBE[-1]]
 COMMENTED = """# what a person has written
 [[rule]]   # the first
 name = 'nobody'  # in quotes of its own
@@ -84,7 +97,10 @@ def test_what_cannot_be_is_refused_and_changes_nothing(running: Daemon) -> None:
     path = write(lab, COMMENTED)
     assert procroute(lab, "reload").returncode == 0
     assert "there is no rule 50-test.toml:3" in refused(lab, "remove", "50-test.toml:3")
-    assert "no name of a rule file" in rules(lab, "add", "--exe", PROGRAM, "--via", "wan1", "--file", "../x").stderr
+    assert (
+        "no name of a rule file"
+        in rules(lab, "add", "--exe", PROGRAM, "--via", "wan1", "--file", "../x").stderr
+    )
     assert lab.path(path).read_text() == COMMENTED
     bad = write(lab, "[[rule]]\nexee = 1\n", "60-bad.toml")
     for words in (["add", "--exe", PROGRAM, "--via", "wan1"], ["remove", "50-test.toml:2"]):
@@ -102,17 +118,16 @@ def test_what_cannot_be_is_refused_and_changes_nothing(running: Daemon) -> None:
 @pytest.mark.parametrize("existing", ["keep", "reset"])
 def test_what_runs_already_moves_when_rules_are_applied(running: Daemon, family: int, existing: str) -> None:
     lab = running.lab
-    with started(lab, PROGRAM) as command, bystander(lab) as other:
+    with commanded(lab, MARKED) as command, bystander(lab) as other:
         assert command.ask("tcp", to=SERVER[family], keep="old").router == lab.wan2.wire.node
-        done(lab, "add", "--command", f"*{PROGRAM.rpartition('/')[2]}*", "--via", "wan1")
-        done(lab, "add", "--cgroup", command.ask("hello").cgroup, "--not-name", "sleep", "--via", "wan1")
-        assert not astray(lab, other, "tcp", family, lab.wan2) or True
-        applied = done(lab, "apply", "--existing", existing)
-        assert applied["placed"] >= 1
+        done(lab, "add", "--command", "*marker=a *", "--via", "wan1")
+        assert not astray(lab, command, "tcp", family, lab.wan2), "not before it is applied"
+        assert done(lab, "apply", "--existing", existing)["placed"] == 1
         assert not astray(lab, command, "tcp", family, lab.wan1)
+        assert not astray(lab, other, "tcp", family, lab.wan2)
         again = command.ask("again", name="old")
         if existing == "keep":
-            assert (again.error, again.router) == ("", lab.wan2.wire.node)
+            assert (again.error, again.said) == ("", "again\n")
         else:
             assert again.error == "ECONNABORTED"
         assert done(lab, "apply")["placed"] == 0
