@@ -35,13 +35,18 @@ def as_table(assignments: Sequence[protocol.Assignment], columns: int) -> str:
         table.add_column(heading, overflow="fold", justify="right" if right else "left")
     table.add_column("command", overflow="fold")
     for assignment in assignments:
-        first = [tag(assignment), printable(assignment.route), assignment.how, _user(assignment.owner)]
+        first = [tag(assignment), printable(assignment.route), _how(assignment), _user(assignment.owner)]
         if counted:
             first += _sockets(assignment)
         for pid, command in _processes(assignment):
             table.add_row(*first, pid, Text(command, no_wrap=True, overflow="ellipsis"))
             first = [""] * len(first)
     return tables.page(table, columns=columns)
+
+
+def _how(assignment: protocol.Assignment) -> str:
+    """A rule with its file's name and line; --json has the folder."""
+    return " ".join(filter(None, (assignment.how, printable(assignment.rule.rpartition("/")[2]))))
 
 
 def _processes(assignment: protocol.Assignment) -> Iterator[tuple[str, str]]:

@@ -5,7 +5,14 @@ from __future__ import annotations
 import argparse
 
 from procroute.cli import output
-from procroute.errors import Exit
+from procroute.errors import Exit, ProcrouteError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from procroute.protocol import RuleList
+
+_PATIENCE = 2.0
+"""Seconds for the daemon to answer: what else there is can be told without it."""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -26,8 +33,22 @@ def main(options: argparse.Namespace) -> int:
     from procroute.cli import status_table
     from procroute.engine.look import routes_view
 
-    status = routes_view(config.read().identity)
+    status, ruled = routes_view(config.read().identity), _rules()
     output.answer(
-        status_table.as_json(status) if options.json else status_table.as_table(status, output.columns())
+        status_table.as_json(status, ruled)
+        if options.json
+        else status_table.as_table(status, output.columns(), ruled)
     )
     return Exit.OK
+
+
+def _rules() -> RuleList | None:
+    """What the daemon says of rules; None where it does not answer."""
+    from procroute import protocol
+    from procroute.client import Client
+
+    try:
+        with Client(timeout=_PATIENCE) as client:
+            return client.ask(protocol.Rules())
+    except (ProcrouteError, OSError):
+        return None

@@ -17,6 +17,7 @@ from procroute.core.limits import WITHOUT_BPF
 from procroute.core.overview import Way
 from procroute.core.status import Process, RouteView, Status
 from procroute.core.traffic import Flow
+from procroute.protocol import RuleList
 from procroute.terminal import printable
 
 VERSION = 1
@@ -24,15 +25,21 @@ _LISTED = 20
 """So many processes of an assignment are shown: there may be thousands."""
 
 
-def as_json(status: Status) -> str:
-    """One object: {"version": 1, "routes": [...], "limits": [...]}."""
+def as_json(status: Status, ruled: RuleList | None = None) -> str:
+    """One object: {"version": 1, "routes": [...], "limits": [...]}. ruled: what the daemon has of rules."""
     plain = {
         "version": VERSION,
         "routes": [_plain(view) for view in status.routes],
         "under_other_numbers": status.under_other_numbers,
+        "rules": None if ruled is None else _plain_rules(ruled),
         "limits": [{"id": limit.id, "text": limit.text} for limit in status.limits],
     }
     return json.dumps(plain, indent=2)
+
+
+def _plain_rules(ruled: RuleList) -> dict[str, Any]:
+    enabled = sum(rule.enabled for rule in ruled.rules)
+    return {"number": len(ruled.rules), "enabled": enabled, "held_files": ruled.held, "notes": ruled.notes}
 
 
 def _plain(view: RouteView) -> dict[str, Any]:
@@ -69,8 +76,11 @@ def _valid(text: str) -> str:
     return text.encode(errors="surrogateescape").decode(errors="replace")
 
 
-def as_table(status: Status, columns: int) -> str:
-    """For people; colour never carries a meaning alone. columns: of the terminal that shall show it, or 0."""
+def as_table(status: Status, columns: int, ruled: RuleList | None = None) -> str:
+    """For people; colour never carries a meaning alone. columns: of the terminal that shall show it, or 0.
+
+    ruled: what the daemon has of rules; None: none answers.
+    """
     parts: list[Table | Text] = []
     if status.routes:
         parts += [_routes(status), Text()]
@@ -84,8 +94,28 @@ def as_table(status: Status, columns: int) -> str:
             f"{n} {'route lives' if n == 1 else 'routes live'} under other numbers than the configured ones\n"
         )
         parts.append(Text(said, "red"))
+    parts += [Text(f"{line}\n", style) for line, style in _rules(status, ruled)]
     parts += [Text("cannot be promised here:", "bold"), _limits(status)]
     return tables.page(*parts, columns=columns)
+
+
+def _rules(status: Status, ruled: RuleList | None) -> Iterator[tuple[str, str]]:
+    """Lines on route rules, with their colours; none where there are none."""
+    if ruled is None:
+        if any(limit.id == "holder" for limit in status.limits):
+            said = "procrouted does not answer: programs with a rule start or do not, as its when_down says"
+            yield said, "red"
+        return
+    if not ruled.rules:
+        return
+    off = sum(not rule.enabled for rule in ruled.rules)
+    files = "1 file" if ruled.held == 1 else f"{ruled.held} files"
+    rules = "1 rule" if len(ruled.rules) == 1 else f"{len(ruled.rules)} rules"
+    yield (
+        f"{rules}{f', {off} switched off' if off else ''}; starts of {files} are held until they are placed",
+        "",
+    )
+    yield from ((printable(note), "red") for note in ruled.notes)
 
 
 def _routes(status: Status) -> Table:

@@ -47,6 +47,8 @@ _TEXTS: Mapping[str, str] = {
     "procrouted does not see it. A `run` with an engine of its own does.",
     "no-bpf-cost": "Without cgroup BPF connections of the whole machine are tracked: those of commands cost "
     "about 1.4 times as much in the kernel, and answers to datagrams are awaited for half a minute.",
+    "holder": "When the holder of execs ends, programs that a rule names by exe start by the machine's own way "
+    "until procrouted has started it again (0.1 s). Rules by unit and user need no process.",
     "root": "A command that runs as root can leave its cgroup, or write frames past any routing.",
 }
 
@@ -62,11 +64,13 @@ def limits(
     by_packets: bool = False,
     moves_told: bool = True,
     leavers_told: bool = True,
+    holder: bool = False,
 ) -> list[Limit]:
     """Those that hold here, always in the same order.
 
     netns_cookie: whether the kernel has them. by_packets: a route marks packets alone, or would. moves_told:
-    the kernel tells of processes that are moved; leavers_told: and who descends from a command.
+    the kernel tells of processes that are moved; leavers_told: and who descends from a command. holder: one
+    holds execs.
     """
     checked = sorted(a.name for a in machine.outward() if is_checked(machine, a))
     holds = {
@@ -74,6 +78,7 @@ def limits(
         "no-netns-cookie": not netns_cookie,
         "strangers": bool(checked),
         "closed-sockets": True,
+        "holder": holder,
         "root": True,
         **dict.fromkeys(WITHOUT_BPF, by_packets),
         "no-bpf-leaving": not moves_told,

@@ -152,6 +152,7 @@ class Holding:
             self._loop.remove_reader(self._link.fileno())
             self._link.close()
             self._link = None
+            self.files = 0
 
     def _work(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._loop.create_task(work)

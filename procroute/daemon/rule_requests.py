@@ -38,7 +38,8 @@ class RuleRequests:
 
     async def _list(self, peer: Peer, _: protocol.Rules) -> protocol.RuleList:
         rules = [r for r in self._ruling.book.rules if peer.is_root or r.owner in (0, peer.uid)]
-        return protocol.RuleList(rules=[rule_facts(r) for r in rules], notes=self._rules.notes)
+        told = [rule_facts(r) for r in rules]
+        return protocol.RuleList(rules=told, notes=self._rules.notes, held=self._rules.held)
 
     async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
         def tried() -> protocol.Tried:

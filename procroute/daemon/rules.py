@@ -72,6 +72,11 @@ class Rules:
             self.notes = notes
         return notes
 
+    @property
+    def held(self) -> int:
+        """How many files there are whose execs are held."""
+        return self._holding.files
+
     def adapters_changed(self) -> None:
         """A route that could not be there may be possible now."""
         if self._ruling.book.rules:

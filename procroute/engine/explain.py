@@ -214,6 +214,7 @@ def _assigned(linux: Linux, target: Attachment, cgroup: str, known: Known) -> st
     assignment = known(place)
     if assignment is not None:
         said = "" if assignment.by == assignment.owner else f", asked for by {spoken(assignment.by)}"
+        said += f", by {printable(assignment.rule)}" if assignment.rule else ""
         how = f"{assignment.how}, in place" if whole else assignment.how
         return f"assignment {assignment.id} ({how}) of {spoken(assignment.owner)}{said}"
     if whole:

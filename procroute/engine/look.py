@@ -13,6 +13,7 @@ from procroute.core.status import Assignment, Counted, Status, status
 from procroute.engine import kept
 from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
+from procroute.holder import link
 from procroute.identity import Identity
 from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes, records
 from procroute.kernel.bpf import support
@@ -58,6 +59,7 @@ def routes_view(identity: Identity) -> Status:
         by_packets=by_packets,
         moves_told=not by_packets or moves.can_be_heard(),
         leavers_told=left.can_be_heard(),
+        holder=link.lives(),
     )
     return status(identity, machine, counted, known, others)
 

@@ -86,9 +86,10 @@ class Reloaded(_Reply, frozen=True, tag="reloaded"):
 
 
 class RuleList(_Reply, frozen=True, tag="rule-list"):
-    """The answer to `rules`. notes: what of them does not hold now."""
+    """The answer to `rules`. notes: what of them does not hold now. held: files whose execs are held."""
 
     rules: list[RuleFacts]
+    held: int = 0
     notes: list[str] = []
 
 

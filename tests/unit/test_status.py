@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from rich.text import Text
 
 from procroute.cli import adapter_table, status_table
@@ -19,6 +20,7 @@ from procroute.core.status import Assignment, Counted, Process, RouteView, Statu
 from procroute.core.traffic import Flow, Traffic
 from procroute.identity import Identity
 from procroute.model import Family, LiveRoute, Route
+from procroute.protocol import RuleFacts, RuleList
 from tests.plans import words
 
 promise = pytest.mark.promise
@@ -101,6 +103,23 @@ def test_what_cannot_be_promised_is_a_fixed_list(
     assert [limit.id for limit in limits(machine(**settings), netns_cookie=cookie)] == ids
 
 
+@promise("RULE-30")
+def test_what_is_held_and_what_when_nobody_holds_it_is_told() -> None:
+    held = [limit.id for limit in limits(machine(), netns_cookie=True, holder=True)]
+    assert held == ["closed-sockets", "holder", "root"]
+    found = status(Identity(), machine(), [], limits(machine(), netns_cookie=True, holder=True))
+    assert "does not answer" in status_table.as_table(found, 0)
+    assert json.loads(status_table.as_json(found))["rules"] is None
+    facts = RuleFacts("/a:1", 0, "held", via="x")
+    ruled = RuleList(rules=[facts, replace(facts, enabled=False)], held=2, notes=["no x"])
+    shown = status_table.as_table(found, 0, ruled)
+    assert "2 rules, 1 switched off; starts of 2 files are held until they are placed" in shown
+    assert "no x" in shown
+    assert "Rules by unit and user need no process" in shown
+    told = json.loads(status_table.as_json(found, ruled))["rules"]
+    assert told == {"number": 2, "enabled": 1, "held_files": 2, "notes": ["no x"]}
+
+
 @promise("LOOK-02")
 def test_words_that_are_no_text_are_json_all_the_same() -> None:
     odd = Process(4, "x", "root", ("a\udcffb", "\x1b[31m"))
@@ -167,7 +186,8 @@ def test_every_key_that_is_printed_is_in_the_page_and_every_one_there_is_printed
     told = Process(4712, "curl", "ada", ("curl", "https://example.org"))
     live = LiveRoute(Route("wan1"), 1, servers=(ip_address("198.51.100.53"),))
     counted = Counted(live, assignments=(Assignment("a", "/a", (told,)),), drops={99: 3}, lost=0)
-    assert shape(json.loads(example)) == shape(json.loads(status_table.as_json(view(counted))))
+    said = status_table.as_json(view(counted), RuleList(rules=[]))
+    assert shape(json.loads(example)) == shape(json.loads(said))
 
 
 def shape(value: object) -> object:
