@@ -9,19 +9,19 @@ from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, astray
 from tests.systemd.daemons import AS_ADA, daemon, started
 
+pytestmark = pytest.mark.promise("RULE-46")
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 FOLDER = "/etc/procroute/rules.d"
 
 
 @both_families
 def test_what_a_user_runs_goes_by_her_route(box: SystemdBox, family: int) -> None:
-    box.sh(
-        f'mkdir -p {FOLDER} && printf \'[[rule]]\\nuser = "{ADA}"\\nvia = "wan1"\\n\' >{FOLDER}/10-ada.toml'
-    )
+    text = f'[[rule]]\\nuser = "{ADA}"\\nvia = "wan1"\\n'
+    box.sh(f"mkdir -p {FOLDER} && printf '{text}' >{FOLDER}/10-ada.toml")
     try:
         with daemon(box) as running, started(box, "--pipe", "--wait", "--collect") as bystander:
             box.run([*AS_ADA, "systemd-run", "--user", "--wait", "--quiet", "true"], check=True)
-            until(lambda: running.ps(), what="her slice on its route")
+            until(running.ps, what="her slice on its route")
             (found,) = running.ps()
             assert (found["how"], found["cgroup"]) == ("rule", f"/user.slice/user-{ADA}.slice")
             with started(box, "--pipe", "--wait", "--collect", "--user", before=AS_ADA) as hers:
