@@ -24,8 +24,8 @@ from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import command_of, facts, name_of
-from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
+from procroute.user_names import spoken
 
 Watch = Callable[[int, Path | None], None]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from procroute.kernel.user_names import user_name
 from procroute.lab import Lab
+from procroute.user_names import user_name
 from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
 from tests.netns.inhabitants import PROBE, Command, Inhabitant, bystander, start
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, unchanged, until
