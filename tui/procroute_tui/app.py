@@ -51,7 +51,6 @@ class Tui(Seeing):
     TITLE = "procroute"
     ENABLE_COMMAND_PALETTE = True
     CSS = """
-    Screen { background: $background; }
     #middle { height: 1fr; layout: vertical; }
     .wide #middle { layout: horizontal; }
     .wide Pane { height: 1fr; width: 38%; border-top: none; border-left: solid $panel; }
@@ -119,6 +118,7 @@ class Tui(Seeing):
     def on_resize(self, event: events.Resize) -> None:
         """Details have room beside the table, or have not."""
         self.screen_stack[0].set_class(event.size.width >= _WIDE, "wide")
+        self._make_room()
 
     @on(Table.LaidOut)
     def _columns_are_others(self) -> None:
@@ -213,6 +213,12 @@ class Tui(Seeing):
     def look(self) -> None:
         """The details that are shown are of another process, or shall be."""
         self._looker.chosen.set()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """For details below the table adapters have a line each."""
+        self.adapters.brief = self.pane.has_class("shown") and self.size.width < _WIDE
+        self.adapters.show()
 
     # --- what others say by it
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -37,7 +38,8 @@ class ColumnsDialog(Dialog[tuple[str, ...]]):
             box.border_title = "columns"
             yield Static("What does not fit is left out all the same.", classes="said", markup=False)
             for number, column in enumerate(_FREE, 1):
-                toggle = Toggle(str(number), f"{column.title:<9} {column.help}", column.key)
+                brief = re.split("[;:]", column.help)[0]  # a line has no room for more; the help page has
+                toggle = Toggle(str(number), f"{column.title:<9} {brief}", column.key)
                 toggle.value = not self._shown or column.key in self._shown
                 yield toggle
             yield Static("Space switch   0 all   Enter done   Escape cancel", classes="keys", markup=False)

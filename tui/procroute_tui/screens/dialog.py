@@ -28,14 +28,15 @@ class Dialog(ModalScreen[Answer]):
     }
     Dialog .said { height: auto; margin: 0 0 1 0; color: $foreground 80%; }
     Dialog .keys { height: auto; margin: 1 0 0 0; color: $foreground 60%; }
+    Dialog .wrong { height: auto; margin: 1 0 0 0; color: $error; display: none; }
     Dialog OptionList, Dialog OptionList:focus {
         height: auto; max-height: 10; border: none; padding: 0; background: $surface; margin: 0 0 1 0;
-        text-wrap: nowrap; text-overflow: ellipsis;
+        background-tint: $foreground 0%; text-wrap: nowrap; text-overflow: ellipsis;
     }
-    Dialog OptionList > .option-list--option-highlighted,
-    Dialog OptionList:focus > .option-list--option-highlighted {
-        background: $primary-muted; color: $foreground; text-style: bold;
+    Dialog OptionList > .option-list--option-highlighted {
+        background: $panel; color: $foreground; text-style: bold;
     }
+    Dialog OptionList:focus > .option-list--option-highlighted { background: $primary-muted; }
     Dialog Input { border: round $panel; background: $background; margin: 0 0 1 0; }
     Dialog Input:focus { border: round $primary; }
     """

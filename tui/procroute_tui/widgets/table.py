@@ -41,7 +41,7 @@ class Table(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     Table {
         height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1; scrollbar-background: $background; scrollbar-color: $panel;
+        scrollbar-size-vertical: 1; scrollbar-background: $background; scrollbar-color: $scrollbar;
         & > .table--cursor { background: $primary-muted; }
         & > .table--marked { color: $accent; text-style: bold; }
         & > .table--dim { color: $foreground 50%; }
