@@ -92,7 +92,7 @@ class Tui(Seeing):
         """From the top."""
         self.table = Table(self.listing)
         self.table.wanted = self._settings.columns
-        self.heading, self.filter_bar = Heading(self.table), FilterBar()
+        self.heading, self.filter_bar, self.keys = Heading(self.table), FilterBar(), KeyLine(self.BINDINGS)
         self.pane = Pane(self.machine, self._users)
         self.top, self.banner, self.adapters = Top(self.listing), Banner(), AdapterBar(self.machine)
         yield self.top
@@ -102,10 +102,11 @@ class Tui(Seeing):
             with Container(id="rows"):
                 yield self.heading
                 yield self.table
-        yield KeyLine(self.BINDINGS)
+        yield self.keys
 
     def on_mount(self) -> None:
         """Listen."""
+        gc.disable()  # until all is there
         known = self.available_themes
         self.theme = self._settings.theme if self._settings.theme in known else kept.DARK
         self.table.focus()
@@ -142,13 +143,13 @@ class Tui(Seeing):
         """What is not seen at first, and would hold the first picture up."""
         if self.pane.is_attached:
             return
-        await self.mount(self.filter_bar, before="#middle")
+        await self.mount(self.filter_bar, before=self.keys)
         self.pane.set_class(self._settings.details, "shown")
         await self.query_one("#middle").mount(self.pane)
         self.look()
-        # What is there now mostly stays: looking through all of it again and again would hold keys up.
-        gc.collect()
+        # What is there now mostly stays: looking through all of it again and again, or once, holds keys up.
         gc.freeze()
+        gc.enable()
 
     async def _listen(self) -> None:
         async for told in self.daemon.told():

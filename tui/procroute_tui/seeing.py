@@ -15,6 +15,7 @@ from procroute_tui.model.columns import BY_KEY
 from procroute_tui.model.listing import VIEWS, Key, Listing, Shape
 from procroute_tui.widgets.filter import FilterBar
 from procroute_tui.widgets.heading import Heading
+from procroute_tui.widgets.keys import KeyLine
 from procroute_tui.widgets.pane import Pane
 from procroute_tui.widgets.table import Table
 
@@ -42,6 +43,7 @@ class Seeing(App[ProcrouteError]):
     listing: Listing
     table: Table
     filter_bar: FilterBar
+    keys: KeyLine
     pane: Pane
 
     def draw(self) -> None:
@@ -152,7 +154,7 @@ class Seeing(App[ProcrouteError]):
         """Type what rows must contain. At once: what is typed next is meant for it."""
         if not self.filter_bar.is_attached:
             return  # nothing has been drawn yet
-        self.filter_bar.display = True
+        self._open_filter(opened=True)
         self.screen.set_focus(self.filter_bar)
 
     @on(Input.Changed, "FilterBar")
@@ -164,11 +166,16 @@ class Seeing(App[ProcrouteError]):
     @on(Input.Submitted, "FilterBar")
     def _filter_kept(self) -> None:
         self.table.focus()
+        self._open_filter(opened=False)
+
+    def _open_filter(self, *, opened: bool) -> None:
+        """In the place of the line of keys, which are letters of the filter meanwhile."""
+        self.filter_bar.display, self.keys.display = opened, not opened
 
     def leave_filter(self) -> None:
         """All rows again."""
         self.table.focus()
-        self.filter_bar.display = False
+        self._open_filter(opened=False)
         self.filter_bar.value = ""
         self.reshape(replace(self.listing.shape, filter=""))
 
@@ -197,7 +204,7 @@ class Seeing(App[ProcrouteError]):
 
     def action_leave(self) -> None:
         """Leave the filter, else the marks, else the details."""
-        if self.filter_bar.display:
+        if self.filter_bar.display or self.listing.shape.filter:
             self.leave_filter()
         elif self.table.marked:
             self.table.marked.clear()
