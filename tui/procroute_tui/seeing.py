@@ -19,22 +19,33 @@ from procroute_tui.widgets.keys import KeyLine
 from procroute_tui.widgets.pane import Pane
 from procroute_tui.widgets.table import Table
 
+
+def key(key: str, action: str, text: str, *, shown: str = "", show: bool = True) -> Binding:
+    """A key of the main screen; shown: as it is written there.
+
+    With priority: it has been handled when the next one comes, however quickly that was typed. Others are on
+    their way through the widgets by then, and a letter of a filter would be taken for a command.
+    """
+    return Binding(key, action, text, key_display=shown or None, show=show, priority=True)
+
+
 KEYS: Final[tuple[BindingType, ...]] = (
-    Binding("m,space", "mark", "Mark"),
-    Binding("slash", "filter", "Filter", key_display="/"),
-    Binding("t", "view", "View"),
-    Binding("enter,d", "details", "Info", key_display="⏎"),
-    Binding("l", "launch", "Launch"),
-    Binding("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
-    Binding("greater_than_sign", "sort(1)", "Sort by the next column", show=False),
-    Binding("i", "invert", "Sort the other way round", show=False),
-    Binding("o", "routed", "Only what is routed", show=False),
-    Binding("K", "threads", "Kernel threads", show=False),
-    Binding("c", "columns", "Columns", show=False),
-    Binding("left,h", "fold(True)", "Fold", show=False),
-    Binding("right", "fold(False)", "Unfold", show=False),
+    key("m,space", "mark", "Mark"),
+    key("slash", "filter", "Filter", shown="/"),
+    key("t", "view", "View"),
+    key("enter,d", "details", "Info", shown="⏎"),
+    key("l", "launch", "Launch"),
+    key("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
+    key("greater_than_sign", "sort(1)", "Sort by the next column", show=False),
+    key("i", "invert", "Sort the other way round", show=False),
+    key("o", "routed", "Only what is routed", show=False),
+    key("K", "threads", "Kernel threads", show=False),
+    key("c", "columns", "Columns", show=False),
+    key("left,h", "fold(True)", "Fold", show=False),
+    key("right", "fold(False)", "Unfold", show=False),
     Binding("escape", "leave", "Leave", show=False),
 )
+_ANYWHERE: Final = frozenset({"leave", "row", "keep_filter"})
 
 
 class Seeing(App[ProcrouteError]):
@@ -50,9 +61,21 @@ class Seeing(App[ProcrouteError]):
         """Draw what there is now."""
         raise NotImplementedError
 
+    async def complete(self) -> None:
+        """Have all parts there, also what is not seen at first."""
+        raise NotImplementedError
+
     def look(self) -> None:
         """The details that are shown are of another process, or shall be."""
         raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Keys of the main screen are letters where one types, and others' in dialogs."""
+        del parameters
+        ours = action not in _ANYWHERE and hasattr(type(self), f"action_{action}")
+        if not ours or hasattr(App, f"action_{action}"):
+            return True
+        return len(self.screen_stack) == 1 and self.focused is not self.filter_bar
 
     def reshape(self, shape: Shape) -> None:
         """Choose and sort otherwise, and draw."""
@@ -150,10 +173,9 @@ class Seeing(App[ProcrouteError]):
 
     # --- filter
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         """Type what rows must contain. At once: what is typed next is meant for it."""
-        if not self.filter_bar.is_attached:
-            return  # nothing has been drawn yet
+        await self.complete()
         self._open_filter(opened=True)
         self.screen.set_focus(self.filter_bar)
 
@@ -163,9 +185,9 @@ class Seeing(App[ProcrouteError]):
         if event.value != shape.filter:
             self.reshape(replace(shape, filter=event.value))
 
-    @on(Input.Submitted, "FilterBar")
-    def _filter_kept(self) -> None:
-        self.table.focus()
+    def action_keep_filter(self) -> None:
+        """Back to the rows that it leaves."""
+        self.screen.set_focus(self.table)
         self._open_filter(opened=False)
 
     def _open_filter(self, *, opened: bool) -> None:

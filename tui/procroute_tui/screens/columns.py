@@ -20,6 +20,7 @@ _FREE: Final = tuple(column for column in COLUMNS if column.key not in ALWAYS)
 class ColumnsDialog(Dialog[tuple[str, ...]]):
     """Gives the keys of the columns; none means: as many as fit."""
 
+    AUTO_FOCUS = "Toggle"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(n), f"switch('{column.key}')", column.title) for n, column in enumerate(_FREE, 1)),
         Binding("0", "all", "All"),

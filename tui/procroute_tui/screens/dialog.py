@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer]):
-    """A box in the middle; Escape leaves it and changes nothing."""
+    """A box in the middle; Escape leaves it and changes nothing. AUTO_FOCUS: what keys are for."""
 
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
@@ -41,6 +41,11 @@ class Dialog(ModalScreen[Answer]):
     Dialog Input:focus { border: round $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+
+    def on_mount(self) -> None:
+        """At once, and not with the first picture: keys may have been typed ahead."""
+        if self.AUTO_FOCUS:
+            self.set_focus(self.query(self.AUTO_FOCUS).first())
 
     def action_leave(self) -> None:
         """Nothing is to be done."""

@@ -71,6 +71,7 @@ class HelpDialog(Dialog[None]):
     DEFAULT_CSS = """
     HelpDialog > .box { width: 92; height: 94%; padding: 1 1 0 2; scrollbar-size-vertical: 1; }
     """
+    AUTO_FOCUS = "VerticalScroll"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q,enter", "leave", "Close")]
 
     def compose(self) -> ComposeResult:

@@ -22,6 +22,7 @@ class LaunchDialog(Dialog[Launch]):
     DEFAULT_CSS = """
     LaunchDialog OptionList > .option-list--option-highlighted { background: $primary-muted; }
     """
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "choose(-1)", "Adapter", priority=True),
         Binding("down", "choose(1)", "Adapter", priority=True),
@@ -43,10 +44,6 @@ class LaunchDialog(Dialog[Launch]):
             yield Toggle("^t", "here, in this terminal, until it ends; else in the background", "terminal")
             yield Static("", classes="wrong", markup=False)
             yield Static("Enter launch   ↑ ↓ adapter   Escape cancel", classes="keys", markup=False)
-
-    def on_mount(self) -> None:
-        """One types at once."""
-        self.query_one(Input).focus()
 
     def action_choose(self, step: int) -> None:
         """The next adapter."""

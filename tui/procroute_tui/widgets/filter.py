@@ -18,6 +18,7 @@ class FilterBar(Input):
         Binding("up", "app.row(-1)", "Up", show=False),
         Binding("down", "app.row(1)", "Down", show=False),
         Binding("escape", "app.leave", "All rows", show=False),
+        Binding("enter", "app.keep_filter", "Keep", show=False, priority=True),
     ]
 
     def __init__(self) -> None:
