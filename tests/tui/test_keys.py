@@ -321,8 +321,16 @@ async def test_letters_that_are_typed_ahead_are_for_the_filter(on: Driver) -> No
     assert not on.daemon.changes
 
 
+@pytest.mark.promise("VIEW-03", "VIEW-04")
+@driven()
+async def test_what_is_typed_ahead_after_a_filter_is_for_the_rows_that_it_leaves(on: Driver) -> None:
+    await on.burst("slash", "ngi", "down", "enter", "a", "enter")
+    await on.until(lambda: on.daemon.changes, "the change")
+    assert on.daemon.changes == [protocol.Assign(route=Wanted("wan1"), pids=[641])]
+
+
 @pytest.mark.promise("VIEW-03")
-def test_so_are_those_typed_before_the_first_picture() -> None:
+def test_letters_are_for_the_filter_also_before_the_first_picture() -> None:
     async def run() -> None:
         daemon = FakeDaemon()
         app = application(daemon)

@@ -253,7 +253,7 @@ class Tui(Seeing):
         self.draw()
 
     def run_here(self, launch: Launch) -> None:
-        """Leave the terminal to a command until it ends."""
+        """Leave the terminal to a command until it ends. Raises ProcrouteError launch-failed."""
         with self.suspend():
             status = in_terminal(launch)
         self.refresh(layout=True)

@@ -81,10 +81,10 @@ class Changer:
         launch = await app.answer(LaunchDialog(app.machine.adapters))
         if launch is None:
             return
-        if launch.here:
-            app.run_here(launch)
-            return
         try:
+            if launch.here:
+                app.run_here(launch)
+                return
             path = await launching.in_background(launch, launching.outputs())
         except ProcrouteError as e:
             app.refuse(e)

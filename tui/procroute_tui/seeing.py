@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from msgspec.structs import replace
@@ -141,8 +142,9 @@ class Seeing(App[ProcrouteError]):
         descending = BY_KEY[column].numeric  # who carries most, first
         self.reshape(replace(self.listing.shape, sort=column, descending=descending))
 
-    def action_row(self, step: int) -> None:
-        """Up or down, from elsewhere than the table."""
+    async def action_row(self, step: int) -> None:
+        """Up or down, while one types a filter."""
+        await self._take_letters()
         self.table.action_move(step)
 
     # --- marks
@@ -180,15 +182,27 @@ class Seeing(App[ProcrouteError]):
         self.screen.set_focus(self.filter_bar)
 
     @on(Input.Changed, "FilterBar")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        shape = self.listing.shape
-        if event.value != shape.filter:
-            self.reshape(replace(shape, filter=event.value))
+    def _filter_typed(self) -> None:
+        self._filter_by(self.filter_bar.value)
 
-    def action_keep_filter(self) -> None:
+    def _filter_by(self, text: str) -> None:
+        shape = self.listing.shape
+        if text != shape.filter:
+            self.reshape(replace(shape, filter=text))
+
+    async def action_keep_filter(self) -> None:
         """Back to the rows that it leaves."""
+        await self._take_letters()
         self.screen.set_focus(self.table)
         self._open_filter(opened=False)
+
+    async def _take_letters(self) -> None:
+        """Filter by what was typed so far: letters may still be on their way, and what comes next is meant
+        for the rows that they leave."""
+        taken = asyncio.Event()
+        self.filter_bar.call_later(taken.set)
+        await taken.wait()
+        self._filter_by(self.filter_bar.value)
 
     def _open_filter(self, *, opened: bool) -> None:
         """In the place of the line of keys, which are letters of the filter meanwhile."""
