@@ -55,3 +55,9 @@ class ProcrouteError(Exception):
     def status(self) -> int:
         """The exit status that stands for this error."""
         return _STATUS.get(self.code, Exit.FAILED)
+
+
+def refused(error: OSError) -> ProcrouteError:
+    """A system call's failure that nobody has better words for: what for, and why, without numbers."""
+    place = f"{error.filename}: " if error.filename else ""
+    return ProcrouteError("system", f"the system refused: {place}{error.strerror or error}")

@@ -13,8 +13,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = verbs.add_parser(
         "adapters",
         help="list the adapters that a command can be given",
-        description="Lists each adapter with its gateways and name servers and where they were learnt. Root "
-        "also sees which routes use it.",
+        description="Lists each adapter that --via can name, with its gateways and name servers and where "
+        "they were learnt. Needs no privilege; root also sees which routes use it.",
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=main)

@@ -15,7 +15,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "cleanup",
         help="remove everything of procroute's, after any crash",
         description="Removes every route, rule, table, program and cgroup of procroute's and nothing else. "
-        "Refuses while routed processes are alive.",
+        "Refuses while routed processes are alive. Needs root.",
     )
     parser.add_argument(
         "--force", action="store_true", help="let living processes go, back to the machine's routes"

@@ -12,10 +12,11 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     verbs.add_parser(
         "daemon",
         help="be procrouted, which routes for other users, too; root only",
-        description="Serves run for users of group procroute, and assign, release, ps, watch\n"
-        "and explain, in the foreground, until SIGTERM or Ctrl-C. Logs to stderr; takes\n"
-        "no arguments; it reads /etc/procroute/config.toml when it starts, and for\n"
-        "reload. What lives when it ends stays on its route. Also called procrouted.",
+        description="Serves root and the group procroute: run, assign, release, ps, watch, explain\n"
+        "and tui; and reload for root. In the foreground, until SIGTERM or Ctrl-C. Logs\n"
+        "to stderr; takes no arguments; reads /etc/procroute/config.toml when it starts,\n"
+        "and for reload. What lives when it ends stays on its route. Also called\n"
+        "procrouted.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
 

@@ -19,9 +19,10 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "demo",
         help="show it at work, in private namespaces",
         description="Makes a machine with two uplinks in private namespaces and runs a command there by each "
-        "of them and without procroute. Needs no second uplink and leaves this machine's network as it is.",
+        "of them and without procroute. Needs root and no second uplink; this machine's network stays as it "
+        "is.",
     )
-    parser.add_argument("--json", action="store_true", help="the result for programs")
+    parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=main)
 
 

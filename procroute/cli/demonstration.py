@@ -104,7 +104,8 @@ class Shown:
         wide = (columns or _PIPE) >= _NARROW
         shown = _table(self.steps) if wide else _list(self.steps)
         said = Text.assemble(_sign(self.kept), f" {sentence}")
-        return tables.drawn(shown, said, columns=columns, piped=_PIPE).rstrip("\n")
+        text = tables.drawn(shown, said, columns=columns, piped=_PIPE)
+        return "\n".join(line.rstrip() for line in text.splitlines()).rstrip("\n")
 
 
 def _table(steps: Sequence[Step]) -> Table:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import Any
 
-from rich.padding import Padding
 from rich.text import Text
 
 from procroute.cli import tables
@@ -50,15 +50,15 @@ def _plain(way: Way) -> dict[str, Any]:
 
 def as_text(explained: Explained, columns: int) -> str:
     """For people; colour never carries a meaning alone. columns: of the terminal that shall show it, or 0."""
-    parts: list[Text | Padding] = [Text(printable(explained.subject), "bold")]
-    parts += [_line(found.text) for found in explained.findings]
+    parts: list[Text] = [Text(printable(explained.subject), "bold")]
+    parts += [_line(found.text, columns) for found in explained.findings]
     for family, lines in explained.families.items():
         way = next((w for w in explained.ways if w.family == family), None)
         parts += [Text(), Text.assemble((_TITLES.get(family, family), "bold"), " – ", _summary(way))]
-        parts += [_line(line) for line in lines]
+        parts += [_line(line, columns) for line in lines]
     if explained.caveats:
         parts += [Text(), Text("it could still be otherwise:", "bold")]
-        parts += [_line(f"– {caveat.text}") for caveat in explained.caveats]
+        parts += [_line(f"– {caveat.text}", columns) for caveat in explained.caveats]
     return tables.page(*parts, columns=columns)
 
 
@@ -75,5 +75,9 @@ def _summary(way: Way | None) -> Text:
     return Text(printable(said), _COLOURS[way.outcome])
 
 
-def _line(text: str) -> Padding:
-    return Padding(Text(printable(text)), (0, 0, 0, 2))
+def _line(text: str, columns: int) -> Text:
+    """Where it does not fit, what follows is further in: so it is seen where the next one begins."""
+    options: dict[str, Any] = {"break_long_words": False, "break_on_hyphens": False}
+    shown = f"  {printable(text)}"
+    lines = textwrap.wrap(shown, columns, subsequent_indent="    ", **options) if columns else [shown]
+    return Text("\n".join(lines))

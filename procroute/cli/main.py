@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from procroute import __version__
 from procroute.cli import output
-from procroute.errors import Exit, ProcrouteError
+from procroute.errors import Exit, ProcrouteError, refused
 
 _VERBS = (
     "run",
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         return Exit.SIGNAL + 13
     except OSError as e:
-        output.error(ProcrouteError("system", f"the system refused: {e}"))
+        output.error(refused(e))
         return Exit.FAILED
     return int(status)
 

@@ -11,7 +11,7 @@ TYPE_CHECKING = False  # a quick run that has something to say comes through her
 if TYPE_CHECKING:
     from typing import TextIO
 
-_INSTEAD = {"…": "...", "✔": "+", "✘": "x", "─": "-"}
+_INSTEAD = {"…": "...", "✔": "+", "✘": "x", "─": "-", "–": "-"}
 _EXACT = {"strict", "surrogateescape"}
 """Error handlers that give back what came in, or refuse."""
 

@@ -14,7 +14,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "ps",
         help="list what is assigned, with its processes",
         description="Lists every assignment with its processes. Of other users' processes only root sees "
-        "names and commands. Needs procrouted.",
+        "names and commands. `procroute release` takes the ids. Needs procrouted.",
     )
     parser.add_argument(
         "--sockets",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from procroute.cli import output, route_options
 from procroute.errors import ProcrouteError
+from procroute.terminal import printable
 
 if TYPE_CHECKING:
     from procroute.engine.request import Request
@@ -34,7 +35,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "run",
         help="run a command with an adapter as its default route",
         description="Runs CMD, and everything that it starts, with ADAPTER as its default route:\n"
-        "IPv4, IPv6 and name look-ups. The LAN stays reachable, unless --strict.",
+        "IPv4, IPv6 and name look-ups. The LAN stays reachable, unless --strict. Needs\n"
+        "root; with procrouted members of the group procroute may, too, as themselves.",
         usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A]\n"
         "                     [--dns A,…|system] [--strict] [--user NAME]\n"
         "                     [--] CMD [ARG…]",
@@ -48,7 +50,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="the adapter to leave by, by its name (needed)",
     )
     route_options.add(parser)
-    parser.add_argument("--user", metavar="NAME", type=route_options.word, help="run CMD as this user")
+    parser.add_argument(
+        "--user", metavar="NAME", type=route_options.word, help="run CMD as this user; for root"
+    )
     parser.add_argument(
         "command",
         metavar="CMD",
@@ -67,13 +71,27 @@ def main(options: argparse.Namespace) -> int:
     if options.user is None and not (options.strict and os.geteuid() == 0):
         _ask_daemon(options, command)
     if os.geteuid() != 0:
-        raise ProcrouteError(
-            "not-root", "run must be started by root", "sudo procroute run … --user $USER -- CMD"
-        )
+        raise _not_root(options)
     from procroute import config
     from procroute.engine.run import run
 
     return run(_request(options, command), config.read(), output.tell)
+
+
+def _not_root(options: argparse.Namespace) -> ProcrouteError:
+    """What a user may do instead."""
+    if options.user is not None:
+        return ProcrouteError(
+            "not-root",
+            "run --user must be started by root",
+            f"sudo procroute run … --user {printable(options.user)} -- CMD;"
+            " without --user procrouted runs CMD as you",
+        )
+    return ProcrouteError(
+        "not-root",
+        "run must be started by root while no procrouted runs",
+        "sudo procroute run … --user $USER -- CMD; or start it: sudo procroute daemon",
+    )
 
 
 def _ask_daemon(options: argparse.Namespace, command: list[str]) -> None:

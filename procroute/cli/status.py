@@ -14,7 +14,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "status",
         help="show the routes, who uses them, and what they have carried",
         description="Shows each route with its commands and their processes, packets and bytes both ways, "
-        "what the guard dropped, and what cannot be promised on this machine.",
+        "what the guard dropped, and what cannot be promised on this machine. Needs root, but no procrouted.",
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=main)

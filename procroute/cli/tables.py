@@ -9,7 +9,7 @@ from rich.console import Console, RenderableType
 
 from procroute.core.overview import Way
 
-_PIPE: Final = 200
+_PIPE: Final = 10_000
 """So many columns that nothing wraps."""
 
 

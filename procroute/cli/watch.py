@@ -11,13 +11,19 @@ if TYPE_CHECKING:
     from procroute import protocol
 
 
+_SIGNS = """= it was assigned before; + it is now; - it is not any more;
+! a process left its route, or something was repaired; ? events were lost."""
+
+
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to a parser."""
     parser = verbs.add_parser(
         "watch",
         help="tell what happens, as it happens",
-        description="Tells what is assigned now, and then what comes, goes and is repaired, a line each, "
-        "until Ctrl-C. Needs procrouted.",
+        description="Tells what is assigned now, and then what comes, goes and is repaired, a line\n"
+        "each, until Ctrl-C. Needs procrouted.",
+        epilog=_SIGNS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--json", action="store_true", help="a JSON object a line; see docs/json.md")
     parser.set_defaults(main=main)

@@ -60,7 +60,7 @@ def check_process(peer: Peer, pid: int, uids: Collection[int]) -> None:
     if not peer.is_root and set(uids) != {peer.uid}:
         raise ProcrouteError(
             "not-permitted",
-            f"process {pid} is not yours alone",
+            f"process {pid} is not yours{' alone' if peer.uid in uids else ''}",
             "yours are those whose real, effective and saved uid are yours; root may name any",
         )
 

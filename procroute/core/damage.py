@@ -70,6 +70,21 @@ def damage(steps: Iterable[plan.Step], now: Ours, last: Ours) -> list[plan.Step]
     return [step for step in steps if restores(step)]
 
 
+def of_others(steps: Iterable[plan.Step], deeds: Sequence[Deed]) -> list[plan.Step]:
+    """Without those that take away what nobody else is heard to have made.
+
+    That is ours, made since the last look by whoever opened a route, and already needed no more. deeds: of
+    others, none of them missed.
+    """
+    made = {deed.thing for deed in deeds if not deed.gone}
+
+    def is_ours(step: plan.Step) -> bool:
+        taken_away = isinstance(step, plan.DeleteRule | plan.DeleteEntry)
+        return taken_away and not any(thing in made for thing, _ in _done(step))
+
+    return [step for step in steps if not is_ours(step)]
+
+
 def blamed(steps: Iterable[plan.Step], deeds: Sequence[Deed]) -> list[Author]:
     """Who did what these steps put right, as far as it was heard. deeds: of others, the oldest first."""
     last = {(deed.thing, deed.gone): deed.author for deed in deeds}

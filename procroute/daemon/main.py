@@ -36,7 +36,7 @@ from procroute.daemon.watched import Watched
 from procroute.daemon.writer import Writer
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
-from procroute.errors import ProcrouteError
+from procroute.errors import ProcrouteError, refused
 from procroute.kernel import files
 from procroute.places import DAEMON_LOCK
 from procroute.user_names import user_name
@@ -184,7 +184,7 @@ class Daemon:
             work = by_type[type(request)]
             return await self._do(lambda: work(who, request))
         except OSError as e:
-            raise ProcrouteError("system", f"the system refused: {e}") from e
+            raise refused(e) from e
         except ProcrouteError:
             raise
         except Exception as e:  # one request's fault of ours is not everybody's
@@ -195,20 +195,26 @@ class Daemon:
             self._look_soon()
 
     def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
-        """In the writer's thread."""
+        """In the writer's thread. The log has what the asker is told."""
         reply = self._writer.reload(peer, asked)
-        return replace(reply, notes=[*reply.notes, *self._server.regroup()])
+        notes = [*reply.notes, *self._server.regroup()]
+        self._tell_reread(notes)
+        return replace(reply, notes=notes)
+
+    def _tell_reread(self, notes: Sequence[str]) -> None:
+        for line in ("the configuration was read again", *notes):
+            self._tell(line)
 
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
         try:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
         except ProcrouteError as e:
-            notes = [f"the configuration stays as it was: {e.message}", f"hint: {e.hint}"]
+            self._tell(f"the configuration stays as it was: {e.message}\nhint: {e.hint}")
         except OSError as e:
-            notes = [f"the configuration stays as it was: {e}"]
-        for note in notes or ["the configuration was read again"]:
-            self._tell(note)
+            self._tell(f"the configuration stays as it was: {e}")
+        else:
+            self._tell_reread(notes)
 
     def _say(self, event: protocol.Event) -> None:
         """From any thread."""

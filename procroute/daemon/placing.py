@@ -96,6 +96,8 @@ class Placing:
         return Assigned(assignments=shown, moved=moved, dns=dns, notes=notes)
 
     def _named(self, peer: Peer, asked: Assign) -> list[int]:
+        if sum(map(bool, (asked.pids, asked.name, asked.unit))) > 1:
+            raise ProcrouteError("usage", "processes were named in two ways", "give PIDs, --name or --unit")
         pids = [*asked.pids]
         if asked.name:
             pids += subjects.of_name(peer, asked.name, self._namespace)

@@ -49,20 +49,19 @@ def shown(peer: Peer, pid: int, namespace: int) -> Facts:
 def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
     """The processes of a name that somebody may move. Raises ProcrouteError process-unknown, with why."""
     found, why = [], f"there is no process {printable(name)}"
+    hint = "--name is as ps(1) shows it, or the program's file name"
     for pid in sorted(named(name)):
         known = facts(pid)
-        if known is None or pid == os.getpid():
+        if known is None or pid in (os.getpid(), peer.pid):
             continue
         try:
             _check(peer, known, namespace)
         except ProcrouteError as e:
-            why = e.message
+            why, hint = f"no process {printable(name)} can be moved for you: {e.message}", e.hint
         else:
             found.append(pid)
     if not found:
-        raise ProcrouteError(
-            "process-unknown", why, "--name is as ps(1) shows it, or the program's file name"
-        )
+        raise ProcrouteError("process-unknown", why, hint)
     return found
 
 
@@ -79,13 +78,13 @@ def of_unit(mount: Path, unit: str) -> list[int]:
 def _check(peer: Peer, known: Facts, namespace: int) -> None:
     pid = known.pid
     _check_of_program(known)
+    check_process(peer, pid, known.uids)
     if pid in (1, os.getpid()):
         raise ProcrouteError(
             "process-unfit",
             f"{describe(pid)} cannot be moved",
             "pid 1 and procrouted itself stay where they are",
         )
-    check_process(peer, pid, known.uids)
     _check_namespace(known, namespace)
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from procroute.core.leaving import Member
 from procroute.engine.words import describe
 from procroute.kernel import family
+from procroute.kernel.pinned import pin
 from procroute.terminal import printable
 
 # What is ended may have had children meanwhile: so often at once it is looked again.
@@ -25,7 +26,7 @@ def end_all(
     """
     named = []
     for _ in range(_PASSES):
-        pinned = [(m.pid, family.pin(m.pid)) for m in outside()]
+        pinned = [(m.pid, pin(m.pid)) for m in outside()]
         descriptors = {pid: descriptor for pid, descriptor in pinned if descriptor is not None}
         try:
             # Looked at again now that they are pinned: a number may have become another's before.

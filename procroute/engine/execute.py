@@ -23,6 +23,8 @@ _BUILTINS: Final = frozenset(_WORDS.split())
 
 def execute(command: Sequence[str], environment: Mapping[str, str]) -> NoReturn:
     """Execute a command of PATH, or by sh a text without a #! line, as execvp(3) does. Raises OSError."""
+    if not command[0]:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))  # Python has a ValueError for it
     try:
         os.execvpe(command[0], list(command), environment)
     except OSError as e:
@@ -42,11 +44,14 @@ def failure(command: str, number: int) -> ProcrouteError:
             f"{command}: its interpreter is missing",
             "see its first line, or file(1)",
         )
-    return ProcrouteError("command-not-found", f"{command}: command not found", hint_for_missing(command))
+    named = command or "''"
+    return ProcrouteError("command-not-found", f"{named}: command not found", hint_for_missing(command))
 
 
 def hint_for_missing(command: str) -> str:
     """What was probably meant by a command that is not there."""
+    if not command:
+        return "its name is empty: a variable that is not set?"
     if any(c.isspace() for c in command):
         return "several words in one: leave out the quotes, or sh -c"
     if command in _BUILTINS:

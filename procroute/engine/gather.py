@@ -21,8 +21,10 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import cgroup_mount, cgroups, family
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.pinned import Known, is_of, kin, lives, pinned
+from procroute.kernel.urgency import urgent
 
-_SECONDS = 10.0
+_SECONDS, _PATIENCE = 10.0, 2.0
+"""To follow somebody; and before that is given all the time of a processor."""
 _QUIET = 20
 """So many looks in a row must find nobody where some have gone before it could be told whose they were."""
 
@@ -116,7 +118,14 @@ class _Gathering:
 
     def follow(self) -> bool:
         """Move whoever is outside until nobody is; whether that came about."""
-        deadline = time.monotonic() + _SECONDS
+        if self._settled(_PATIENCE):
+            return True
+        # Where there is but one processor, who forks all the time has more of it than we.
+        with urgent():
+            return self._settled(_SECONDS - _PATIENCE)
+
+    def _settled(self, seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
         quiet = unclear = 0
         while time.monotonic() < deadline:
             outside = self._outside()

@@ -65,9 +65,9 @@ def follow(
     inside = _once(lambda: {pid for pid, _ in cgroups.processes(assignment)})
     try:
         seen = _look_inside(assignment, ahead.listing if ahead else open_sockets.listing, given)
-        everybodys = partial(_with_children, ahead, inside) if ahead else held.everybodys
+        holders = partial(_outside, ahead, inside) if ahead else held.everybodys
         return moved(
-            open_sockets.treat(seen, assigned, ground, lambda pid: pid not in inside(), everybodys=everybodys)
+            open_sockets.treat(seen, assigned, ground, lambda pid: pid not in inside(), holders=holders)
         )
     except OSError as e:
         raise refused(e, "socket", "move open sockets") from e
@@ -210,9 +210,9 @@ def _count(
     return Sockets(on_route, len(counted) - on_route)
 
 
-def _with_children(ahead: open_sockets.Ahead, inside: Callable[[], set[int]]) -> dict[int, set[int]]:
-    """Who holds which socket; those outside that have just been forked by members, too."""
-    return ahead.everybodys(set(family.descendants(inside())) - inside())
+def _outside(ahead: open_sockets.Ahead, inside: Callable[[], set[int]]) -> dict[int, set[int]]:
+    """Who outside holds which socket; those that have just been forked by members, too."""
+    return ahead.others(inside(), family.descendants(inside()))
 
 
 def _look_inside(
@@ -220,14 +220,14 @@ def _look_inside(
 ) -> list[open_sockets.Seen]:
     """The sockets of all who are in an assignment; children that came meanwhile may hold others' by now."""
     found: dict[int, open_sockets.Seen] = {}
-    looked_at: set[Known] = set()
+    looked_at: set[int] = set()  # their numbers are nobody else's so soon (kernel/pinned.py)
     made_here = cgroups.ids(assignment)
     for _ in range(_LOOKS):
-        members = {one for pid, _ in cgroups.processes(assignment) if pid and (one := identify(pid))}
-        new = members - looked_at
+        new = {pid for pid, _ in cgroups.processes(assignment) if pid} - looked_at
         if not new:
             break
-        for seen in open_sockets.look(new, made_here, known, given):
+        members = [one for one in map(identify, new) if one]
+        for seen in open_sockets.look(members, made_here, known, given):
             found.setdefault(seen.inode, seen)
         looked_at |= new
     return list(found.values())

@@ -64,23 +64,24 @@ class Ahead:
     def __init__(self, pids: Collection[int], *, tree: bool = False) -> None:
         """pids: the processes that are to be moved, or with `tree` those from which the others descend."""
         self._listing: Future[Listing] | None = None
-        self._everybodys: Future[dict[int, set[int]]] | None = None
-        if any(map(_has_any, (*pids, *family.descendants(pids)) if tree else pids)):
+        self._others: Future[dict[int, set[int]]] | None = None
+        self._pids = {*pids, *family.descendants(pids)} if tree else {*pids}
+        if any(map(_has_any, self._pids)):
             pool = ThreadPoolExecutor(1)
             self._listing = pool.submit(listing)
-            self._everybodys = pool.submit(held.everybodys)
+            self._others = pool.submit(held.everybodys, self._pids)
             pool.shutdown(wait=False)
 
     def listing(self) -> Listing:
         """As `listing`. Raises OSError."""
         return listing() if self._listing is None else self._listing.result()
 
-    def everybodys(self, later: Iterable[int]) -> dict[int, set[int]]:
-        """As held.everybodys. later: PIDs of processes that may have come since."""
-        if self._everybodys is None:
-            return held.everybodys()
-        found = self._everybodys.result()
-        for inode, pids in held.holders_among(later).items():
+    def others(self, members: Collection[int], later: Iterable[int]) -> dict[int, set[int]]:
+        """As held.everybodys, without members. later: PIDs of processes that may have come since."""
+        if self._others is None:
+            return held.everybodys(members)
+        found = self._others.result()
+        for inode, pids in held.holders_among({*self._pids, *later}.difference(members)).items():
             found.setdefault(inode, set()).update(pids)
         return found
 
@@ -178,28 +179,34 @@ def treat(
     ground: Ground,
     stays: Callable[[int], bool],
     *,
-    everybodys: Callable[[], dict[int, set[int]]] = held.everybodys,
+    holders: Callable[[], dict[int, set[int]]] = held.everybodys,
     plain: Collection[int] | None = None,
 ) -> list[Verdict]:
     """Decide for these sockets and do it; what became of each.
 
-    stays: whether another process than their holders goes on as it was, by its PID. everybodys: tells who
-    holds which socket, in all of the machine. plain: they are let go;
-    the ids of cgroups that are surely no route's. Raises OSError.
+    stays: whether another process than their holders goes on as it was, by its PID. holders: tells who
+    holds which socket, in all of the machine. plain: they are let go; the ids of cgroups that are surely no
+    route's. Raises OSError.
     """
     ground = replace(ground, twins=twins(s.open for s in seen))
-    acted_on = {s.inode for s in seen if judge(s.open, ground).fate.acts}
-    holders = everybodys() if acted_on else {}
-    shared = {inode for inode in acted_on if any(map(stays, holders.get(inode, ())))}
+    verdicts = [judge(s.open, ground) for s in seen]
+    acted_on = {s.inode for s, verdict in zip(seen, verdicts, strict=True) if verdict.fate.acts}
+    who = holders() if acted_on else {}
+    shared = {inode for inode in acted_on if any(map(stays, who.get(inode, ())))}
 
-    def decide(one: Seen) -> Decided:
-        verdict = judge(one.open, ground)
+    def decide(one: Seen, verdict: Verdict | None = None) -> Decided:
+        verdict = verdict or judge(one.open, ground)
         mark = new_mark(
             one.open, verdict, ground, leaving=plain is not None, plain=one.cgroup in (plain or ())
         )
         return one, verdict, mark
 
-    judged = [decide(replace(s, open=replace(s.open, shared=True)) if s.inode in shared else s) for s in seen]
+    judged = [
+        decide(replace(one, open=replace(one.open, shared=True)))
+        if one.inode in shared
+        else decide(one, verdict)
+        for one, verdict in zip(seen, verdicts, strict=True)
+    ]
     done = []
     for holder, its in groupby(judged, lambda each: each[0].holder):
         done += _do_all(holder, list(its), decide, ground.identity.mark_mask)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from msgspec import Struct
 
-from procroute.core.damage import blamed, damage, spoken
+from procroute.core.damage import blamed, damage, of_others, spoken
 from procroute.core.machine import Observed, Ours
 from procroute.core.plan import Step
 from procroute.core.step_words import things
@@ -108,9 +108,12 @@ class Reporter:
             return
         done = (damage(each.steps, each.before, last) for each in after.passes)
         found = _once(step for some in done for step in some if repr(step) not in missing)
+        deeds = self._witness.deeds()
+        if not self._witness.missed:
+            found = of_others(found, deeds)
         if not found:
             return
-        by = [authors.found(ROUTING, author) for author in blamed(found, self._witness.deeds())]
+        by = [authors.found(ROUTING, author) for author in blamed(found, deeds)]
         who, what = printable(spoken(a for a in by if not a.ours)), things(found)
         self._tell(f"repaired in {ms:.0f} ms: {', '.join(what)}; changed by {who or 'nobody knows whom'}")
         self._told(Repaired(at=time.time(), what=what, who=who, ms=round(ms, 1)))

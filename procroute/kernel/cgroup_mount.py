@@ -65,7 +65,8 @@ def of_process(pid: int | str) -> str | None:
 
     Its name may be any bytes. Raises OSError where there is no such process, or none that can be seen.
     """
-    lines = os.fsdecode(Path(f"/proc/{pid}/cgroup").read_bytes()).split("\n")
+    with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
+        lines = os.fsdecode(file.readall()).split("\n")
     return next((line[3:] for line in lines if line.startswith("0::")), None)
 
 

@@ -345,9 +345,10 @@ def enter(path: Path, pid: int = 0) -> None:
     Raises ProcrouteError, also where there is no such cgroup.
     """
     try:
-        descriptor = os.open(path / "cgroup.procs", os.O_WRONLY | os.O_CLOEXEC)
+        file = f"{path}/cgroup.procs"
+        descriptor = os.open(file, os.O_WRONLY | os.O_CLOEXEC)
         try:
-            files.put(descriptor, str(pid), path / "cgroup.procs")
+            files.put(descriptor, str(pid), file)
         finally:
             os.close(descriptor)
     except OSError as e:

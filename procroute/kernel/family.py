@@ -23,7 +23,8 @@ def adopt_orphans() -> None:
 def descendants(roots: Iterable[int]) -> Iterator[int]:
     """All below these processes, without them. Those that come or go meanwhile may be missed."""
     by_parent = None if _has_children_file() else _by_parent()
-    waiting, seen = list(roots), set[int]()
+    waiting = list(roots)
+    seen = set(waiting)
     while waiting:
         pid = waiting.pop()
         for child in _children(pid) if by_parent is None else by_parent.get(pid, ()):
@@ -43,14 +44,6 @@ def member(pid: int) -> Member | None:
     return None if found.ended or cgroup is None else Member(pid, found.began, found.parent, cgroup)
 
 
-def pin(pid: int) -> int | None:
-    """A pidfd: it stays that of this very process, whatever its number becomes. None when it has ended."""
-    try:
-        return os.pidfd_open(pid)
-    except ProcessLookupError:
-        return None
-
-
 def kill(pidfd: int) -> bool:
     """End a pinned process; whether it still was there."""
     try:
@@ -67,13 +60,15 @@ def _has_children_file() -> bool:
 
 def _children(pid: int) -> Iterator[int]:
     """The children of a process, of all of its threads."""
+    folder = f"/proc/{pid}/task"
     try:
-        threads = os.listdir(f"/proc/{pid}/task")
+        # It has a link for each thread, and two more (fs/proc/base.c): most have one, and need no listing.
+        threads = [str(pid)] if os.stat(folder).st_nlink == 3 else os.listdir(folder)
     except OSError:
         return
     for thread in threads:
         try:
-            descriptor = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(f"{folder}/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
         except OSError:
             continue
         # Not by a file object, which takes as long again: this is asked of all of a tree, more than once.

@@ -11,6 +11,7 @@ hundredths of a second (proc(5)); in one, no machine goes through all numbers.
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ from msgspec import Struct
 
 from procroute.core.gathering import Kin
 from procroute.kernel.faults import passed
-from procroute.kernel.process_stat import stat
+from procroute.kernel.process_stat import began, stat
 
 
 class Known(Struct, frozen=True):
@@ -38,7 +39,7 @@ def kin(pid: int) -> tuple[Known, Kin] | None:
     """
     try:
         found = stat(pid)
-        if found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1:
+        if found.ended and not _has_threads(pid):
             return None
     except OSError:
         return None
@@ -46,9 +47,17 @@ def kin(pid: int) -> tuple[Known, Kin] | None:
 
 
 def identify(pid: int) -> Known | None:
-    """Who has a number now; None: nobody, or one that has ended."""
-    found = kin(pid)
-    return found and found[0]
+    """Who has a number now; None: nobody, or one that has ended, as of `kin`."""
+    try:
+        since, ended = began(pid)
+        return None if ended and not _has_threads(pid) else Known(pid, since)
+    except OSError:
+        return None
+
+
+def _has_threads(pid: int) -> bool:
+    """Whether a process has others than its first. Raises OSError."""
+    return len(os.listdir(f"/proc/{pid}/task")) > 1
 
 
 def is_of(pid: int, uid: int) -> bool:
@@ -61,20 +70,35 @@ def is_of(pid: int, uid: int) -> bool:
     return uids == [str(uid)] * 3
 
 
+def pin(pid: int) -> int | None:
+    """A pidfd: it stays that of this very process, whatever its number becomes. None when it has ended.
+
+    Raises OSError.
+    """
+    try:
+        return passed("pidfd_open", pid, os.pidfd_open, pid)
+    except ProcessLookupError:
+        return None
+    except OSError as e:
+        # Before Linux 6.15 also of one that ends in just this moment, and of who is but a thread.
+        if e.errno == errno.EINVAL:
+            return None
+        raise
+
+
 @contextmanager
 def pinned(one: Known) -> Iterator[int | None]:
     """A pidfd of this very process, while the block lasts; None when it has ended. Raises OSError.
 
     What is done by its number alone is done to it only if `lives` says so afterwards, too.
     """
-    try:
-        descriptor = passed("pidfd_open", one.pid, os.pidfd_open, one.pid)
-    except ProcessLookupError:
+    descriptor = pin(one.pid)
+    if descriptor is None:
         yield None
         return
     try:
-        # Asked now that the descriptor is there: while that one lives, the number is its.
-        yield descriptor if identify(one.pid) == one and lives(descriptor) else None
+        # Asked now that the descriptor is there: who still has the number then had it when it was opened.
+        yield descriptor if identify(one.pid) == one else None
     finally:
         os.close(descriptor)
 

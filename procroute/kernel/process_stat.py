@@ -7,6 +7,7 @@ import os
 from msgspec import Struct
 
 _ENDED = frozenset({"Z", "X"})
+_ENDED_BYTES = frozenset(letter.encode() for letter in _ENDED)
 
 
 class Stat(Struct, frozen=True):
@@ -28,6 +29,13 @@ class Stat(Struct, frozen=True):
     def ended(self) -> bool:
         """Whether its first thread has ended, and with it the process, unless others of its threads live."""
         return self.state in _ENDED
+
+
+def began(pid: int) -> tuple[int, bool]:
+    """When who has a number now began, and whether it has `ended`: of `stat` what tells processes apart, in
+    half the time. Raises OSError where nobody has it."""
+    words = _read(pid).rpartition(b")")[2].split(None, 20)
+    return int(words[19]), words[0] in _ENDED_BYTES
 
 
 def stat(pid: int) -> Stat:

@@ -10,6 +10,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
@@ -82,11 +83,15 @@ class InetSocket(Struct, frozen=True):
         return int(struct.unpack_from("=I", self.identity, 36)[0])
 
     def _address(self, at: int) -> IPAddress:
-        """IPv4 addresses that an IPv6 socket uses (::ffff:a.b.c.d) as what they are."""
-        if self.family == socket.AF_INET:
-            return ip_address(self.identity[at : at + 4])
-        address = IPv6Address(self.identity[at : at + 16])
-        return address.ipv4_mapped or address
+        return _address(self.identity[at : at + (4 if self.family == socket.AF_INET else 16)])
+
+
+@lru_cache(1024)  # of few addresses there are many sockets
+def _address(packed: bytes) -> IPAddress:
+    """IPv4 addresses that an IPv6 socket uses (::ffff:a.b.c.d) as what they are."""
+    address = ip_address(packed)
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address
 
 
 def listed(*protocols: int) -> Iterator[InetSocket]:

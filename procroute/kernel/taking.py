@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 from msgspec import Struct
@@ -143,6 +144,11 @@ def _cookie(sock: socket.socket) -> int:
 
 
 def _end(name: tuple[str, int]) -> tuple[IPAddress, int]:
-    address = ip_address(name[0].partition("%")[0])
+    return _address(name[0]), name[1]
+
+
+@lru_cache(1024)  # of few addresses there are many sockets
+def _address(text: str) -> IPAddress:
+    address = ip_address(text.partition("%")[0])
     mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address, name[1]
+    return mapped or address

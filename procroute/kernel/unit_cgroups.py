@@ -22,7 +22,9 @@ def of_unit(mount: Path, unit: str) -> Path:
     places = [Path(folder) / name for folder, below, _ in os.walk(mount) if name in below]
     if not places:
         raise ProcrouteError(
-            "unit-unknown", f"no unit {name} has a cgroup here", "systemctl status says whether it runs"
+            "unit-unknown",
+            f"no unit {name} has a cgroup here",
+            "systemctl status says whether it runs; a process is given by its PID",
         )
     if len(places) > 1:
         where = ", ".join(f"/{place.relative_to(mount)}" for place in sorted(places))

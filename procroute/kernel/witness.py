@@ -29,10 +29,14 @@ _AT_MOST: Final = 2048
 
 
 class Witness:
-    """Of what carries a protocol number, and of our nft table. heard: how many notices were remembered."""
+    """Of what carries a protocol number, and of our nft table. heard: how many notices were remembered.
+
+    missed: some were lost since all was last seen to be as it should be.
+    """
 
     def __init__(self, protocol: int) -> None:
         self.heard = 0
+        self.missed = False
         self._protocol = protocol
         self._last: deque[tuple[int, bytes, Author]] = deque(maxlen=_AT_MOST)
         self._ports: dict[int, Author] = {}
@@ -46,6 +50,7 @@ class Witness:
         """News were lost: who did what cannot be said of what came before."""
         self._last.clear()
         self._touched = self._made = False
+        self.missed = True
 
     def of_routing(self, kind: int, port: int, message: bytes) -> None:
         """A notice of rtnetlink."""
@@ -73,13 +78,15 @@ class Witness:
         return any(kind not in _LINKS_AND_ADDRESSES for kind, _, _ in self._last)
 
     def forget(self, heard: int) -> None:
-        """Those of the first so many that are still remembered."""
+        """Those of the first so many that are still remembered; what was lost counts no more either."""
+        self.missed = False
         for _ in range(min(len(self._last), heard - (self.heard - len(self._last)))):
             self._last.popleft()
 
     def _note(self, kind: int, message: bytes, author: Author) -> None:
         if not author.ours:
             self.heard += 1
+            self.missed = self.missed or len(self._last) == _AT_MOST
             self._last.append((kind, message, author))
 
     def _author(self, port: int) -> Author:

@@ -13,11 +13,13 @@ from procroute.protocol.events import Event
 from procroute.protocol.replies import Reply
 from procroute.protocol.requests import Request
 from procroute.protocol.values import VERSION
+from procroute.terminal import printable
 
 REQUEST_LIMIT: Final = 1 << 18
 """Bytes of JSON that a request may have."""
 REPLY_LIMIT: Final = 1 << 26
 """Bytes of JSON that a reply or an event may have."""
+_BY_PID: Final = "a process can be named by its PID"
 LENGTH: Final = struct.Struct(">I")
 
 _request_decoder: Final[msgspec.json.Decoder[Request]] = msgspec.json.Decoder(Request)
@@ -37,8 +39,12 @@ _Versioned = TypeVar("_Versioned", bound=Request | _Head)
 
 
 def frame(message: Request | Reply | Event) -> bytes:
-    """A message as it is sent."""
-    text = _encode(message)
+    """A message as it is sent. Raises ProcrouteError usage where a text in it is no UTF-8."""
+    try:
+        text = _encode(message)
+    except UnicodeEncodeError as e:
+        named = printable(e.object)
+        raise ProcrouteError("usage", f"{named} is no UTF-8, and so cannot be asked for", _BY_PID) from e
     return LENGTH.pack(len(text)) + text
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -236,24 +239,52 @@ def test_what_runs_already_is_moved_and_given_back(machine: tuple[Lab, Daemon], 
 @promise("DAEMON-09")
 def test_what_cannot_be_moved_is_refused(machine: tuple[Lab, Daemon]) -> None:
     lab, running = machine
-    with bystander(lab) as other:
+    lab.sh(f"ln -s {PROBE[0]} /tmp/the-backup")
+    with bystander(lab, "/tmp/the-backup") as other:
         pid = str(other.ask("hello").pid)
         apart = lab.popen(["unshare", "-n", "sh", "-c", "echo $$; exec sleep 60"], stdout=subprocess.PIPE)
         assert apart.stdout
         there = apart.stdout.readline().strip()
         for words, user, why in (
-            ([pid], ALICE, "not yours alone"),
+            ([pid], ALICE, f"process {pid} is not yours\n"),
+            (
+                ["--name", "the-backup"],
+                ALICE,
+                f"no process the-backup can be moved for you: process {pid} is",
+            ),
+            (["--name", Path(sys.executable).name], ALICE, "can be moved for you"),  # who asks is no answer
             (["1"], 0, "cannot be moved"),
+            (["1"], ALICE, "process 1 is not yours\n"),
             (["999999"], 0, "no process 999999"),
             (["--name", "nobody-has-this"], 0, "no process nobody-has-this"),
             (["--unit", "no-such-unit"], 0, "no-such-unit.service"),
             ([there], 0, "another network namespace"),
         ):
             assert why in _assign(lab, *words, user=user)
+        with pytest.raises(AssertionError, match="named in two ways"):
+            ask(lab, do="assign", route={"via": "wan1"}, pids=[int(pid)], name="the-backup")
         apart.kill_session()
         apart.stdout.close()
         assert not running.ps()
         assert not {*ours(lab)} - {"files"}
+
+
+@promise("TRUE-03")
+@both_families
+def test_a_given_gateway_that_does_not_answer_is_laid_to_nobody(
+    machine: tuple[Lab, Daemon], family: int
+) -> None:
+    """It is known to be silent when the route is opened: the keeper takes away what the writer has made."""
+    lab, running = machine
+    gateway = {4: "192.0.2.1", 6: "2001:db8:ffff::1"}[family]
+    there = f"ip -{family} route show table all proto 112 | grep 'default via {gateway} ' || true"
+    with bystander(lab) as moved:
+        lab.sh(f"ip neigh replace {gateway} dev wan1 nud failed")
+        assert not _assign(lab, str(moved.ask("hello").pid), f"--gateway{family}", gateway)
+        until(lambda: not lab.sh(there))
+        lab.sh(f"ip -{family} rule del pref 4699")
+        until(lambda: re.search("repaired in .*: 1 ip rule; changed by", running.log()), what=running.log())
+        assert running.log().count("repaired") == 1, running.log()
 
 
 @promise("DAEMON-13")

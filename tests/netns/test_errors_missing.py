@@ -40,7 +40,13 @@ sys.exit(main(sys.argv[1:]))
 @pytest.mark.parametrize(
     ("words", "says", "hint"),
     [
-        (("run", "--via", "wan1", "--", "true"), "run must be started by root", "sudo procroute run"),
+        (
+            ("run", "--via", "wan1", "--", "true"),
+            "run must be started by root while no",
+            "sudo procroute run",
+        ),
+        (("run", "--via", "wan1", "--", "true"), "run must be", "start it: sudo procroute daemon"),
+        (("run", "--via", "wan1", "--user", "bob", "--", "true"), "run --user must", "--user bob"),
         (("cleanup",), "cleanup must be started by root", "sudo procroute cleanup"),
         (("demo",), "demo ", "sudo procroute demo"),
     ],

@@ -108,8 +108,8 @@ def test_others_and_what_is_elsewhere_are_refused(machine: tuple[Lab, Daemon]) -
             seen.told(word, name="sleep")
         bobs, elsewhere = (seen.named(word)[0]["pid"] for word in ("7301", "7302"))
         for user, pid, why in (
-            (ALICE, bobs, "not yours alone"),
-            (ALICE, 1, "not yours alone"),
+            (ALICE, bobs, "is not yours"),
+            (ALICE, 1, "is not yours"),
             (0, elsewhere, "another network namespace"),
             (0, 999_999, "there is no process"),
         ):

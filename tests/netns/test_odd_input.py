@@ -33,6 +33,7 @@ SAYS = {
     "user, long": (f"procroute run --via wan1 --user {LONG} -- true", 125),
     "user, digits of others": ("procroute run --via wan1 --user ٣ -- true", 125),
     "command": (f"procroute run --via wan1 -- {ODD}", 127),
+    "command, empty": ("procroute run --via wan1 -- ''", 127),
     "command, long": (f"procroute run --via wan1 -- {LONG}", 126),
     "command, a place": (f"procroute run --via wan1 -- /{ODD}/{ODD}", 127),
     "who asked": (f"SUDO_USER={ODD} procroute run --via wan1 -- {ODD}", 127),

@@ -41,10 +41,11 @@ def ask(lab: Lab, *words: str, user: int = 0) -> tuple[int, str]:
 
 @both_families
 def test_what_users_may_is_narrowed_at_once(machine: tuple[Lab, Daemon], family: int) -> None:
-    lab, _ = machine
+    lab, running = machine
     with placed(lab, ALICE) as command, placed(lab, ALICE, via="wan2") as other:
         configure(lab, ONLY_WAN1)
         assert ask(lab, "reload") == (0, "")
+        assert "the configuration was read again" in running.log()
         pid = str(command.ask("hello").pid)
         status, said = ask(lab, "assign", pid, "--via", "wan2", user=ALICE)
         assert status == 125
@@ -99,6 +100,7 @@ def test_what_cannot_hold_yet_is_said(machine: tuple[Lab, Daemon]) -> None:
         assert status == 0
         assert "packet_marks holds for routes opened from now on; open: wan1" in said
         assert "[identity] holds when procrouted is started anew" in said
+        assert "procrouted: [identity] holds when procrouted is started anew" in running.log()
         for family in FAMILIES:
             assert not astray(lab, command, "tcp", family, lab.wan1)
         assert len(running.ps()) == 1

@@ -41,7 +41,7 @@ def leave(lab: Lab, script: str, before: Sequence[str] = ()) -> Process:
 
 @pytest.mark.promise("CLI-08")
 def test_it_waits_for_the_last_process_and_says_so(lab: Lab) -> None:
-    with leave(lab, "sleep 0.6 >/dev/null 2>&1 & exit 7") as process:
+    with leave(lab, f"sleep {0.6 * FACTOR} >/dev/null 2>&1 & exit 7") as process:
         assert process.stderr
         assert process.stdout
         note = process.stderr.readline()
@@ -61,7 +61,7 @@ def test_it_does_not_wait_aloud_for_what_ends_with_the_command(lab: Lab) -> None
 
 @pytest.mark.promise("CLI-08")
 def test_one_in_a_session_of_its_own_is_waited_for_too(lab: Lab) -> None:
-    with leave(lab, "setsid -f sleep 0.6 >/dev/null 2>&1; exit 5") as process:
+    with leave(lab, f"setsid -f sleep {0.6 * FACTOR} >/dev/null 2>&1; exit 5") as process:
         assert process.wait(10) == 5
         assert process.stderr
         assert "waiting for sleep" in process.stderr.read()

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
 from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, for_users
 from tests.netns.running import ENVIRONMENT, run_by, until
 from tests.netns.terminal import PROMPT, Terminal
@@ -107,7 +108,7 @@ def test_who_waits_is_on_no_route_and_hinders_nobody(placing: Daemon) -> None:
     """Neither who reads a pipe of the command's, nor the end of its assignment; ^C is the command's alone."""
     lab = placing.lab
     with Terminal(lab) as terminal, first(lab, ALICE, "sleep", "60") as pid:
-        terminal.type(typed(ALICE, "sleep", "5") + " | cat\n")
+        terminal.type(typed(ALICE, "sleep", str(5 * FACTOR)) + " | cat\n")
         until(lambda: len(placing.ps()) == 1)
         (one,) = placing.ps()
         assert [process["name"] for process in one["processes"]] == ["sleep"]

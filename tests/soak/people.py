@@ -57,7 +57,6 @@ class Person:
     phase: Phase | None = None
     kept: Phase | None = None
     guarded: bool = True
-    cgroup: str = ""
     assignment: Assignment | None = None
     children: list[Person] = field(default_factory=list)
 

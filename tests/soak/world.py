@@ -164,6 +164,7 @@ class World(Setting):
         """Assign it, and kill the daemon so many seconds later; then it is where it is."""
         assert self.daemon
         person.widen({route.adapter})
+        before = person.ask("hello").cgroup
         words = [*PROCROUTE, "assign", str(person.pid), *route.options]
         quiet = subprocess.DEVNULL
         asking = self.lab.popen(words, env=ENVIRONMENT, stdout=quiet, stderr=quiet)
@@ -173,9 +174,8 @@ class World(Setting):
         self.start_daemon()
         self.renew(person)
         cgroup = person.ask("hello").cgroup
-        if "/assign-" in cgroup and cgroup != person.cgroup:
+        if "/assign-" in cgroup and cgroup != before:
             person.join(Assignment(route))
-        person.cgroup = cgroup
         self._tell(person)
 
     def settled(self) -> None:

@@ -140,7 +140,7 @@ def test_a_unit_with_others_processes_is_not_hers(running: Daemon) -> None:
     with started(box, "--pipe", "--wait", "--collect", "--unit=roots.service"):
         words = [*AS_ADA, *PROCROUTE, "assign", "--unit", "roots", "--via", "wan1"]
         refused = box.run(words, env=ENVIRONMENT)
-        assert (refused.returncode, "not yours alone" in refused.stderr) == (125, True)
+        assert (refused.returncode, "is not yours" in refused.stderr) == (125, True)
     # Her uid in the system's tree: it moves, for the unit is not hers.
     with started(box, "--pipe", "--wait", "--collect", "--uid=1000", "--unit=shared.service") as one:
         running.ask("assign", "--unit", "shared", "--via", "wan1", before=AS_ADA)

@@ -147,7 +147,7 @@ async def test_a_and_enter_assign_what_is_chosen(on: Driver) -> None:
 @driven()
 async def test_options_of_an_assignment(on: Driver) -> None:
     await on.press("space", "space", "a")
-    await on.see("2 processes")
+    await on.see("2 processes are to leave by")
     await on.press("s", "t", "x", "v")
     await on.see("[x] s  strict", "[x] t  whole tree", "[x] x  end open", "[x] v  UDP servers")
     await on.press("down", "enter")

@@ -47,6 +47,7 @@ def test_a_user_moves_only_what_is_his_alone(uids: tuple[int, int, int]) -> None
     with pytest.raises(ProcrouteError) as refused:
         check_process(ALICE, 9, uids)
     assert refused.value.code == "not-permitted"
+    assert refused.value.message == f"process 9 is not yours{' alone' if 1000 in uids else ''}"
 
 
 @promise("ACCESS-01")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import pytest
 
 from procroute import __version__
 from procroute.cli import main as command_line
-from procroute.cli import run
+from procroute.cli import output, run
 from procroute.engine.request import Request
 from procroute.errors import Exit, ProcrouteError
 
@@ -301,7 +302,17 @@ def test_an_answer_without_stdout_fails_and_is_no_traceback(
 ) -> None:
     monkeypatch.setattr(sys, "stdout", None)
     assert command_line.main(["--help"]) == Exit.FAILED
-    assert capsys.readouterr().err.startswith("procroute: the system refused: ")
+    assert capsys.readouterr().err == "procroute: the system refused: standard output is closed\n"
+
+
+@pytest.mark.promise("ERR-08")
+@pytest.mark.parametrize("encoding", ["latin-1", "ascii"])
+def test_a_dash_is_one_in_every_encoding(encoding: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr(sys, "stdout", shown)
+    output.answer(" – nothing else")
+    shown.flush()
+    assert shown.buffer.getvalue() == b" - nothing else\n"
 
 
 @pytest.mark.promise("CLI-09")

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from procroute.core import plan
-from procroute.core.damage import ADAPTERS, NFT_TABLE, Author, Deed, blamed, damage, spoken
+from procroute.core.damage import ADAPTERS, NFT_TABLE, Author, Deed, blamed, damage, of_others, spoken
 from procroute.core.door import Door
 from procroute.core.machine import Ours
 from procroute.core.step_words import things
@@ -43,6 +43,16 @@ def test_what_is_new_was_put_there() -> None:
     steps = plan.plan(LAST, now)
     assert damage(steps, now, LAST) == steps == [plan.DeleteRule(OTHER)]
     assert things(steps) == ["1 ip rule too many"]
+
+
+def test_what_nobody_else_made_is_not_laid_to_others() -> None:
+    """A gateway that does not answer: the keeper takes away what the writer has just put there."""
+    steps: list[plan.Step] = [plan.DeleteRule(OTHER), plan.DeleteEntry(ENTRY), plan.AddRule(RULE)]
+    assert of_others(steps, []) == [plan.AddRule(RULE)]
+    place = (ENTRY.table, ENTRY.destination)
+    assert of_others(steps, [Deed(place, True, IP)]) == [plan.AddRule(RULE)]
+    assert of_others(steps, [Deed(place, False, IP)]) == steps[1:]
+    assert of_others(steps, [Deed(OTHER, False, IP), Deed(place, False, IP)]) == steps
 
 
 def test_what_shall_be_otherwise_was_not_damaged() -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from procroute.engine.execute import hint_for_missing
+from procroute.engine.execute import failure, hint_for_missing
 
 _EXECUTE = """
 import os, sys
@@ -50,6 +50,15 @@ def test_a_program_for_another_machine_is_not_given_to_sh(script: Path) -> None:
     script.write_bytes(b"\x7fELF\x02\x01\x01\0" + bytes(64))
     done = run(str(script), path=script.parent)
     assert (done.returncode, done.stderr) == (errno.ENOEXEC, "")
+
+
+@pytest.mark.promise("CLI-03", "ERR-08")
+def test_an_empty_word_is_no_command(tmp_path: Path) -> None:
+    done = run("", path=tmp_path)
+    assert (done.returncode, done.stderr) == (errno.ENOENT, "")
+    told = failure("", errno.ENOENT)
+    assert (told.code, told.message) == ("command-not-found", "'': command not found")
+    assert "not set" in told.hint
 
 
 @pytest.mark.promise("CLI-03")

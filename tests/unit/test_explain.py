@@ -173,6 +173,17 @@ def test_digits_are_a_pid_and_all_else_a_unit() -> None:
 
 
 @promise("EXPLAIN-02")
+def test_a_line_that_is_too_long_goes_on_further_in() -> None:
+    words = " ".join(["word"] * 60)
+    found = protocol.Explained(subject="a", findings=[protocol.Finding("cgroup", words)])
+    first, *rest = explanation.as_text(found, 80).splitlines()[1:]
+    assert first.startswith("  word")
+    assert all(line.startswith("    word") and len(line) <= 80 for line in rest)
+    assert len(rest) > 2
+    assert explanation.as_text(found, 0).splitlines()[1:] == [f"  {words}"], "in a pipe nothing wraps"
+
+
+@promise("EXPLAIN-02")
 def test_names_cannot_steer_the_terminal_and_json_has_every_key() -> None:
     way = protocol.Way("ipv4", "192.0.2.1", "unreachable", error="ENETUNREACH")
     found = protocol.Explained(

@@ -75,3 +75,11 @@ def test_replies_and_events_come_back() -> None:
         protocol.read_reply(b"{}")
     with pytest.raises(ProcrouteError):
         protocol.read_event(b'{"event":"flood"}')
+
+
+@pytest.mark.promise("ERR-08")
+def test_a_name_that_is_no_utf8_is_told() -> None:
+    """As Python gives arguments whose bytes are none (PEP 383)."""
+    with pytest.raises(ProcrouteError, match=r"^gr\?n is no UTF-8") as told:
+        protocol.frame(protocol.Assign(route=protocol.Wanted("wan1"), name="gr\udcfcn"))
+    assert told.value.code == "usage"

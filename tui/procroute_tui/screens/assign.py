@@ -35,7 +35,8 @@ class AssignDialog(Dialog[protocol.Assign]):
         """The adapters first: one key more, and it is done."""
         with Vertical(classes="box") as box:
             box.border_title = "assign"
-            yield Static(f"{printable(self._who)} is to leave by", classes="said", markup=False)
+            said = f"{printable(self._who)} {'are' if len(self._pids) > 1 else 'is'} to leave by"
+            yield Static(said, classes="said", markup=False)
             yield AdapterChoice(self._adapters, self._now)
             yield Toggle("s", "strict: nothing but this adapter, no LAN either", "strict")
             yield Toggle("t", "whole tree: also all that descends from it", "tree")
