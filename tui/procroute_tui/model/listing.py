@@ -77,7 +77,7 @@ class Listing:
         """Choose and sort otherwise."""
         old, self.shape = self.shape, shape
         self._words = shape.filter.casefold().split()
-        if old.sort != shape.sort:
+        if old.sort != shape.sort or not self._entries:
             self._anew()
         elif old.view != shape.view:
             self._regroup()
