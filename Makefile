@@ -104,6 +104,8 @@ bench:  ## start-up time and kernel instructions per operation, against tests/be
 	@tools/as-root $(PYTHON) -m tests.bench.hold
 	@$(PYTHON) -m tests.bench.tui
 	@$(PYTHON) -m tests.bench.rules
+	@$(PYTHON) -m tests.bench.tui_keys
+	@tools/as-root $(PYTHON) -m tests.bench.tui_whole
 
 promises: .venv/ready  ## each promise of docs/promises.md and the tests that hold it
 	@$(PYTHON) -m pytest --promises --capture=no

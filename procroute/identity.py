@@ -94,6 +94,10 @@ class Identity(Struct, frozen=True, cache_hash=True):
         """The route's number in a fwmark; 0 when it carries none of ours."""
         return (mark & self.number_mask) // (self.bound << 1)
 
+    def mark_of_packets(self, mark: int, given: int) -> int:
+        """The mark of what a socket sends: its own; where that has no bit of ours, with what nft gives it."""
+        return mark if mark & self.mark_mask else mark | given
+
     def route_table(self, number: int) -> int:
         """The table of route `number`."""
         return self.table + number

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import socket
 import struct
 import threading
@@ -29,15 +30,23 @@ class StandIn:
     """Listens at `path`; `asked` are the requests that came. piece: so many bytes are sent at a time, 0: all.
 
     Whatever its answers have as an id, they get that of the request, but for bytes. callers: the PIDs
-    that the kernel names.
+    that the kernel names. every: so many seconds, to who watches, one more of these events.
     """
 
-    def __init__(self, folder: Path, answer: Answer, piece: int = 0) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        answer: Answer,
+        piece: int = 0,
+        every: float = 0,
+        events: Callable[[int], protocol.Event] | None = None,
+    ) -> None:
         self.path = str(folder / "procroute.sock")
         self.asked: list[protocol.Request] = []
         self.callers: list[int] = []
         self._answer = answer
         self._piece = piece
+        self._every, self._events = every, events
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
 
@@ -91,6 +100,13 @@ class StandIn:
                 if message is None:
                     return
                 await self._send(writer, _as_bytes(message, request.id))
+            if isinstance(request, protocol.Watch) and self._events is not None:
+                await self._tell(writer, self._events)
+
+    async def _tell(self, writer: asyncio.StreamWriter, events: Callable[[int], protocol.Event]) -> None:
+        for number in itertools.count():
+            await self._send(writer, _as_bytes(events(number), 0))
+            await asyncio.sleep(self._every)
 
     async def _send(self, writer: asyncio.StreamWriter, text: bytes) -> None:
         step = self._piece or len(text) or 1

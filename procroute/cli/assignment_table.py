@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import pwd
 from collections.abc import Iterator, Sequence
 
 from rich import box
@@ -14,6 +13,7 @@ from procroute import protocol
 from procroute.cli import tables
 from procroute.cli.assignment_words import VERSION, command_of, plain, tag
 from procroute.terminal import printable
+from procroute.user_names import user_name
 
 _LISTED = 20
 """So many processes of an assignment are shown: there may be thousands."""
@@ -66,7 +66,4 @@ def _sockets(assignment: protocol.Assignment) -> list[str]:
 
 
 def _user(uid: int) -> str:
-    try:
-        return printable(pwd.getpwuid(uid).pw_name)
-    except (KeyError, OverflowError):
-        return str(uid)
+    return printable(user_name(uid)) or str(uid)

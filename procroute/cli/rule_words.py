@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from procroute.kernel.user_names import spoken
 from procroute.terminal import printable
+from procroute.user_names import spoken
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

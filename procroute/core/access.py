@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.errors import ProcrouteError
 from procroute.model import Allowed
+from procroute.protocol import Assignment
 
 EVERYBODY = "*"
 
@@ -64,8 +66,13 @@ def check_process(peer: Peer, pid: int, uids: Collection[int]) -> None:
 
 
 def may_see(peer: Peer, owner: int) -> bool:
-    """Whether somebody is told the command line and the sockets of another's assignment."""
+    """Whether somebody is told the command line, sockets and options of another's assignment."""
     return peer.is_root or peer.uid == owner
+
+
+def of_another(assignment: Assignment) -> Assignment:
+    """An assignment as it is told to whom `may_see` denies the rest; its processes are not looked at."""
+    return replace(assignment, command="", rule="", options=None)
 
 
 def doubts(

@@ -13,7 +13,7 @@ from procroute.protocol import Finding
 
 _OF_MACHINE = frozenset({"no-netns-cookie", "strangers", "closed-sockets"})
 """Limits that matter for every routed process."""
-_NO_MATTER = frozenset({"no-bpf-words", "no-bpf-ports", "no-bpf-cost"})
+_NO_MATTER = frozenset({"no-bpf-words", "no-bpf-ports", "no-bpf-counting", "no-bpf-cost"})
 """Limits that change no packet's way."""
 _SHOWN = 4
 

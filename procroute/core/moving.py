@@ -164,7 +164,7 @@ def released(one: OpenSocket, ground: Ground) -> Verdict:
 
 def _number(one: OpenSocket, identity: Identity) -> int:
     """Of the route that it is on; 0: none."""
-    return identity.number(one.mark if one.mark & identity.mark_mask else one.given)
+    return identity.number(identity.mark_of_packets(one.mark, one.given))
 
 
 def _existing(ground: Ground) -> Verdict:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from procroute.kernel import cgroups
-from procroute.kernel.user_names import spoken
 from procroute.protocol import Assignment
 from procroute.terminal import printable
+from procroute.user_names import spoken
 
 
 def about(assignment: Assignment) -> str:

@@ -40,8 +40,8 @@ from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError, refused
 from procroute.kernel import files
-from procroute.kernel.user_names import user_name
 from procroute.places import DAEMON_LOCK
+from procroute.user_names import user_name
 
 _T = TypeVar("_T")
 _ALONE: Final = Path(DAEMON_LOCK)

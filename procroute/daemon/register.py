@@ -10,23 +10,23 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from procroute.core.access import Peer, may_see
+from procroute.core.access import Peer, may_see, of_another
 from procroute.core.unit_names import slice_of
 from procroute.daemon import log_words
 from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
-from procroute.daemon.routes import OpenRoute, Routes
+from procroute.daemon.routes import OpenRoute, Routes, options_of
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import WORDS, command_of, facts, name_of
-from procroute.kernel.user_names import spoken
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 from procroute.terminal import printable
+from procroute.user_names import spoken
 
 Watch = Callable[[int, Path | None], None]
 
@@ -110,6 +110,7 @@ class Register:
             since=time.time(),
             command=command[:WORDS],
             rule=rule,
+            options=options_of(found.live.route),
         )
         self._ledger.add(assignment)
         self._watch(assignment)
@@ -249,13 +250,13 @@ class Register:
 
     def shown(self, peer: Peer) -> Iterator[Assignment]:
         """The same as somebody may see it. Takes no lock."""
-        return (self.shown_one(peer, assignment) for assignment in self._ledger)
+        return (self.shown_one(peer, one) for one in self._ledger)
 
     def shown_one(self, peer: Peer, assignment: Assignment) -> Assignment:
         """With its processes; without what only its owner and root may see. Takes no lock."""
         pids = sorted({pid for pid, _ in cgroups.processes(self.path(assignment.cgroup))})
         if not may_see(peer, assignment.owner):
-            return replace(assignment, command="", rule="", processes=[Process(pid) for pid in pids])
+            return replace(of_another(assignment), processes=[Process(pid) for pid in pids])
         return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
     def tidy(self) -> None:

@@ -22,8 +22,8 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute, Marks
-from procroute.protocol import Wanted
+from procroute.model import LiveRoute, Marks, Route
+from procroute.protocol import Options, Wanted
 
 
 class OpenRoute(Struct, frozen=True):
@@ -204,6 +204,17 @@ def request_for(wanted: Wanted) -> Request:
     except AddressValueError as e:
         raise ProcrouteError("usage", f"no address: {e}") from e
     return Request((), wanted.via, wanted.strict, gateway4, gateway6, dns)
+
+
+def options_of(route: Route) -> Options:
+    """By what one asks for a route: `request_for` of it leads to the same."""
+    return Options(
+        route.adapter,
+        route.strict,
+        None if route.gateway4 is None else str(route.gateway4),
+        None if route.gateway6 is None else str(route.gateway6),
+        None if route.dns is None else [str(server) for server in route.dns],
+    )
 
 
 def _address(text: str) -> str:

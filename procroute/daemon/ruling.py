@@ -25,13 +25,13 @@ from procroute.kernel import user_managers
 from procroute.kernel.living import everybody
 from procroute.kernel.pinned import Known
 from procroute.kernel.rule_subject import name_by, subject, user_by
-from procroute.kernel.user_names import user_name
 from procroute.protocol import AddRule, Existing, Wanted
 from procroute.rulebook import folders
 from procroute.rulebook.applications import units, units_of
 from procroute.rulebook.matching import first
 from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
+from procroute.user_names import user_name
 
 _ROOT: Final = Peer(0, 0, "root")
 _REMEMBERED: Final = 256

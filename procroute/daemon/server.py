@@ -18,7 +18,7 @@ from typing import Final, Protocol
 from msgspec.structs import replace
 
 from procroute import protocol
-from procroute.core.access import Peer, may_see
+from procroute.core.access import Peer, may_see, of_another
 from procroute.daemon.watchers import Watcher, Watchers
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
@@ -282,10 +282,10 @@ def with_id(reply: protocol.Reply, number: int) -> protocol.Reply:
 def seen_by(who: Peer, event: protocol.Event) -> protocol.Event:
     """An event without what is not for who watches."""
     if isinstance(event, protocol.Removed) and not may_see(who, event.assignment.owner):
-        return replace(event, assignment=replace(event.assignment, command=""), ending=None)
+        return replace(event, assignment=of_another(event.assignment), ending=None)
     if isinstance(event, protocol.Added) and not may_see(who, event.assignment.owner):
-        return replace(event, assignment=replace(event.assignment, command=""))
+        return replace(event, assignment=of_another(event.assignment))
     if isinstance(event, protocol.Left) and not may_see(who, event.assignment.owner):
-        hidden = replace(event.assignment, command="")
+        hidden = of_another(event.assignment)
         return replace(event, assignment=hidden, process=protocol.Process(event.process.pid))
     return event

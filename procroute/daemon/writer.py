@@ -28,9 +28,9 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters
 from procroute.kernel.linux import Linux
-from procroute.kernel.user_names import is_user
 from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
 from procroute.terminal import printable
+from procroute.user_names import is_user
 
 
 class Writer:

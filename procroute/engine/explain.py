@@ -42,10 +42,10 @@ from procroute.kernel import (
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.route_get import route_get, second_try
-from procroute.kernel.user_names import spoken
 from procroute.model import IPAddress, Marks
 from procroute.protocol import Assignment, Explained
 from procroute.terminal import printable
+from procroute.user_names import spoken
 
 Known = Callable[[str], Assignment | None]
 """The assignment whose cgroup, from the mount point, is this one."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,15 +13,16 @@ from msgspec.structs import replace
 from procroute.core.census import Census
 from procroute.core.inspected import STATES, Held, Kind, questions, told
 from procroute.engine import open_sockets
+from procroute.engine.move import marks_given
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, held, netns, records, sockets, taking
+from procroute.identity import Identity
+from procroute.kernel import held, netns, records, sockets, taking
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import living
 from procroute.kernel.pinned import Known, lives, pinned
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.kernel.refusal import refused
 from procroute.kernel.route_get import route_get
-from procroute.model import Marks
 from procroute.protocol import Inspected, Running, Socket
 
 _KINDS: Final[Mapping[tuple[int, int], Kind]] = {
@@ -80,14 +81,11 @@ def _executable(pid: int) -> str:
 
 
 def _sockets(linux: Linux, who: Facts, pidfd: int, cgroup: str) -> Iterator[Socket]:
-    target = _target(linux, linux.mount / cgroup.lstrip("/"))
-    number = 0 if target is None else target.live.number
-    mark_of: Callable[[sockets.InetSocket], int] = lambda one: one.mark or 0  # noqa: E731
-    if target is not None and target.live.marks is Marks.PACKETS:
-        made_here, mark = cgroups.ids(target.path), linux.identity.mark(number)
-        mark_of = lambda one: mark if one.cgroup in made_here else 0  # noqa: E731
+    targets = _targets(linux)
+    number = _number(targets, linux.mount / cgroup.lstrip("/"))
+    given = marks_given(linux.identity, ((target.live, [target.path]) for target in targets))
     names = dict(socket.if_nameindex())
-    for each in _held(who.pid, pidfd, mark_of):
+    for each in _held(linux.identity, who.pid, pidfd, given):
         answers = (route_get(linux.netlink, question) for question in questions(each, who.uids[1]))
         way = next((answer for answer in answers if not answer.error and answer.ifindex), None)
         index = each.ifindex if way is None else way.ifindex
@@ -100,25 +98,30 @@ def _sockets(linux: Linux, who: Facts, pidfd: int, cgroup: str) -> Iterator[Sock
         )
 
 
-def _target(linux: Linux, place: Path) -> records.Target | None:
-    """The nearest target that a cgroup is in."""
+def _targets(linux: Linux) -> list[records.Target]:
+    """Of all routes, their own and further ones."""
     linux.observe()
-    everybodys = [
-        *(t for t in records.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
-        *linux.further_targets(),
-    ]
-    above = [t for t in everybodys if place.is_relative_to(t.path)]
-    return max(above, key=lambda t: len(t.path.parts), default=None)
+    own = (t for t in records.targets(linux.mount, linux.namespace) if t.identity == linux.identity)
+    return [*own, *linux.further_targets()]
 
 
-def _held(pid: int, pidfd: int, mark_of: Callable[[sockets.InetSocket], int]) -> Iterator[Held]:
+def _number(targets: Iterable[records.Target], place: Path) -> int:
+    """Of the route whose target a cgroup is in, the nearest one; 0: in none."""
+    above = [t for t in targets if place.is_relative_to(t.path)]
+    nearest = max(above, key=lambda t: len(t.path.parts), default=None)
+    return 0 if nearest is None else nearest.live.number
+
+
+def _held(identity: Identity, pid: int, pidfd: int, given: Mapping[int, int]) -> Iterator[Held]:
     mine = held.sockets_of(pid)
     listing = open_sockets.listing() if mine else {}
     cookie = netns.cookie()
     for inode, descriptor in mine.items():
         entries = listing.get(inode)
         if entries:
-            yield _from_listing(entries, mark_of(entries[0]))
+            one = entries[0]
+            mark = identity.mark_of_packets(one.mark or 0, given.get(one.cgroup, 0))
+            yield _from_listing(one, mark)
         elif taking.is_inet(pid, descriptor):
             with taking.taken(pidfd, descriptor, inode) as sock:
                 facts = sock and taking.facts(sock)
@@ -127,8 +130,7 @@ def _held(pid: int, pidfd: int, mark_of: Callable[[sockets.InetSocket], int]) ->
                 yield found
 
 
-def _from_listing(entries: Collection[sockets.InetSocket], mark: int) -> Held:
-    one = next(iter(entries))
+def _from_listing(one: sockets.InetSocket, mark: int) -> Held:
     connected = not one.remote.is_unspecified
     return Held(
         kind="udp" if one.protocol == sockets.UDP else "tcp",

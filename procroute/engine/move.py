@@ -205,7 +205,7 @@ def _count(
         for one in known.get(inode, ())
         if one.state != sockets.LISTEN and not one.remote.is_loopback and not one.local.is_loopback
     ]
-    marks = ((one.mark or 0) & identity.mark_mask or given.get(one.cgroup, 0) for one in counted)
+    marks = (identity.mark_of_packets(one.mark or 0, given.get(one.cgroup, 0)) for one in counted)
     on_route = sum(identity.number(mark) == number for mark in marks)
     return Sockets(on_route, len(counted) - on_route)
 

@@ -14,8 +14,8 @@ from typing import Final
 from procroute.kernel import cgroup_mount
 from procroute.kernel.living import living
 from procroute.kernel.process_stat import stat as stat_of
-from procroute.kernel.user_names import user_name
 from procroute.rulebook.subject import Ancestor, Subject
+from procroute.user_names import user_name
 
 _DELETED: Final = " (deleted)"
 _COMM: Final = 15

@@ -17,14 +17,21 @@ Existing = Literal["keep", "reset"]
 """What becomes of connections that are open when a process changes its route."""
 
 
-class Wanted(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """A route as somebody asks for it. dns: addresses; empty: look-ups are left alone; None: as known."""
+class Options(Struct, frozen=True, omit_defaults=True):
+    """An adapter and options, which make a route.
+
+    dns: addresses; empty: look-ups are left alone; None: as known.
+    """
 
     via: Word
     strict: bool = False
     gateway4: str | None = None
     gateway6: str | None = None
     dns: Annotated[list[str], Meta(max_length=16)] | None = None
+
+
+class Wanted(Options, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """A route as somebody asks for it; a key that is not known is an error."""
 
 
 class Process(Struct, frozen=True, omit_defaults=True):
@@ -49,7 +56,8 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     the route's slice) or rule, which `rule` names: FILE:LINE. owner: the uid whose processes they are; by:
     the uid who asked, or whose rule it is. cgroup: from the mount
     point of cgroup v2; origin: where its processes return to. in_place: that is their unit's own cgroup.
-    since: seconds of the Epoch.
+    since: seconds of the Epoch. options: of the route, by which one asks for the same; None: they are not for
+    the asker to see, or not known.
     """
 
     id: int
@@ -66,6 +74,7 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     rule: str = ""
     processes: list[Process] = []
     sockets: Sockets | None = None
+    options: Options | None = None
 
 
 class Ending(Struct, frozen=True, omit_defaults=True):

@@ -1,4 +1,4 @@
-"""What tests of the BPF programs by themselves start from."""
+"""What several modules start from: a machine with a daemon, or, for BPF programs by themselves, by hand."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import pytest
 
 from procroute.lab import Lab
 from tests.netns.by_hand import Target, lab_by_hand
+from tests.netns.daemons import Daemon, daemon
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[tuple[Lab, Daemon]]:
+    """A machine that prefers wan2, and its daemon. Tests leave it as they found it."""
+    with Lab(main="both") as lab, daemon(lab) as running:
+        yield lab, running
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from procroute.kernel.user_names import user_name
 from procroute.lab import Lab
+from procroute.user_names import user_name
 from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
 from tests.netns.inhabitants import PROBE, Command, Inhabitant, bystander, start
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, unchanged, until
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, gateway
 from tests.netns.watching import ask
 
 promise = pytest.mark.promise
@@ -81,6 +81,23 @@ def test_others_are_shown_no_command_line_and_may_not_let_go(
         assert refused.returncode == 125
         assert f"is of {user_name(ALICE) or f'uid {ALICE}'}\n" in refused.stderr
         assert command.ask("tcp", to=SERVER[family]).router == "wan1"
+
+
+@promise("DAEMON-03")
+@both_families
+def test_the_options_of_a_route_are_told_to_whom_they_concern(
+    machine: tuple[Lab, Daemon], family: int
+) -> None:
+    """By them one asks for the same route."""
+    lab, running = machine
+    router = gateway(lab.wan1, family)
+    given = {"via": "wan1", "strict": True, f"gateway{family}": router, "dns": [SERVER[family]]}
+    words = ["--strict", f"--gateway{family}", router, "--dns", SERVER[family]]
+    with placed(lab, ALICE, *words), placed(lab, ALICE) as other:
+        told = {user: ask(lab, user, do="ps")["assignments"][0] for user in (ALICE, 0, BOB)}
+        assert [told[user].get("options") for user in (ALICE, 0, BOB)] == [given, given, None]
+        ask(lab, ALICE, do="assign", route=given, pids=[other.ask("hello").pid])
+        assert {found["route"] for found in running.ps()} == {told[ALICE]["route"]}
 
 
 @promise("DAEMON-04")

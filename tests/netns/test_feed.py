@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
-from tests.netns.daemons import ALICE, BOB, Daemon, daemon
+from tests.netns.daemons import ALICE, BOB, Daemon
+from tests.netns.inhabitants import without_bpf
 from tests.netns.running import ENVIRONMENT, PROCROUTE, until
 from tests.netns.watching import Watcher, actor, started, watcher
 
@@ -50,12 +50,6 @@ with Client() as other:
     thread.join()
 print(json.dumps([len(found.processes), max(waits)]))
 """
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[tuple[Lab, Daemon]]:
-    with Lab(main="both") as lab, daemon(lab) as running:
-        yield lab, running
 
 
 @pytest.fixture
@@ -202,7 +196,7 @@ def test_a_storm_of_forks_is_told_in_few_events(lab: Lab, seconds: int) -> None:
         told = seen.read() - events
         assert told <= (time.monotonic() - began) / 0.15 + 2
         if seconds:
-            assert max(heard) > 200
+            assert max(heard) > (20 if without_bpf() else 200)
         assert agrees(lab, seen)
 
 
@@ -286,7 +280,9 @@ def test_thousands_are_told_of_at_once_and_cost_nothing_then(machine: tuple[Lab,
             time.sleep(1 * FACTOR)
             before, began, events = spent(), time.monotonic(), seen.read()
             time.sleep(3 * FACTOR)
-            assert (spent() - before) / (time.monotonic() - began) < 0.05
+            # Without BPF everybody is looked at again and again, for a tenth of the time.
+            most = 0.15 if without_bpf() else 0.05
+            assert (spent() - before) / (time.monotonic() - began) < most
             assert seen.read() == events
         for _ in range(3):
             before = spent()

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.daemons import ALICE, BOB, Daemon, daemon, placed
+from tests.netns.attempts import both_families
+from tests.netns.daemons import ALICE, BOB, Daemon, placed
 from tests.netns.inhabitants import bystander
 from tests.netns.running import ENVIRONMENT, PROCROUTE
-from tests.netns.traffic import FAMILIES, SERVER
+from tests.netns.traffic import SERVER
 from tests.netns.watching import ask, started, watcher
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
-
-
-@pytest.fixture(scope="module")
-def machine() -> Iterator[tuple[Lab, Daemon]]:
-    with Lab(main="both") as lab, daemon(lab) as running:
-        yield lab, running
 
 
 def sockets(lab: Lab, pid: int, user: int = 0) -> list[dict[str, Any]]:
@@ -69,6 +62,23 @@ def test_what_is_older_than_the_assignment_is_told(machine: tuple[Lab, Daemon], 
         assert other.ask("tcp", to=SERVER[family], keep="new").router == "wan1"
         told = {(one["adapter"], one["on_route"]) for one in sockets(lab, pid)}
         assert told == {("wan2", False), ("wan1", True)}
+        assert not lab.run([*PROCROUTE, "release", str(pid)], env=ENVIRONMENT).returncode
+
+
+@promise("FEED-09")
+@both_families
+def test_what_is_older_than_the_route_of_now_goes_on_by_the_other(
+    machine: tuple[Lab, Daemon], family: int
+) -> None:
+    """Also where nft gave it its mark by its cgroup: it has carried that itself since."""
+    lab, _ = machine
+    with bystander(lab) as other:
+        pid = other.ask("hello").pid
+        for via, name in (("wan1", "old"), ("wan2", "new")):
+            assert not lab.run([*PROCROUTE, "assign", str(pid), "--via", via], env=ENVIRONMENT).returncode
+            assert other.ask("tcp", to=SERVER[family], keep=name).router == via
+        told = {(one["adapter"], one["on_route"]) for one in sockets(lab, pid)}
+        assert told == {("wan1", False), ("wan2", True)}
         assert not lab.run([*PROCROUTE, "release", str(pid)], env=ENVIRONMENT).returncode
 
 

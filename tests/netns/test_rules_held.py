@@ -1,4 +1,4 @@
-"""Rules by executable, with the real daemon: first packets, and what becomes of starts when nobody answers."""
+"""Rules by executable, with the real daemon: first packets, and what starts do when nobody answers."""
 
 from __future__ import annotations
 

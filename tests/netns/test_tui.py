@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,16 @@ from tests.netns.tmux import Tmux
 from tests.netns.traffic import SERVER
 
 TRAVELLER = [sys.executable, str(Path(__file__).with_name("traveller.py")), SERVER[4], SERVER[6]]
+
+_CATCHES = "sh -c 'trap \"echo caught it; exit 7\" INT; echo handles; sleep 1000'"
+_COLOUR = re.compile(r"\x1b\[(?:[\d;]*;)?(?:[349][1-6]|10[1-6]|[34]8;5;(\d+))[;m]")
+_GREYS = {0, 7, 8, 15, 16, 59, 102, 145, 188, 231, *range(232, 256)}
+"""Of the 256 colours of terminals (xterm)."""
+
+
+def coloured(text: str) -> bool:
+    """Whether an escape sequence asks for a colour that is no grey."""
+    return any(not number or int(number) not in _GREYS for number in _COLOUR.findall(text))
 
 
 @pytest.fixture
@@ -33,12 +45,8 @@ def test_a_user_moves_a_program_of_hers_with_two_keys(lab: Lab) -> None:
             until(lambda: tmux.last(traveller).endswith(": IPv4 wan2, IPv6 wan2"), 20)
             pid = tmux.last(traveller).partition(":")[0]
             tmux.see(tui, "processes on a route", "wan1", "Assign")
-            tmux.type(tui, "/")
-            tmux.see(tui, "filter: name")
-            tmux.type(tui, *pid, "Enter")
-            tmux.see(tui, f"filter “{pid}”")
-            tmux.type(tui, "a")
-            tmux.see(tui, f"(pid {pid}) is to leave by", "wan2")
+            tmux.type(tui, "/", pid, "Enter", "a")  # all at once
+            tmux.see(tui, f"(pid {pid}) is to leave by", "wan2", f"filter “{pid}”: 1")
             tmux.type(tui, "Enter")
             until(lambda: tmux.last(traveller) == f"{pid}: IPv4 wan1, IPv6 wan1", 20)
             tmux.see(tui, "is on wan1", "1 of")
@@ -75,3 +83,54 @@ def test_users_are_told_what_helps(lab: Lab) -> None:
     done = lab.run([*as_user(ALICE), *PROCROUTE, "tui", "--screenshot", "/x.svg"], env=ENVIRONMENT)
     assert done.returncode == 125
     assert "sudo procroute tui" in done.stderr
+
+
+@pytest.mark.promise("VIEW-15")
+def test_a_command_that_is_launched_here_has_the_terminal_until_it_ends(lab: Lab) -> None:
+    with unchanged(lab), daemon(lab), Tmux(lab, 100, 30) as tmux:
+        tui = tmux.window(*PROCROUTE, "tui")
+        tmux.see(tui, "processes on a route", "wan1")
+        tmux.type(tui, "l", "cat", "C-t", "Enter")
+        until(lambda: "Assign" not in tmux.screen(tui), 20)
+        tmux.type(tui, "said", "Enter")
+        tmux.see(tui, "said\nsaid")
+        (found,) = json.loads(lab.run([*PROCROUTE, "ps", "--json"], env=ENVIRONMENT).stdout)["assignments"]
+        assert (found["route"], found["command"]) == ("wan1", "cat")
+        tmux.type(tui, "C-d")
+        tmux.see(tui, "cat has ended with 0: Enter leads back", "said")
+        tmux.type(tui, "Enter")
+        tmux.see(tui, "Assign", "0 of", "cat has ended with 0")
+        tmux.type(tui, "l", _CATCHES, "C-t", "Enter")
+        until(lambda: "Assign" not in tmux.screen(tui) and "handles" in tmux.screen(tui), 20)
+        tmux.type(tui, "C-c")
+        tmux.see(tui, "caught it", "has ended with 7: Enter")
+        tmux.type(tui, "Enter")
+        tmux.see(tui, "Assign")
+        tmux.type(tui, "l", "sleep 1000", "C-t", "Enter")
+        until(lambda: lab.sh("pgrep -x sleep -a || true").count("sleep 1000"), 20)
+        tmux.type(tui, "C-c")
+        tmux.see(tui, "has ended with 130: Enter")
+        tmux.type(tui, "Enter", "q")
+        tmux.see(tui, "ended with 0")
+
+
+@pytest.mark.promise("VIEW-16")
+@pytest.mark.parametrize("kind", ["TERM=xterm", "TERM=vt100", "TERM=screen", "NO_COLOR=1"])
+def test_terminals_that_can_little_will_do(lab: Lab, kind: str) -> None:
+    """As over ssh: what TERM says is all that is known; its size changes; NO_COLOR is kept."""
+    with unchanged(lab), daemon(lab), Tmux(lab, 100, 30) as tmux:
+        tui = tmux.window("env", "-u", "COLORTERM", "-u", "TERM_PROGRAM", kind, *PROCROUTE, "tui")
+        tmux.see(tui, "processes on a route", "wan1", "Assign", "ADAPTER")
+        assert coloured(tmux.screen(tui, escapes=True)) is (kind != "NO_COLOR=1")
+        tmux.resize(tui, 80, 24)
+        until(lambda: "ADAPTER" not in tmux.screen(tui) and "Quit" in tmux.last(tui), 20)
+        tmux.type(tui, "t", "Down", "a")
+        tmux.see(tui, "tree", "is to leave by")
+        tmux.resize(tui, 40, 12)
+        tmux.see(tui, "wan1")
+        tmux.resize(tui, 120, 40)
+        tmux.see(tui, "is to leave by", "OUT/s")
+        tmux.type(tui, "Escape")
+        until(lambda: "is to leave by" not in tmux.screen(tui), 20)
+        tmux.type(tui, "q")
+        tmux.see(tui, "ended with 0")

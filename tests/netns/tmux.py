@@ -50,9 +50,13 @@ class Tmux:
         """Type: words as they are, and keys by their names (tmux(1), KEY BINDINGS)."""
         self._tmux("send-keys", "-t", window, *keys)
 
-    def screen(self, window: str) -> str:
-        """What is seen in it."""
-        return self._tmux("capture-pane", "-p", "-t", window)
+    def screen(self, window: str, *, escapes: bool = False) -> str:
+        """What is seen in it. escapes: with those that colour it."""
+        return self._tmux("capture-pane", "-p", *(["-e"] if escapes else []), "-t", window)
+
+    def resize(self, window: str, columns: int, rows: int) -> None:
+        """Make it as large as that."""
+        self._tmux("resize-window", "-t", window, "-x", str(columns), "-y", str(rows))
 
     def last(self, window: str) -> str:
         """The last line in it."""

@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import functools
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
+from textual import events
 from textual.pilot import Pilot
 
 from procroute_tui.app import Tui
 from procroute_tui.model.columns import Column
 from tests.tui.fake_daemon import FakeDaemon, application
+
+_NAMED: Final = {"down": None, "enter": "\r", "escape": "\x1b", "slash": "/", "space": " "}
+"""Keys with a name, and the character that each has."""
 
 
 class Driver:
@@ -28,6 +32,13 @@ class Driver:
     async def press(self, *keys: str) -> None:
         """Keys, and what comes of them."""
         await self.pilot.press(*keys)
+        await self.pilot.pause()
+
+    async def burst(self, *keys: str) -> None:
+        """Keys as a terminal tells what was typed ahead: all at once. A word is typed letter by letter."""
+        for key in keys:
+            for letter in key if key not in _NAMED else [key]:
+                self.app.post_message(events.Key(letter, letter if len(letter) == 1 else _NAMED[letter]))
         await self.pilot.pause()
 
     async def until(self, true: Callable[[], object], what: str = "it") -> None:

@@ -13,7 +13,16 @@ from typing import Any, Final
 
 from procroute import protocol
 from procroute.errors import ProcrouteError
-from procroute.protocol import AdapterFacts, AdapterWay, Assignment, Carried, Process, Running, Sockets
+from procroute.protocol import (
+    AdapterFacts,
+    AdapterWay,
+    Assignment,
+    Carried,
+    Options,
+    Process,
+    Running,
+    Sockets,
+)
 from procroute_tui.app import Tui
 from procroute_tui.link import Gone
 from procroute_tui.settings import Settings
@@ -103,6 +112,7 @@ def assignment(number: int, route: str, how: Any = "assign", owner: int = 1000, 
         since=NOW - 700,
         command=" ".join(members[0].command) if members else "",
         processes=members,
+        options=Options(route.partition("~")[0], strict=route.endswith("~strict")),
     )
 
 
@@ -224,6 +234,7 @@ class FakeDaemon:
             1000,
             "/procroute.slice/new",
             processes=[Process(p.pid, p.name) for p in self.processes if p.pid in request.pids],
+            options=Options(request.route.via, strict=request.route.strict),
         )
         self.assignments = [*self.assignments, new]
         self.tell(protocol.Added(at=NOW, assignment=new))

@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from procroute import protocol
-from procroute.protocol import Moved, Wanted
+from procroute.protocol import Moved, Options, Wanted
 from procroute_tui.model import changes, words
 from procroute_tui.model.machine import Machine
 from tests.tui.fake_daemon import ASSIGNMENTS, NOW, PROCESSES, assignment
@@ -48,13 +48,23 @@ def test_what_was_released_is_assigned_again_but_for_the_dead_and_their_heirs(ma
 
 
 @pytest.mark.promise("VIEW-04")
-def test_options_that_a_name_does_not_say_are_not_guessed(machine: Machine) -> None:
-    other = replace(ASSIGNMENTS[0], route="wan1~e81dedbf")
-    machine.assignments[3] = other
+def test_a_route_is_restored_with_all_of_its_options(machine: Machine) -> None:
+    options = Options("wan1", gateway4="198.51.100.9", gateway6="fe80::9", dns=[])
+    machine.assignments[3] = other = replace(ASSIGNMENTS[0], route="wan1~e81dedbf", options=options)
+    was = changes.before(machine, [2101])
+    undo = changes.undo(machine, was, protocol.Released(assignments=[other], moved=Moved()))
+    wanted = Wanted("wan1", gateway4="198.51.100.9", gateway6="fe80::9", dns=[])
+    assert undo.requests == (protocol.Assign(route=wanted, pids=[2101]),)
+    assert not undo.lost
+
+
+@pytest.mark.promise("VIEW-04")
+def test_options_that_are_not_told_are_not_guessed(machine: Machine) -> None:
+    machine.assignments[3] = other = replace(ASSIGNMENTS[0], options=None)
     was = changes.before(machine, [2101])
     undo = changes.undo(machine, was, protocol.Released(assignments=[other], moved=Moved()))
     assert undo.requests == ()
-    assert "wan1~e81dedbf" in undo.lost
+    assert undo.lost == "wan1: its options are not for you to see"
 
 
 def test_an_answer_is_told_in_full() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from msgspec.structs import replace
+from textual.widgets import Input
 
 from procroute import protocol
 from procroute.errors import ProcrouteError
@@ -13,7 +16,7 @@ from procroute_tui.launching import Launch
 from procroute_tui.screens.help import KEYS
 from procroute_tui.widgets.table import Table
 from tests.tui.driving import Driver, driven
-from tests.tui.fake_daemon import NOW, assignment, running, traffic
+from tests.tui.fake_daemon import NOW, FakeDaemon, application, assignment, running, traffic
 
 
 @pytest.mark.promise("VIEW-01")
@@ -295,3 +298,45 @@ async def test_adapters_are_asked_for_when_they_have_changed_and_not_before(on: 
     daemon.adapters = [replace(daemon.adapters[0], name="sat0"), *daemon.adapters[1:]]
     daemon.tell(protocol.AdaptersChanged(at=NOW))
     await on.see("sat0")
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_keys_that_are_typed_ahead_are_for_the_dialog(on: Driver) -> None:
+    await on.burst("down", "a", "s", "enter")
+    await on.until(lambda: on.daemon.changes, "the change")
+    assert on.daemon.changes == [protocol.Assign(route=Wanted("lte0", strict=True), pids=[3001])]
+    assert on.app.listing.shape.view == "list"
+    assert not on.app.pane.has_class("shown")
+    await on.burst("l", "trq /")
+    await on.until(lambda: on.app.screen.query(Input))
+    await on.until(lambda: on.app.screen.query_one(Input).value == "trq /")
+
+
+@pytest.mark.promise("VIEW-03")
+@driven()
+async def test_letters_that_are_typed_ahead_are_for_the_filter(on: Driver) -> None:
+    await on.burst("slash", "ngqtr", "enter", "t", "down")
+    await on.see("filter “ngqtr”: 0", "· tree ·")
+    assert not on.daemon.changes
+
+
+@pytest.mark.promise("VIEW-03", "VIEW-04")
+@driven()
+async def test_what_is_typed_ahead_after_a_filter_is_for_the_rows_that_it_leaves(on: Driver) -> None:
+    await on.burst("slash", "ngi", "down", "enter", "a", "enter")
+    await on.until(lambda: on.daemon.changes, "the change")
+    assert on.daemon.changes == [protocol.Assign(route=Wanted("wan1"), pids=[641])]
+
+
+@pytest.mark.promise("VIEW-03")
+def test_letters_are_for_the_filter_also_before_the_first_picture() -> None:
+    async def run() -> None:
+        daemon = FakeDaemon()
+        app = application(daemon)
+        async with app.run_test(size=(80, 24)) as pilot:
+            on = Driver(app, daemon, pilot)
+            await on.burst("slash", "ngi", "enter", "t")
+            await on.see("filter “ngi”: 3", "· tree ·")
+
+    asyncio.run(run())

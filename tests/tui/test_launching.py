@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from procroute.errors import ProcrouteError
-from procroute_tui.launching import Launch, in_background, outputs
+from procroute_tui.launching import Launch, in_background, in_terminal, outputs
 
 
 class _Straight(Launch, frozen=True):
@@ -39,6 +39,12 @@ def test_one_that_cannot_be_started_is_told(tmp_path: Path) -> None:
     with pytest.raises(ProcrouteError) as raised:
         asyncio.run(in_background(_Straight("wan1", ("/no/such",)), tmp_path))
     assert "cannot be started" in raised.value.message
+
+
+def test_nor_in_the_terminal() -> None:
+    with pytest.raises(ProcrouteError) as raised:
+        in_terminal(_Straight("wan1", ("/no/such",)))
+    assert raised.value.code == "launch-failed"
 
 
 def test_where_output_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:

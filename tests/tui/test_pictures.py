@@ -13,6 +13,7 @@ import pytest
 
 from procroute_tui.picture import plain
 from procroute_tui.settings import Settings
+from procroute_tui.widgets import pane
 from tests.tui.driving import Driver
 from tests.tui.fake_daemon import NOW, FakeDaemon, application, traffic
 
@@ -29,7 +30,7 @@ async def picture(columns: int, rows: int, keys: list[str], theme: str) -> str:
         await on.until(lambda: app.machine.adapters and app.machine.sockets, "the first facts")
         await on.until(lambda: len(app.machine.rates.history["wan1"]) == 15, "the rates")
         await on.press(*keys)
-        if "enter" in keys:
+        if keys[-1:] == ["enter"] and "l" not in keys:
             await on.until(lambda: app.pane.asked and app.pane.asked.explained, "the details")
         await pilot.pause(0.3)
         return plain(app.export_screenshot(title="procroute tui"))
@@ -42,17 +43,24 @@ async def picture(columns: int, rows: int, keys: list[str], theme: str) -> str:
         ("main-80x24", 80, 24, [], "procroute-dark"),
         ("main-120x36", 120, 36, ["down", "down"], "procroute-dark"),
         ("main-200x50", 200, 50, ["t"], "procroute-dark"),
+        ("details-80x24", 80, 24, ["down", "down", "enter"], "procroute-dark"),
+        ("details-160x48", 160, 48, ["down", "down", "enter"], "procroute-light"),
         ("light-80x24", 80, 24, ["t", "t"], "procroute-light"),
         ("assign-80x24", 80, 24, ["down", "a", "s"], "procroute-dark"),
+        ("assign-light-80x24", 80, 24, ["a", "tab"], "procroute-light"),
         ("release-80x24", 80, 24, ["r"], "procroute-light"),
         ("launch-80x24", 80, 24, ["l"], "procroute-dark"),
+        ("launch-light-80x24", 80, 24, ["l", *"echo", "space", "quotation_mark", "enter"], "procroute-light"),
         ("columns-80x24", 80, 24, ["c"], "procroute-dark"),
+        ("columns-light-80x24", 80, 24, ["c", "space", "down"], "procroute-light"),
+        ("help-80x24", 80, 24, ["question_mark"], "procroute-light"),
         ("help-120x36", 120, 36, ["question_mark"], "procroute-dark"),
     ],
 )
 def test_it_looks_as_it_did(
     name: str, columns: int, rows: int, keys: list[str], theme: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(pane, "now", lambda: NOW)
     svg = asyncio.run(picture(columns, rows, keys, theme))
     path = PICTURES / f"{name}.svg"
     if os.environ.get("PROCROUTE_PICTURES") == "write":

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -70,3 +71,20 @@ def test_a_route_is_found_by_the_name_of_its_targets(looked: list[Wanted], tmp_p
     assert kept.of_targets(tmp_path.name) is found
     assert kept.of_targets("procroute-other.slice") is None
     assert len(looked) == 1
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        Wanted("wan1"),
+        Wanted("wan1", strict=True),
+        Wanted("wan1", gateway4="192.0.2.1", gateway6="2001:db8::1", dns=["192.0.2.53", "2001:db8::53"]),
+        Wanted("wan1", dns=[]),
+    ],
+)
+def test_by_the_options_of_a_route_one_asks_for_the_same(wanted: Wanted) -> None:
+    request = routes.request_for(wanted)
+    route = Route(request.adapter, request.strict, request.gateway4, request.gateway6, request.dns)
+    options = routes.options_of(route)
+    assert msgspec.to_builtins(options) == msgspec.to_builtins(wanted)
+    assert routes.request_for(msgspec.convert(options, Wanted, from_attributes=True)) == request

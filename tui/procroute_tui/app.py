@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import time
 from collections.abc import Callable, Coroutine
@@ -10,7 +11,7 @@ from typing import ClassVar, Final
 
 from textual import events, on
 from textual.app import ComposeResult
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Container
 
 from procroute import protocol
@@ -24,7 +25,8 @@ from procroute_tui.looking import Looker
 from procroute_tui.model.columns import Users
 from procroute_tui.model.listing import Listing
 from procroute_tui.model.machine import Machine
-from procroute_tui.seeing import KEYS, Seeing
+from procroute_tui.screens.dialog import Answer, Dialog
+from procroute_tui.seeing import KEYS, Seeing, key
 from procroute_tui.themes import THEMES
 from procroute_tui.widgets.adapters import AdapterBar
 from procroute_tui.widgets.filter import FilterBar
@@ -51,7 +53,6 @@ class Tui(Seeing):
     TITLE = "procroute"
     ENABLE_COMMAND_PALETTE = True
     CSS = """
-    Screen { background: $background; }
     #middle { height: 1fr; layout: vertical; }
     .wide #middle { layout: horizontal; }
     .wide Pane { height: 1fr; width: 38%; border-top: none; border-left: solid $panel; }
@@ -60,13 +61,13 @@ class Tui(Seeing):
     Toast { max-width: 76; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("a", "assign", "Assign"),
-        Binding("r", "release", "Release"),
-        Binding("u", "undo", "Undo"),
-        Binding("R", "rule", "Make a rule", show=False),
+        key("a", "assign", "Assign"),
+        key("r", "release", "Release"),
+        key("u", "undo", "Undo"),
+        key("R", "rule", "Make a rule", show=False),
         *KEYS,
-        Binding("question_mark", "help", "Help", key_display="?"),
-        Binding("q", "quit", "Quit"),
+        key("question_mark", "help", "Help", shown="?"),
+        key("q", "end", "Quit"),
     ]
 
     def __init__(self, daemon: Daemon, users: Users, settings: kept.Settings, place: Path | None) -> None:
@@ -84,6 +85,7 @@ class Tui(Seeing):
         self._busy = ""
         self._drawn = 0.0
         self._waiting = False
+        self._opened, self._completing = asyncio.Event(), asyncio.Lock()
         for theme in THEMES:
             self.register_theme(theme)
 
@@ -93,7 +95,7 @@ class Tui(Seeing):
         """From the top."""
         self.table = Table(self.listing)
         self.table.wanted = self._settings.columns
-        self.heading, self.filter_bar = Heading(self.table), FilterBar()
+        self.heading, self.filter_bar, self.keys = Heading(self.table), FilterBar(), KeyLine(self.BINDINGS)
         self.pane = Pane(self.machine, self._users)
         self.top, self.banner, self.adapters = Top(self.listing), Banner(), AdapterBar(self.machine)
         yield self.top
@@ -103,10 +105,11 @@ class Tui(Seeing):
             with Container(id="rows"):
                 yield self.heading
                 yield self.table
-        yield KeyLine(self.BINDINGS)
+        yield self.keys
 
     def on_mount(self) -> None:
         """Listen."""
+        gc.disable()  # until all is there
         known = self.available_themes
         self.theme = self._settings.theme if self._settings.theme in known else kept.DARK
         self.table.focus()
@@ -119,6 +122,7 @@ class Tui(Seeing):
     def on_resize(self, event: events.Resize) -> None:
         """Details have room beside the table, or have not."""
         self.screen_stack[0].set_class(event.size.width >= _WIDE, "wide")
+        self._make_room()
 
     @on(Table.LaidOut)
     def _columns_are_others(self) -> None:
@@ -138,22 +142,23 @@ class Tui(Seeing):
 
     # --- what the daemon tells
 
-    async def _complete(self) -> None:
+    async def complete(self) -> None:
         """What is not seen at first, and would hold the first picture up."""
-        if self.pane.is_attached:
-            return
-        await self.mount(self.filter_bar, before="#middle")
-        self.pane.set_class(self._settings.details, "shown")
-        await self.query_one("#middle").mount(self.pane)
-        self.look()
-        # What is there now mostly stays: looking through all of it again and again would hold keys up.
-        gc.collect()
-        gc.freeze()
+        async with self._completing:
+            if self.pane.is_attached:
+                return
+            await self.mount(self.filter_bar, before=self.keys)
+            self.pane.set_class(self._settings.details, "shown")
+            await self.query_one("#middle").mount(self.pane)
+            self.look()
+            # What is there now mostly stays: looking through all of it, again and again, holds keys up.
+            gc.freeze()
+            gc.enable()
 
     async def _listen(self) -> None:
         async for told in self.daemon.told():
             if not self.pane.is_attached:
-                self.call_after_refresh(self._complete)
+                self.call_after_refresh(self.complete)
             if isinstance(told, Gone):
                 self._show_error(told.error)
                 continue
@@ -213,6 +218,12 @@ class Tui(Seeing):
     def look(self) -> None:
         """The details that are shown are of another process, or shall be."""
         self._looker.chosen.set()
+        self._make_room()
+
+    def _make_room(self) -> None:
+        """For details below the table adapters have a line each."""
+        self.adapters.brief = self.pane.has_class("shown") and self.size.width < _WIDE
+        self.adapters.show()
 
     # --- what others say by it
 
@@ -242,37 +253,66 @@ class Tui(Seeing):
         self.draw()
 
     def run_here(self, launch: Launch) -> None:
-        """Leave the terminal to a command until it ends."""
+        """Leave the terminal to a command until it ends. Raises ProcrouteError launch-failed."""
         with self.suspend():
             status = in_terminal(launch)
         self.refresh(layout=True)
         self.say(f"{launch.shown} has ended with {status}", wrong=status != 0)
 
+    async def answer(self, dialog: Dialog[Answer]) -> Answer | None:
+        """What a person answers; None: nothing is to be done. Keys typed ahead are for the dialog."""
+        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def take(answer: Answer | None) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        await self.push_screen(dialog, take)
+        self._opened.set()
+        return await answered
+
     # --- keys that change something
 
-    def action_assign(self) -> None:
+    async def action_assign(self) -> None:
         """Choose a way out."""
-        self._start(self._changer.assign)
+        await self._start(self._changer.assign)
 
-    def action_release(self) -> None:
+    async def action_release(self) -> None:
         """Let go."""
-        self._start(self._changer.release)
+        await self._start(self._changer.release)
 
-    def action_undo(self) -> None:
+    async def action_undo(self) -> None:
         """Take the last change back."""
-        self._start(self._changer.undo)
+        await self._start(self._changer.undo, asks=False)
 
-    def action_launch(self) -> None:
+    async def action_launch(self) -> None:
         """Start a command."""
-        self._start(self._changer.launch)
+        await self._start(self._changer.launch)
+
+    def action_end(self) -> None:
+        """Quit; what is assigned stays so."""
+        self.exit()
 
     def action_rule(self) -> None:
         """A place that is kept."""
         self.say("rules are not there yet: R will make one of the chosen process", wrong=True)
 
-    def _start(self, change: Callable[[], Coroutine[None, None, None]]) -> None:
-        """One change at a time: what a change does must be known before the next."""
+    async def _start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
+        """One change at a time: what a change does must be known before the next.
+
+        asks: it opens a dialog, which is waited for, or the next key would be for what is behind it.
+        """
         if any(worker.name == "change" and worker.is_running for worker in self.workers):
             self.say(f"still {self._busy or 'busy'}", wrong=True)
             return
-        self.run_worker(change(), name="change")
+
+        async def changing() -> None:
+            try:
+                await change()
+            finally:
+                self._opened.set()
+
+        self._opened.clear()
+        self.run_worker(changing(), name="change")
+        if asks:
+            await self._opened.wait()

@@ -33,7 +33,7 @@ class Changer:
         now = {a.adapter for a in changes.assignments_of(machine, pids)}
         who = changes.named(machine, pids)
         used = now.pop() if len(now) == 1 else ""
-        request = await app.push_screen_wait(AssignDialog(pids, who, machine.adapters, used))
+        request = await app.answer(AssignDialog(pids, who, machine.adapters, used))
         if request is not None:
             await self._change(request, changes.before(machine, self._meant(request)))
 
@@ -47,7 +47,7 @@ class Changer:
             app.say("what is chosen is on no route", wrong=True)
             return
         counts = {a.id: len(machine.members.get(a.id, ())) for a in found}
-        request = await app.push_screen_wait(ReleaseDialog(found, counts))
+        request = await app.answer(ReleaseDialog(found, counts))
         if request is not None:
             pids = [pid for a in found for pid in sorted(machine.members.get(a.id, ()))]
             await self._change(request, changes.before(machine, pids))
@@ -78,13 +78,13 @@ class Changer:
         from procroute_tui.screens.launch import LaunchDialog
 
         app = self._app
-        launch = await app.push_screen_wait(LaunchDialog(app.machine.adapters))
+        launch = await app.answer(LaunchDialog(app.machine.adapters))
         if launch is None:
             return
-        if launch.here:
-            app.run_here(launch)
-            return
         try:
+            if launch.here:
+                app.run_here(launch)
+                return
             path = await launching.in_background(launch, launching.outputs())
         except ProcrouteError as e:
             app.refuse(e)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -63,7 +66,7 @@ async def in_background(launch: Launch, folder: Path) -> Path:
                 start_new_session=True,
             )
     except OSError as e:
-        raise ProcrouteError("launch-failed", f"{launch.shown} cannot be started: {e.strerror}") from e
+        raise _not_started(launch, e) from e
     try:
         status = await asyncio.wait_for(process.wait(), _EARLY)
     except TimeoutError:
@@ -76,11 +79,38 @@ async def in_background(launch: Launch, folder: Path) -> Path:
 
 
 def in_terminal(launch: Launch) -> int:
-    """Run it in the foreground of this terminal, which has to be free; its exit status."""
+    """Run it in the foreground of this terminal, which has to be free; its exit status, as a shell has it.
+
+    What it has written can be read until somebody presses Enter. Raises ProcrouteError launch-failed.
+    """
+    with _signals_are_for_it():
+        try:
+            status = subprocess.Popen(launch.words()).wait()
+        except OSError as e:
+            raise _not_started(launch, e) from e
+        status = 128 - status if status < 0 else status
+        sys.stdout.write(f"\n{launch.shown} has ended with {status}: Enter leads back ")
+        sys.stdout.flush()
+        sys.stdin.readline()
+    return status
+
+
+@contextlib.contextmanager
+def _signals_are_for_it() -> Iterator[None]:
+    """Ctrl-C and Ctrl-\\ reach us as well: they end a command, or mean something else to it, but not us.
+
+    By a handler, which is not inherited where a command is executed, as being ignored is (execve(2)).
+    """
+    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGQUIT)}
     try:
-        return subprocess.run(launch.words(), check=False).returncode
-    except KeyboardInterrupt:  # Ctrl-C was for it
-        return 130
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _not_started(launch: Launch, error: OSError) -> ProcrouteError:
+    return ProcrouteError("launch-failed", f"{launch.shown} cannot be started: {error.strerror}")
 
 
 def _new_file(folder: Path, command: str) -> tuple[Path, BinaryIO]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,25 +16,37 @@ from procroute_tui.model.columns import BY_KEY
 from procroute_tui.model.listing import VIEWS, Key, Listing, Shape
 from procroute_tui.widgets.filter import FilterBar
 from procroute_tui.widgets.heading import Heading
+from procroute_tui.widgets.keys import KeyLine
 from procroute_tui.widgets.pane import Pane
 from procroute_tui.widgets.table import Table
 
+
+def key(key: str, action: str, text: str, *, shown: str = "", show: bool = True) -> Binding:
+    """A key of the main screen; shown: as it is written there.
+
+    With priority: it has been handled when the next one comes, however quickly that was typed. Others are on
+    their way through the widgets by then, and a letter of a filter would be taken for a command.
+    """
+    return Binding(key, action, text, key_display=shown or None, show=show, priority=True)
+
+
 KEYS: Final[tuple[BindingType, ...]] = (
-    Binding("m,space", "mark", "Mark"),
-    Binding("slash", "filter", "Filter", key_display="/"),
-    Binding("t", "view", "View"),
-    Binding("enter,d", "details", "Info", key_display="⏎"),
-    Binding("l", "launch", "Launch"),
-    Binding("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
-    Binding("greater_than_sign", "sort(1)", "Sort by the next column", show=False),
-    Binding("i", "invert", "Sort the other way round", show=False),
-    Binding("o", "routed", "Only what is routed", show=False),
-    Binding("K", "threads", "Kernel threads", show=False),
-    Binding("c", "columns", "Columns", show=False),
-    Binding("left,h", "fold(True)", "Fold", show=False),
-    Binding("right", "fold(False)", "Unfold", show=False),
+    key("m,space", "mark", "Mark"),
+    key("slash", "filter", "Filter", shown="/"),
+    key("t", "view", "View"),
+    key("enter,d", "details", "Info", shown="⏎"),
+    key("l", "launch", "Launch"),
+    key("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
+    key("greater_than_sign", "sort(1)", "Sort by the next column", show=False),
+    key("i", "invert", "Sort the other way round", show=False),
+    key("o", "routed", "Only what is routed", show=False),
+    key("K", "threads", "Kernel threads", show=False),
+    key("c", "columns", "Columns", show=False),
+    key("left,h", "fold(True)", "Fold", show=False),
+    key("right", "fold(False)", "Unfold", show=False),
     Binding("escape", "leave", "Leave", show=False),
 )
+_ANYWHERE: Final = frozenset({"leave", "row", "keep_filter"})
 
 
 class Seeing(App[ProcrouteError]):
@@ -42,15 +55,28 @@ class Seeing(App[ProcrouteError]):
     listing: Listing
     table: Table
     filter_bar: FilterBar
+    keys: KeyLine
     pane: Pane
 
     def draw(self) -> None:
         """Draw what there is now."""
         raise NotImplementedError
 
+    async def complete(self) -> None:
+        """Have all parts there, also what is not seen at first."""
+        raise NotImplementedError
+
     def look(self) -> None:
         """The details that are shown are of another process, or shall be."""
         raise NotImplementedError
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool:
+        """Keys of the main screen are letters where one types, and others' in dialogs."""
+        del parameters
+        ours = action not in _ANYWHERE and hasattr(type(self), f"action_{action}")
+        if not ours or hasattr(App, f"action_{action}"):
+            return True
+        return len(self.screen_stack) == 1 and self.focused is not self.filter_bar
 
     def reshape(self, shape: Shape) -> None:
         """Choose and sort otherwise, and draw."""
@@ -116,8 +142,9 @@ class Seeing(App[ProcrouteError]):
         descending = BY_KEY[column].numeric  # who carries most, first
         self.reshape(replace(self.listing.shape, sort=column, descending=descending))
 
-    def action_row(self, step: int) -> None:
-        """Up or down, from elsewhere than the table."""
+    async def action_row(self, step: int) -> None:
+        """Up or down, while one types a filter."""
+        await self._take_letters()
         self.table.action_move(step)
 
     # --- marks
@@ -148,27 +175,43 @@ class Seeing(App[ProcrouteError]):
 
     # --- filter
 
-    def action_filter(self) -> None:
+    async def action_filter(self) -> None:
         """Type what rows must contain. At once: what is typed next is meant for it."""
-        if not self.filter_bar.is_attached:
-            return  # nothing has been drawn yet
-        self.filter_bar.display = True
+        await self.complete()
+        self._open_filter(opened=True)
         self.screen.set_focus(self.filter_bar)
 
     @on(Input.Changed, "FilterBar")
-    def _filter_typed(self, event: Input.Changed) -> None:
-        shape = self.listing.shape
-        if event.value != shape.filter:
-            self.reshape(replace(shape, filter=event.value))
+    def _filter_typed(self) -> None:
+        self._filter_by(self.filter_bar.value)
 
-    @on(Input.Submitted, "FilterBar")
-    def _filter_kept(self) -> None:
-        self.table.focus()
+    def _filter_by(self, text: str) -> None:
+        shape = self.listing.shape
+        if text != shape.filter:
+            self.reshape(replace(shape, filter=text))
+
+    async def action_keep_filter(self) -> None:
+        """Back to the rows that it leaves."""
+        await self._take_letters()
+        self.screen.set_focus(self.table)
+        self._open_filter(opened=False)
+
+    async def _take_letters(self) -> None:
+        """Filter by what was typed so far: letters may still be on their way, and what comes next is meant
+        for the rows that they leave."""
+        taken = asyncio.Event()
+        self.filter_bar.call_later(taken.set)
+        await taken.wait()
+        self._filter_by(self.filter_bar.value)
+
+    def _open_filter(self, *, opened: bool) -> None:
+        """In the place of the line of keys, which are letters of the filter meanwhile."""
+        self.filter_bar.display, self.keys.display = opened, not opened
 
     def leave_filter(self) -> None:
         """All rows again."""
         self.table.focus()
-        self.filter_bar.display = False
+        self._open_filter(opened=False)
         self.filter_bar.value = ""
         self.reshape(replace(self.listing.shape, filter=""))
 
@@ -197,7 +240,7 @@ class Seeing(App[ProcrouteError]):
 
     def action_leave(self) -> None:
         """Leave the filter, else the marks, else the details."""
-        if self.filter_bar.display:
+        if self.filter_bar.display or self.listing.shape.filter:
             self.leave_filter()
         elif self.table.marked:
             self.table.marked.clear()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pwd
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from pathlib import Path
 from procroute.client.connection import attempt, place
 from procroute.errors import Exit, ProcrouteError
 from procroute.places import SOCKET
+from procroute.user_names import user_name as system_name
 from procroute_tui import settings
 from procroute_tui.link import Link
 
@@ -64,7 +64,4 @@ def _daemon() -> Iterator[None]:
 @cache
 def user_name(uid: int) -> str:
     """As the system calls a user; else the number."""
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except (KeyError, OverflowError):
-        return str(uid)
+    return system_name(uid) or str(uid)

@@ -6,6 +6,18 @@ from typing import Final
 
 from textual.theme import Theme
 
+
+def _scrollbars(ground: str, bar: str, grasped: str) -> dict[str, str]:
+    """Textual's variables for bars that do not stand out until somebody grasps them."""
+    grounds = ("scrollbar-background", "scrollbar-background-hover", "scrollbar-background-active")
+    return {
+        **dict.fromkeys((*grounds, "scrollbar-corner-color"), ground),
+        "scrollbar": bar,
+        "scrollbar-hover": grasped,
+        "scrollbar-active": grasped,
+    }
+
+
 THEMES: Final = (
     Theme(
         name="procroute-dark",
@@ -19,7 +31,7 @@ THEMES: Final = (
         background="#15181c",
         surface="#1c2026",
         panel="#262b33",
-        variables={"footer-key-foreground": "#d7af5f", "footer-background": "#1c2026"},
+        variables=_scrollbars("#1c2026", "#3d4654", "#5f87d7"),
     ),
     Theme(
         name="procroute-light",
@@ -34,6 +46,6 @@ THEMES: Final = (
         surface="#f1f1ec",
         panel="#e4e4dc",
         dark=False,
-        variables={"footer-key-foreground": "#96640a", "footer-background": "#f1f1ec"},
+        variables=_scrollbars("#f1f1ec", "#c4c4ba", "#3465a4"),
     ),
 )

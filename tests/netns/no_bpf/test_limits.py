@@ -18,12 +18,14 @@ from procroute.core.limits import WITHOUT_BPF
 from procroute.errors import ProcrouteError
 from procroute.lab import TCP, Lab
 from procroute.model import Adapter
+from tests.netns.daemons import ALICE, daemon, placed
 from tests.netns.inhabitants import Command, bystander, routed
 from tests.netns.no_bpf.conftest import BUT
 from tests.netns.resolving import BY_GLIBC, look_up
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged, until
 from tests.netns.test_blips import options
 from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, own_address
+from tests.netns.watching import watcher
 
 promise = pytest.mark.promise
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
@@ -177,6 +179,20 @@ def test_a_flushed_ruleset_lets_it_out_until_it_is_repaired(command: Command, fa
     assert command.ask("tcp", to=SERVER[family]).router == "wan2"
     command.thaw()
     until(lambda: command.ask("tcp", to=SERVER[family]).router == "wan1", 3)
+
+
+@shows("no-bpf-counting")
+@both_families
+def test_what_an_assignment_carries_is_not_told(family: int) -> None:
+    with (
+        Lab(main="both") as lab,
+        daemon(lab),
+        placed(lab, ALICE) as command,
+        watcher(lab, traffic=0.1) as seen,
+    ):
+        assert not command.ask("udp", to=SERVER[family]).error
+        seen.wait(lambda: [r for told in seen.of("traffic") for r in told["routes"] if r.get("sent")])
+        assert not any(told.get("assignments") for told in seen.of("traffic"))
 
 
 @shows("no-bpf-cost")

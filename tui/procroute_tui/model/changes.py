@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import msgspec
 from msgspec import Struct
 
 from procroute import protocol
@@ -56,22 +57,13 @@ def undo(machine: Machine, was: Before, reply: protocol.Assigned | protocol.Rele
         title = f"release from {', '.join(sorted({a.route for a in reply.assignments}))}"
     lost = []
     for assignment, ones in was.routed:
-        wanted = wanted_of(assignment)
         pids = living(machine, ones)
-        if wanted is None:
-            lost.append(f"{assignment.route}: which options it has is not known here")
+        if assignment.options is None:
+            lost.append(f"{assignment.route}: its options are not for you to see")
         elif pids:
+            wanted = msgspec.convert(assignment.options, Wanted, from_attributes=True)
             requests.append(protocol.Assign(route=wanted, pids=pids))
     return Undo(title, tuple(requests), "; ".join(lost))
-
-
-def wanted_of(assignment: Assignment) -> Wanted | None:
-    """The route of an assignment as one asks for it; None where its name does not say all of its options."""
-    if assignment.route == assignment.adapter:
-        return Wanted(assignment.adapter)
-    if assignment.route == f"{assignment.adapter}~strict":
-        return Wanted(assignment.adapter, strict=True)
-    return None
 
 
 def living(machine: Machine, ones: Iterable[tuple[int, int]]) -> list[int]:

@@ -175,7 +175,7 @@ COLUMNS: Final = (
         lambda f, p: _counted(f, p, words.rate, "received"),
         numeric=True,
         right=True,
-        help="bytes that came in a second, of the whole assignment, at its first process",
+        help="bytes that came in a second; of the whole assignment, at its first process",
     ),
     Column(
         "out",

@@ -39,15 +39,15 @@ class Asked(Struct):
 
 
 def sections(machine: Machine, users: Users, asked: Asked, now: float, clock: Clock) -> Iterator[Section]:
-    """From what it is to how its packets go. now: seconds of the Epoch."""
+    """First its route, last what it is. now: seconds of the Epoch."""
     process = machine.processes.get(asked.pid)
     if process is None:
         yield Section("gone", [("", f"the process {asked.pid} has ended", "dim")])
         return
-    yield Section(
-        f"{printable(process.name) or words.NONE} · {process.pid}", list(_is(process, users, asked))
-    )
-    yield Section("route", list(_route(machine, users, process, now)))
+    name = printable(process.name) or words.NONE
+    command = words.command_of(process) or "not for you to see"
+    route = _route(machine, users, process, now)
+    yield Section(f"{name} · {process.pid}", [("command", command, ""), *route])
     if asked.refused:
         yield Section("not told", [("", printable(asked.refused), "bad")])
     if asked.inspected is not None:
@@ -58,21 +58,21 @@ def sections(machine: Machine, users: Users, asked: Asked, now: float, clock: Cl
         yield Section("happened", [(clock(h.at), h.text, "") for h in happenings[:8]])
     if asked.explained is not None:
         yield Section("how its packets go", list(_explained(asked.explained)))
+    yield Section("process", list(_is(process, users, asked)))
 
 
 def _is(process: protocol.Running, users: Users, asked: Asked) -> Iterator[Line]:
-    yield "command", words.command_of(process) or "not for you to see", ""
     if asked.inspected is not None and asked.inspected.executable:
         yield "runs", printable(asked.inspected.executable), ""
     yield "user", f"{printable(users(process.user))} ({process.user})", ""
     yield "unit", printable(process.unit) or words.NONE, ""
-    yield "cgroup", printable(process.cgroup), "dim"
+    yield "cgroup", printable(process.cgroup), ""
 
 
 def _route(machine: Machine, users: Users, process: protocol.Running, now: float) -> Iterator[Line]:
     assignment = machine.assignments.get(process.assignment)
     if assignment is None:
-        yield "", "none: it goes the machine's own way", "dim"
+        yield "route", "none: it goes the machine's own way", "dim"
         return
     yield "route", f"{printable(assignment.route)}, by {printable(assignment.adapter)}", "route"
     how = {"embedded": "run, with an engine of its own", "unit": "started in its slice"}

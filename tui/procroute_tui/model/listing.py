@@ -22,6 +22,8 @@ Key = int | str
 """A process by its PID, or a unit by its name."""
 Place = tuple[bool, str | float, str, int]
 """By what siblings are sorted: whether there is nothing to sort by, the value, the name, the PID."""
+_BLANK: Final = ((True,),)
+"""Before the first of those that have nothing to be sorted by."""
 NO_UNIT: Final = "no unit"
 _ROOT: Final = ""
 
@@ -75,8 +77,10 @@ class Listing:
         """Choose and sort otherwise."""
         old, self.shape = self.shape, shape
         self._words = shape.filter.casefold().split()
-        if (old.view, old.sort, old.descending) != (shape.view, shape.sort, shape.descending):
+        if old.sort != shape.sort or not self._entries:
             self._anew()
+        elif old.view != shape.view:
+            self._regroup()
         elif old != shape:
             for pid, entry in self._entries.items():
                 entry.shown = self._is_shown(pid, entry)
@@ -118,8 +122,19 @@ class Listing:
         self._entries.clear()
         self._siblings.clear()
         for pid, process in self.machine.processes.items():
-            entry = self._entry(process)
-            self._entries[pid] = entry
+            self._entries[pid] = self._entry(process)
+        self._group()
+
+    def _regroup(self) -> None:
+        """Among other siblings; by what each is sorted stays."""
+        self._siblings.clear()
+        for pid, entry in self._entries.items():
+            entry.parent = self._parent(self.machine.processes[pid])
+            entry.shown = self._is_shown(pid, entry)
+        self._group()
+
+    def _group(self) -> None:
+        for pid, entry in self._entries.items():
             self._siblings.setdefault(entry.parent, []).append((entry.place, pid))
         for siblings in self._siblings.values():
             siblings.sort()
@@ -129,10 +144,9 @@ class Listing:
     def _entry(self, process: Running) -> _Entry:
         column = BY_KEY[self.shape.sort]
         value = column.value(self.facts, process)
-        # Siblings are read backwards where the largest comes first, and blanks come last in any case.
-        last = (value is None) != self.shape.descending
+        blank = value is None
         value = (0.0 if column.numeric else "") if value is None else value
-        place = (last, value, process.name.casefold(), process.pid)
+        place = (blank, value, process.name.casefold(), process.pid)
         entry = _Entry(place, self._parent(process), shown=False)
         entry.shown = self._is_shown(process.pid, entry)
         return entry
@@ -219,7 +233,11 @@ class Listing:
         return list(self._by_unit()) if self.shape.view == "unit" else self._as_tree()
 
     def _directed(self, siblings: Sequence[tuple[Place, int]]) -> Sequence[tuple[Place, int]]:
-        return siblings[::-1] if self.shape.descending else siblings
+        """As they are to be read: backwards where the largest comes first, but blanks last in any case."""
+        if not self.shape.descending:
+            return siblings
+        blanks = bisect_left(siblings, _BLANK)
+        return [*siblings[:blanks][::-1], *siblings[blanks:][::-1]]
 
     def _by_unit(self) -> Iterator[Key]:
         units = [unit for unit in self._siblings if isinstance(unit, str)]
@@ -242,8 +260,7 @@ class Listing:
                 continue
             order.append(pid)
             if pid in siblings and pid not in self.folded:
-                children = siblings[pid]
-                stack += [child for _, child in (children if self.shape.descending else reversed(children))]
+                stack += [child for _, child in reversed(self._directed(siblings[pid]))]
         return order
 
     def _with_ancestors(self) -> set[int]:

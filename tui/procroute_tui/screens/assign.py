@@ -19,6 +19,7 @@ from procroute_tui.widgets.toggle import Toggle
 class AssignDialog(Dialog[protocol.Assign]):
     """Gives the request. who: the processes, in words; now: the adapter that they use."""
 
+    AUTO_FOCUS = "AdapterChoice"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "switch('strict')", "Strict"),
         Binding("t", "switch('tree')", "Tree"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import ClassVar, Final
 
 from textual.app import ComposeResult
@@ -19,6 +20,7 @@ _FREE: Final = tuple(column for column in COLUMNS if column.key not in ALWAYS)
 class ColumnsDialog(Dialog[tuple[str, ...]]):
     """Gives the keys of the columns; none means: as many as fit."""
 
+    AUTO_FOCUS = "Toggle"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(n), f"switch('{column.key}')", column.title) for n, column in enumerate(_FREE, 1)),
         Binding("0", "all", "All"),
@@ -37,7 +39,8 @@ class ColumnsDialog(Dialog[tuple[str, ...]]):
             box.border_title = "columns"
             yield Static("What does not fit is left out all the same.", classes="said", markup=False)
             for number, column in enumerate(_FREE, 1):
-                toggle = Toggle(str(number), f"{column.title:<9} {column.help}", column.key)
+                brief = re.split("[;:]", column.help)[0]  # a line has no room for more; the help page has
+                toggle = Toggle(str(number), f"{column.title:<9} {brief}", column.key)
                 toggle.value = not self._shown or column.key in self._shown
                 yield toggle
             yield Static("Space switch   0 all   Enter done   Escape cancel", classes="keys", markup=False)

@@ -18,7 +18,7 @@ Answer = TypeVar("Answer")
 
 
 class Dialog(ModalScreen[Answer]):
-    """A box in the middle; Escape leaves it and changes nothing."""
+    """A box in the middle; Escape leaves it and changes nothing. AUTO_FOCUS: what keys are for."""
 
     DEFAULT_CSS = """
     Dialog { align: center middle; background: $background 60%; }
@@ -28,18 +28,24 @@ class Dialog(ModalScreen[Answer]):
     }
     Dialog .said { height: auto; margin: 0 0 1 0; color: $foreground 80%; }
     Dialog .keys { height: auto; margin: 1 0 0 0; color: $foreground 60%; }
+    Dialog .wrong { height: auto; margin: 1 0 0 0; color: $error; display: none; }
     Dialog OptionList, Dialog OptionList:focus {
         height: auto; max-height: 10; border: none; padding: 0; background: $surface; margin: 0 0 1 0;
-        text-wrap: nowrap; text-overflow: ellipsis;
+        background-tint: $foreground 0%; text-wrap: nowrap; text-overflow: ellipsis;
     }
-    Dialog OptionList > .option-list--option-highlighted,
-    Dialog OptionList:focus > .option-list--option-highlighted {
-        background: $primary-muted; color: $foreground; text-style: bold;
+    Dialog OptionList > .option-list--option-highlighted {
+        background: $panel; color: $foreground; text-style: bold;
     }
+    Dialog OptionList:focus > .option-list--option-highlighted { background: $primary-muted; }
     Dialog Input { border: round $panel; background: $background; margin: 0 0 1 0; }
     Dialog Input:focus { border: round $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel")]
+
+    def on_mount(self) -> None:
+        """At once, and not with the first picture: keys may have been typed ahead."""
+        if self.AUTO_FOCUS:
+            self.set_focus(self.query(self.AUTO_FOCUS).first())
 
     def action_leave(self) -> None:
         """Nothing is to be done."""

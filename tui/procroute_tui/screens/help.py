@@ -12,6 +12,7 @@ from textual.widgets import Static
 
 from procroute_tui.model.columns import COLUMNS
 from procroute_tui.screens.dialog import Dialog
+from procroute_tui.widgets.lines import hanging
 
 KEYS: Final = (
     (
@@ -68,30 +69,37 @@ class HelpDialog(Dialog[None]):
     """One page that scrolls."""
 
     DEFAULT_CSS = """
-    HelpDialog > .box { width: 92; height: 94%; scrollbar-size-vertical: 1; }
+    HelpDialog > .box { width: 92; height: 94%; padding: 1 1 0 2; scrollbar-size-vertical: 1; }
     """
+    AUTO_FOCUS = "VerticalScroll"
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q,enter", "leave", "Close")]
 
     def compose(self) -> ComposeResult:
         """All of it."""
         with VerticalScroll(classes="box") as box:
             box.border_title = "help"
-            box.border_subtitle = "Escape closes"
-            yield Static(text(), markup=False)
+            box.border_subtitle = "↑ ↓ scroll   Escape close"
+            yield _Page(markup=False)
 
 
-def text() -> Content:
-    """The page."""
+class _Page(Static):
+    def on_resize(self) -> None:
+        """Lines break elsewhere."""
+        self.update(text(self.size.width))
+
+
+def text(room: int) -> Content:
+    """The page, in lines of so many cells."""
     parts: list[tuple[str, str]] = []
     for title, keys in KEYS:
-        parts += _part(title, keys)
-    parts += _part("columns", tuple((column.title, column.help) for column in COLUMNS))
-    parts += _part("signs", SIGNS)
+        parts += _part(title, keys, room)
+    parts += _part("columns", tuple((column.title, column.help) for column in COLUMNS), room)
+    parts += _part("signs", SIGNS, room)
     return Content.assemble(*parts)
 
 
-def _part(title: str, lines: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+def _part(title: str, lines: tuple[tuple[str, str], ...], room: int) -> list[tuple[str, str]]:
     parts = [(f"{title}\n", "bold $accent")]
     for key, meaning in lines:
-        parts += [(f"  {key:<10}", "bold $primary"), (f" {meaning}\n", "")]
+        parts += [*hanging(f"  {key:<10} ", meaning, room, "bold $primary", ""), ("\n", "")]
     return [*parts, ("\n", "")]

@@ -19,6 +19,10 @@ from procroute_tui.widgets.toggle import Toggle
 class LaunchDialog(Dialog[Launch]):
     """Gives the command and its route."""
 
+    DEFAULT_CSS = """
+    LaunchDialog OptionList > .option-list--option-highlighted { background: $primary-muted; }
+    """
+    AUTO_FOCUS = "Input"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "choose(-1)", "Adapter", priority=True),
         Binding("down", "choose(1)", "Adapter", priority=True),
@@ -38,12 +42,8 @@ class LaunchDialog(Dialog[Launch]):
             yield AdapterChoice(self._adapters)
             yield Toggle("^s", "strict: nothing but this adapter, no LAN either", "strict")
             yield Toggle("^t", "here, in this terminal, until it ends; else in the background", "terminal")
-            yield Static("", classes="keys", id="wrong", markup=False)
+            yield Static("", classes="wrong", markup=False)
             yield Static("Enter launch   ↑ ↓ adapter   Escape cancel", classes="keys", markup=False)
-
-    def on_mount(self) -> None:
-        """One types at once."""
-        self.query_one(Input).focus()
 
     def action_choose(self, step: int) -> None:
         """The next adapter."""
@@ -67,7 +67,9 @@ class LaunchDialog(Dialog[Launch]):
         try:
             command = shlex.split(self.query_one(Input).value)
         except ValueError as e:
-            self.query_one("#wrong", Static).update(f"! {e}".lower())
+            wrong = self.query_one(".wrong", Static)
+            wrong.update(f"! {e}".lower())
+            wrong.display = True
             return
         if command and adapter is not None:
             strict = self.query_one("#strict", Toggle).value

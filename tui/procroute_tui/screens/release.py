@@ -20,6 +20,7 @@ from procroute_tui.widgets.toggle import Toggle
 class ReleaseDialog(Dialog[protocol.Release]):
     """Gives the request. counts: how many processes are in each."""
 
+    AUTO_FOCUS = ""  # Enter is for the question, not for the option
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,y", "release", "Release", priority=True),
         Binding("n", "leave", "Cancel"),

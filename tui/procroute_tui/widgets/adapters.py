@@ -20,7 +20,7 @@ STYLES = {
 
 
 class AdapterBar(Static):
-    """A line or two for each adapter; on low screens one."""
+    """A line or two for each adapter; on low screens one. brief: other things need the room."""
 
     DEFAULT_CSS = """
     AdapterBar {
@@ -32,6 +32,7 @@ class AdapterBar(Static):
     def __init__(self, machine: Machine) -> None:
         super().__init__(markup=False)
         self._machine = machine
+        self.brief = False
         self._shown: list[list[tuple[str, str]]] = []
 
     def show(self) -> None:
@@ -39,8 +40,8 @@ class AdapterBar(Static):
         if not self.is_attached:
             return  # the end has begun
         height = self.app.size.height
-        count = len(self._machine.adapters)
-        lines = adapter_lines(self._machine, self.size.width, second=count * 2 <= height // 4)
+        second = not self.brief and len(self._machine.adapters) * 2 <= height // 4
+        lines = adapter_lines(self._machine, self.size.width, second=second)
         most = max(height // 4, 2)
         if len(lines) > most:
             lines = [

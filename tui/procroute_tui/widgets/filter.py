@@ -15,9 +15,10 @@ class FilterBar(Input):
     FilterBar, FilterBar:focus { height: 1; border: none; padding: 0 1; background: $primary 25%; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "app.row(-1)", "Up", show=False),
-        Binding("down", "app.row(1)", "Down", show=False),
+        Binding("up", "app.row(-1)", "Up", show=False, priority=True),
+        Binding("down", "app.row(1)", "Down", show=False, priority=True),
         Binding("escape", "app.leave", "All rows", show=False),
+        Binding("enter", "app.keep_filter", "Keep", show=False, priority=True),
     ]
 
     def __init__(self) -> None:

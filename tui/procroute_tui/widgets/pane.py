@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 import time
 
 from textual.app import ComposeResult
@@ -14,6 +13,7 @@ from procroute_tui.model.columns import Users
 from procroute_tui.model.details import Asked, Section, sections
 from procroute_tui.model.machine import Machine
 from procroute_tui.widgets.adapters import STYLES
+from procroute_tui.widgets.lines import hanging
 
 _LABEL = 9
 
@@ -48,7 +48,7 @@ class Pane(VerticalScroll, can_focus=True):
         if self.asked is None:
             told = [Section("nothing is chosen", [])]
         else:
-            told = list(sections(self._machine, self._users, self.asked, time.time(), _clock))
+            told = list(sections(self._machine, self._users, self.asked, now(), _clock))
         if told != self._shown:
             self._shown = told
             room = max(self.size.width - 1, 20)
@@ -61,13 +61,16 @@ class Pane(VerticalScroll, can_focus=True):
             self.show()
 
 
+def now() -> float:
+    """Seconds of the Epoch."""
+    return time.time()
+
+
 def _drawn(section: Section, room: int) -> Content:
     parts: list[tuple[str, str]] = [(section.title, "bold $accent")]
     for label, text, role in section.lines:
-        lines = textwrap.wrap(text, room - _LABEL) or [""]
-        parts += [("\n" + label[: _LABEL - 1].ljust(_LABEL), STYLES["dim"]), (lines[0], STYLES[role])]
-        for line in lines[1:]:
-            parts.append((f"\n{' ' * _LABEL}{line}", STYLES[role]))
+        shown = label[: _LABEL - 1].ljust(_LABEL)
+        parts += [("\n", ""), *hanging(shown, text, room, STYLES["dim"], STYLES[role])]
     return Content.assemble(*parts, ("\n", ""))
 
 

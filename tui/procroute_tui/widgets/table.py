@@ -41,7 +41,7 @@ class Table(ScrollView, can_focus=True):
     DEFAULT_CSS = """
     Table {
         height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1; scrollbar-background: $background; scrollbar-color: $panel;
+        scrollbar-size-vertical: 1; scrollbar-background: $background; scrollbar-color: $scrollbar;
         & > .table--cursor { background: $primary-muted; }
         & > .table--marked { color: $accent; text-style: bold; }
         & > .table--dim { color: $foreground 50%; }
@@ -54,12 +54,13 @@ class Table(ScrollView, can_focus=True):
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False),
-        Binding("down,j", "move(1)", "Down", show=False),
-        Binding("pageup", "page(-1)", "Page up", show=False),
-        Binding("pagedown", "page(1)", "Page down", show=False),
-        Binding("home,g", "move(-1000000)", "First", show=False),
-        Binding("end,G", "move(1000000)", "Last", show=False),
+        # With priority, as those that act on the row: they must not overtake these.
+        Binding("up,k", "move(-1)", "Up", show=False, priority=True),
+        Binding("down,j", "move(1)", "Down", show=False, priority=True),
+        Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
+        Binding("pagedown", "page(1)", "Page down", show=False, priority=True),
+        Binding("home,g", "move(-1000000)", "First", show=False, priority=True),
+        Binding("end,G", "move(1000000)", "Last", show=False, priority=True),
     ]
 
     class Moved(Message):

@@ -26,9 +26,8 @@ class Toggle(Static, can_focus=True):
 
     def render(self) -> Content:
         """As it is now."""
-        sign = "[x]" if self.value else "[ ]"
-        style = "bold" if self.value else ""
-        return Content.assemble((f"{sign} ", style), (f"{self._key:<3}", "bold $accent"), (self._text, style))
+        sign, style = ("[x]", "bold") if self.value else ("[ ]", "")
+        return Content.assemble((f"{sign} ", style), (f"{self._key:<3}", "bold $accent"), self._text)
 
     def action_switch(self) -> None:
         """The other of the two."""
