@@ -17,7 +17,6 @@ from tests.netns.ruled import (
     pid_of,
     placed_by,
     refused,
-    rule,
     rules,
     script,
     started,
