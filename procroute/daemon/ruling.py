@@ -6,6 +6,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
@@ -28,7 +29,8 @@ from procroute.kernel.rule_subject import name_by, subject, user_by
 from procroute.protocol import AddRule, Existing, Wanted
 from procroute.rulebook import folders
 from procroute.rulebook.applications import units, units_of
-from procroute.rulebook.matching import first
+from procroute.rulebook.links import followed
+from procroute.rulebook.matching import Tried, first, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
@@ -50,8 +52,9 @@ class Ruling:
         self._tell = tell
         self._said: set[str] = set()
         self.book = Rulebook()
-        self._at_exec = Rulebook()
+        self._followed = self._at_exec = Rulebook()
         self._asked: frozenset[str] = frozenset()
+        self._order: dict[str, int] = {}
         self._before: dict[tuple[int, int], tuple[str, str]] = {}
 
     def load(self) -> list[str]:
@@ -69,7 +72,10 @@ class Ruling:
                 f"{worst.place}: {worst.message}{more}",
                 f"{hint}procroute rules check tells all; the rules of before hold",
             )
-        self.book, self._at_exec, self._asked = book, known_at_exec(book), asked_for(book)
+        self.book, self._asked = book, asked_for(book)
+        self._followed = followed(book, os.path.realpath)
+        self._at_exec = known_at_exec(self._followed)
+        self._order = {rule.place: at for at, rule in enumerate(book.rules)}
         self._before.clear()
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
@@ -143,12 +149,19 @@ class Ruling:
         found = subject(pid, self._asked | {"user", "group", "parent"})
         return found and self._from_origin(found[0])
 
+    def trial(self, who: Subject) -> tuple[Tried, ...]:
+        """Each rule in order, asked, up to and with the one that holds."""
+        return trial(self._followed, who)
+
     def _meet(self, found: Subject, began: int, existing: Existing | None = None) -> bool:
         found = self._from_origin(found)
-        rule = first(self.book, found)
+        rule = first(self._followed, found)
         if rule is None:
             return False
         try:
+            before = self._order.get(self._placing.rule_of(found.pid))
+            if before is not None and before < self._order[rule.place]:
+                return False  # by what it was executed as, which may be a script
             return self._take(rule, found, Known(found.pid, began), existing)
         except OSError:
             return False  # it has ended
