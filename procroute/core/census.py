@@ -11,7 +11,8 @@ looks was never there.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -19,6 +20,11 @@ from msgspec.structs import replace
 from procroute.core.access import Peer
 from procroute.core.unit_names import unit_of
 from procroute.protocol import Running
+
+_PIECE: Final = 1 << 24
+_OF_ONE: Final = 256
+_MOST_OF_A_LETTER: Final = 6
+"""Bytes of JSON: of a piece, of a process without its words, of a letter of these (\\u0001)."""
 
 
 class Life(Struct, frozen=True):
@@ -181,6 +187,21 @@ def shown(seen: Seen, peer: Peer, *, hidden: bool) -> Running | None:
     if peer.is_root or set(seen.uids) == {peer.uid}:
         return seen.running
     return None if hidden else replace(seen.running, command=[])
+
+
+def pieces(people: Iterable[Running]) -> Iterator[list[Running]]:
+    """The same in pieces that each fit into a frame, whatever these are called; at least one."""
+    piece: list[Running] = []
+    weight = 0
+    for one in people:
+        words = sum(map(len, (one.name, one.cgroup, one.unit, *one.command))) + len(one.command)
+        its = _MOST_OF_A_LETTER * words + _OF_ONE
+        if piece and weight + its > _PIECE:
+            yield piece
+            piece, weight = [], 0
+        piece.append(one)
+        weight += its
+    yield piece
 
 
 def told(difference: Difference, peer: Peer, *, hidden: bool) -> tuple[list[Running], list[int]]:

@@ -48,7 +48,7 @@ OF_ONE: Final = {
 """The same said of a single one."""
 
 
-class Open(Struct, frozen=True):
+class OpenSocket(Struct, frozen=True):
     """An open socket. remote: None where it is not connected. shared: a process that stays holds it, too.
 
     local: all zeros where it is bound to no address. reuse: it may share its port. foreign: it is of another
@@ -128,7 +128,7 @@ _PASS: Final = Verdict(Fate.PASS)
 _FOLLOW: Final = Verdict(Fate.FOLLOW)
 
 
-def assigned(one: Open, ground: Ground) -> Verdict:
+def assigned(one: OpenSocket, ground: Ground) -> Verdict:
     """What becomes of a socket when its process is put on a route."""
     if one.foreign:
         return Verdict(Fate.LEFT, FOREIGN)
@@ -137,7 +137,7 @@ def assigned(one: Open, ground: Ground) -> Verdict:
     return _unless_shared(one, _assigned(one, ground))
 
 
-def _assigned(one: Open, ground: Ground) -> Verdict:
+def _assigned(one: OpenSocket, ground: Ground) -> Verdict:
     if one.kind == "other":
         return Verdict(Fate.LEFT, OTHER)
     if one.remote is not None:
@@ -153,7 +153,7 @@ def _assigned(one: Open, ground: Ground) -> Verdict:
     return _FOLLOW
 
 
-def released(one: Open, ground: Ground) -> Verdict:
+def released(one: OpenSocket, ground: Ground) -> Verdict:
     """What becomes of a socket when its process is let go from a route."""
     if one.foreign or _number(one, ground.identity) != ground.number:
         return _PASS
@@ -162,7 +162,7 @@ def released(one: Open, ground: Ground) -> Verdict:
     return _unless_shared(one, _FOLLOW if one.remote is None else _existing(ground))
 
 
-def _number(one: Open, identity: Identity) -> int:
+def _number(one: OpenSocket, identity: Identity) -> int:
     """Of the route that it is on; 0: none."""
     return identity.number(identity.mark_of_packets(one.mark, one.given))
 
@@ -171,31 +171,31 @@ def _existing(ground: Ground) -> Verdict:
     return Verdict(Fate.RESET if ground.existing == "reset" else Fate.REMAIN)
 
 
-def _unless_shared(one: Open, verdict: Verdict) -> Verdict:
+def _unless_shared(one: OpenSocket, verdict: Verdict) -> Verdict:
     return Verdict(Fate.LEFT, SHARED) if one.shared and verdict.fate.acts else verdict
 
 
-def _stays_here(one: Open, ground: Ground) -> bool:
+def _stays_here(one: OpenSocket, ground: Ground) -> bool:
     """Whether what it sends does not leave the machine, by whatever route."""
     if one.remote is not None:
         return one.remote.is_loopback or one.remote in ground.here
     return one.local.is_loopback
 
 
-def is_server(one: Open, ground: Ground) -> bool:
+def is_server(one: OpenSocket, ground: Ground) -> bool:
     """Whether a UDP socket is on a port that its program chose; see above."""
     if not one.local_port:
         return False
     return one.reuse or not ground.ports.chooses(one.local_port) or one.local_port in ground.twins
 
 
-def twins(all_open: Iterable[Open]) -> frozenset[int]:
+def twins(all_open: Iterable[OpenSocket]) -> frozenset[int]:
     """The ports on which there are several sockets, connections apart."""
     ports = Counter(one.local_port for one in all_open if one.remote is None and one.local_port)
     return frozenset(port for port, count in ports.items() if count > 1)
 
 
-def new_mark(one: Open, verdict: Verdict, ground: Ground, *, leaving: bool, plain: bool) -> int | None:
+def new_mark(one: OpenSocket, verdict: Verdict, ground: Ground, *, leaving: bool, plain: bool) -> int | None:
     """The bits of ours that a socket is to carry from now on; None: those it has.
 
     leaving: it is let go. plain: it is known to have been made in no cgroup of a route, so that no guard

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from procroute.daemon.register import Register
-from procroute.daemon.routes import Open, Routes
+from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.linger import STALLED, Carried, Goodbye, end
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import unmark
@@ -79,14 +79,14 @@ class Closing:
                 self._ended(found)
             self._routes.let_be()
 
-    def _is_said(self, found: Open, stalled: float = STALLED) -> bool:
+    def _is_said(self, found: OpenRoute, stalled: float = STALLED) -> bool:
         """Whether the connections of a route have had their last word, or their time for it."""
         number = found.live.number
         if number not in self._goodbyes:
             self._goodbyes[number] = Goodbye(self._identity, self._carried(found), stalled)
         return self._goodbyes[number].is_said()
 
-    def _ended(self, found: Open) -> bool:
+    def _ended(self, found: OpenRoute) -> bool:
         """End what is left of its connections, under the lock; False: somebody uses the route again."""
         self._goodbyes.pop(found.live.number, None)
         if any(map(cgroups.populated, self._routes.paths(found))):
@@ -94,7 +94,7 @@ class Closing:
         end(self._identity, self._carried(found), self._tell)
         return True
 
-    def _kept(self, found: Open) -> list[sockets.InetSocket]:
+    def _kept(self, found: OpenRoute) -> list[sockets.InetSocket]:
         """The sockets of processes that were let go which still go by a route."""
         mark = self._identity.mark(found.live.number)
         some = (
@@ -104,7 +104,7 @@ class Closing:
         return [each for of in some for each in of if each.inode and each.state != sockets.TIME_WAIT]
 
     @staticmethod
-    def _carried(found: Open) -> Carried:
+    def _carried(found: OpenRoute) -> Carried:
         """What tells the sockets of a route."""
         made_in = cgroups.ids(found.path) if found.live.marks is Marks.PACKETS else frozenset()
         return Carried([found.live.number], made_in)

@@ -13,7 +13,7 @@ from concurrent.futures import Executor
 from typing import Final
 
 from procroute import protocol
-from procroute.core.census import Difference, Seen, shown, told
+from procroute.core.census import Difference, Seen, pieces, shown, told
 from procroute.daemon.processes import PAUSE, Processes
 from procroute.daemon.traffic import Traffic
 from procroute.daemon.watchers import Watcher
@@ -131,7 +131,10 @@ class Feed:
         self._knowing.add(watcher)
         self._fileno = fileno
         self._listen(again)
-        there.set_result(found)
+        first, *more = pieces(found)
+        there.set_result(first)
+        for piece in more:
+            watcher.put(protocol.Processes(at=time.time(), now=piece))
 
     def _listen(self, again: float | None) -> None:
         """Look on news, and in so many seconds in any case."""
@@ -177,7 +180,10 @@ class Feed:
         for watcher in self._knowing:
             now, gone = told(difference, watcher.who, hidden=hides)
             if now or gone:
-                watcher.put(protocol.Processes(at=at, now=now, gone=gone))
+                first, *more = pieces(now)
+                watcher.put(protocol.Processes(at=at, now=first, gone=gone))
+                for piece in more:
+                    watcher.put(protocol.Processes(at=at, now=piece))
 
     # --- traffic
 

@@ -20,7 +20,7 @@ from procroute.core.unit_names import slice_of
 from procroute.engine.ending import ENDED, end_all, went
 from procroute.engine.lock import lock, patient
 from procroute.engine.words import Tell
-from procroute.kernel import cgroups, family, left, user_managers
+from procroute.kernel import family, left, records, user_managers
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import name_of
@@ -181,7 +181,7 @@ class Leavers:
         return self._mount.path / cgroup.lstrip("/")
 
     def _is_routed(self, cgroup: str) -> bool:
-        return cgroups.within_target(self._mount.path, cgroup)
+        return records.within_target(self._mount.path, cgroup)
 
     def _is_routed_process(self, cgroup: str) -> bool:
         below = self._mount.below(cgroup)

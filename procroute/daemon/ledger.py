@@ -20,7 +20,7 @@ import msgspec
 from procroute import places
 from procroute.engine.words import Tell
 from procroute.kernel import files
-from procroute.protocol import Assignment
+from procroute.protocol import Assignment, written
 
 FOLDER: Final = Path(places.ASSIGNMENTS)
 DAMAGED: Final = Path(places.DAMAGED)
@@ -92,7 +92,7 @@ class Ledger:
     def add(self, assignment: Assignment) -> None:
         """Remember an assignment; one of the same id is replaced. Raises OSError."""
         plain = msgspec.structs.replace(assignment, processes=[], sockets=None)
-        _write(self._folder / f"{assignment.id}.json", msgspec.json.encode(plain))
+        _write(self._folder / f"{assignment.id}.json", written(plain))
         self._keep(plain)
         with contextlib.suppress(OSError):
             self.remove_stale()

@@ -15,7 +15,7 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.move import part
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups, released
+from procroute.kernel import adapters, cgroups, records, released
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known, identify
 from procroute.protocol import Assignment, Existing, Moved, Release, Released
@@ -88,7 +88,7 @@ class LettingGo:
         existing: Existing,
     ) -> Moved:
         origin = self._register.path(assignment.origin)
-        routed = cgroups.within_target(self._linux.mount, assignment.origin)
+        routed = records.within_target(self._linux.mount, assignment.origin)
         return part(
             self._linux.identity,
             number,

@@ -38,7 +38,10 @@ class Looking:
 
         Raises ProcrouteError.
         """
-        return inspect(self.linux(), subjects.shown(peer, asked.pid, self._namespace), assignments)
+        who = subjects.shown(peer, asked.pid, self._namespace)
+        found = inspect(self.linux(), who, assignments)
+        subjects.shown(peer, asked.pid, self._namespace)  # it may have become another's meanwhile
+        return found
 
     def close(self) -> None:
         """The end of it."""

@@ -255,8 +255,12 @@ class Daemon:
         """In the writer's thread: forget what has ended, close what nobody uses. Raises as close_unused."""
         self._looking = False
         for key in list(self._due):
-            self._writer.emptied(key)
-            self._due.pop(key, None)
+            self._due.pop(key, None)  # first: what is heard from now on counts anew
+            try:
+                self._writer.emptied(key)
+            except BaseException:
+                self._due[key] = None
+                raise
         return self._writer.close_unused()
 
     def _look_soon(self) -> None:

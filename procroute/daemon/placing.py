@@ -15,7 +15,7 @@ from procroute.core.unit_names import slice_of
 from procroute.daemon import subjects, whole_units
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
-from procroute.daemon.routes import Open, Routes
+from procroute.daemon.routes import OpenRoute, Routes
 from procroute.daemon.whole_units import WholeUnit
 from procroute.engine.gather import around, gather, let_out
 from procroute.engine.lock import lock, patient
@@ -108,7 +108,7 @@ class Placing:
         return pids
 
     def _whole_units(
-        self, peer: Peer, asked: Assign, found: Open, who: list[Facts]
+        self, peer: Peer, asked: Assign, found: OpenRoute, who: list[Facts]
     ) -> tuple[list[WholeUnit], list[Facts]]:
         """The units that can follow in place, and who of those that were named has to be moved.
 
@@ -126,7 +126,7 @@ class Placing:
             apart += subjects.checked(peer, sorted(outside), self._namespace)
         return whole, apart
 
-    def _followed(self, found: Open, unit: WholeUnit, notes: list[str]) -> bool:
+    def _followed(self, found: OpenRoute, unit: WholeUnit, notes: list[str]) -> bool:
         """Have a unit follow in place; else `notes` says why it does not, and it follows no route."""
         self._register.superseded(unit.place)
         try:
@@ -142,7 +142,7 @@ class Placing:
         self,
         peer: Peer,
         asked: Assign,
-        found: Open,
+        found: OpenRoute,
         unit: WholeUnit,
         machine: Machine,
         made: list[Assignment],
@@ -167,7 +167,7 @@ class Placing:
         self,
         peer: Peer,
         asked: Assign,
-        found: Open,
+        found: OpenRoute,
         some: list[Facts],
         machine: Machine,
         notes: list[str],
@@ -214,7 +214,7 @@ class Placing:
                 raise not_undone(e, stay[0], "see procroute ps", "procroute release lets them go") from e
             raise
 
-    def _opened(self, peer: Peer, wanted: Wanted) -> tuple[Open, list[str]]:
+    def _opened(self, peer: Peer, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
         """The route, if he may have it."""
         access = self._routes.settings.access
         if not peer.is_root and access:
@@ -230,7 +230,7 @@ class Placing:
         gateway = wanted.gateway4 is not None or wanted.gateway6 is not None
         return Asked(names, gateway=gateway, dns=bool(wanted.dns))
 
-    def _placed(self, peer: Peer, found: Open, who: Facts, how: How, command: str) -> Assignment:
+    def _placed(self, peer: Peer, found: OpenRoute, who: Facts, how: How, command: str) -> Assignment:
         """A new assignment for a process, which is in it then."""
         owner = who.uids[0]
         origin = self._register.origin(who.pid)

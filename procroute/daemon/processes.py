@@ -29,6 +29,7 @@ class Processes:
         self._lives: lives.Lives | None = None
         self._census: Census | None = None
         self._due: float | None = None
+        self._missed = False  # some news, until everybody has been looked at
 
     def begin(self, assignments: Mapping[str, int]) -> Collection[Seen]:
         """Everybody, as they were told of last; looked at if nobody watches yet.
@@ -40,8 +41,12 @@ class Processes:
             census = Census(mount.below, units=placement(mount.path).by_systemd)
             census.assign(dict(assignments))
             self._lives = lives.listen()  # first: who comes from now on is told
+            try:
+                self._look_at_everybody(census)
+            except BaseException:
+                self.end()
+                raise
             self._census = census
-            self._look_at_everybody(census)
         return list(self._census.people)
 
     def end(self) -> None:
@@ -49,6 +54,7 @@ class Processes:
         if self._lives is not None:
             self._lives.close()
         self._lives = self._census = self._due = None
+        self._missed = False
 
     def fileno(self) -> int | None:
         """Readable when there is news; None: the kernel does not tell."""
@@ -58,7 +64,7 @@ class Processes:
         """In how many seconds to look without news; None: not at all."""
         if self._census is None:
             return None
-        waits = [PAUSE] if self._census.restless else []
+        waits = [PAUSE] if self._census.restless or self._missed else []
         if self._due is not None:
             waits.append(max(PAUSE, self._due - time.monotonic()))
         return min(waits, default=None)
@@ -69,7 +75,8 @@ class Processes:
         if census is None:
             return Difference()
         told = self._lives.read() if self._lives is not None else None
-        if told is None:
+        if told is None or self._missed:
+            self._missed = True
             return self._look_at_everybody(census)
         began = time.monotonic()
         if self._due is not None and began >= self._due:
@@ -85,6 +92,7 @@ class Processes:
     def _look_at_everybody(self, census: Census) -> Difference:
         began = time.monotonic()
         difference = census.look_anew(everybody())
+        self._missed = False
         self._wait(began, _OF_THE_TIME[0])
         return difference
 

@@ -17,13 +17,13 @@ from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
-from procroute.daemon.routes import Open, Routes, options_of
+from procroute.daemon.routes import OpenRoute, Routes, options_of
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, in_place
+from procroute.kernel import cgroups, in_place, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
-from procroute.kernel.process_facts import command_of, facts, name_of
+from procroute.kernel.process_facts import WORDS, command_of, facts, name_of
 from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
 from procroute.user_names import spoken
 
@@ -83,10 +83,10 @@ class Register:
         return self._ledger.next_id()
 
     def note(
-        self, found: Open, number: int, path: Path, *, how: How, owner: int, by: int, command: str
+        self, found: OpenRoute, number: int, path: Path, *, how: How, owner: int, by: int, command: str
     ) -> Assignment:
         """A new assignment. number: its id; path: its cgroup. Raises OSError."""
-        whole = cgroups.named(path)
+        whole = records.named(path)
         assignment = Assignment(
             id=number,
             route=found.live.route.name,
@@ -98,7 +98,7 @@ class Register:
             origin=self.cgroup(path) if whole else cgroups.origin(path),
             in_place=whole,
             since=time.time(),
-            command=command,
+            command=command[:WORDS],
             options=options_of(found.live.route),
         )
         self._ledger.add(assignment)
@@ -150,7 +150,7 @@ class Register:
 
     def _is_as_noted(self, assignment: Assignment) -> bool:
         """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
-        return not assignment.in_place or cgroups.named(self.path(assignment.cgroup))
+        return not assignment.in_place or records.named(self.path(assignment.cgroup))
 
     def superseded(self, place: Path) -> None:
         """What was in place there is not any more: it has got another route."""
@@ -201,7 +201,7 @@ class Register:
         except OSError:
             raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
         before = self._around(cgroup)
-        return cgroup if before is None or before.in_place else before.origin
+        return cgroup if before is None or before.in_place else cgroups.origin(self.path(before.cgroup))
 
     def _around(self, cgroup: str) -> Assignment | None:
         """The assignment whose cgroup this is, or lies in."""
@@ -213,7 +213,7 @@ class Register:
         found = self._route(assignment)
         return 0 if found is None else found.live.number
 
-    def _route(self, assignment: Assignment) -> Open | None:
+    def _route(self, assignment: Assignment) -> OpenRoute | None:
         within = slice_of(assignment.route) if assignment.in_place else assignment.cgroup.split("/")[-2]
         return self._routes.of_targets(within)
 
@@ -264,12 +264,12 @@ class Register:
         found = self._route(assignment)
         self._leavers.note(assignment, path, strict=found is not None and found.live.route.strict)
 
-    def _take(self, found: Open, place: Path) -> None:
+    def _take(self, found: OpenRoute, place: Path) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        how = "assign" if cgroups.named(place) else how_of(place, first)
+        how = "assign" if records.named(place) else how_of(place, first)
         self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
 
     def _list_anew(self) -> None:

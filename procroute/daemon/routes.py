@@ -20,13 +20,13 @@ from procroute.engine.settle import settle, undoing
 from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute, Marks, Route
 from procroute.protocol import Options, Wanted
 
 
-class Open(Struct, frozen=True):
+class OpenRoute(Struct, frozen=True):
     """A route that is in the kernel. path: its target; attending: keeps that in use while we live."""
 
     live: LiveRoute
@@ -45,23 +45,23 @@ class Routes:
         self.settings = settings
         self._tell = tell
         self.unsettled = True  # a daemon that crashed may have left something
-        self._open: dict[int, Open] = {}
-        self._by_name: dict[str, Open] = {}
+        self._open: dict[int, OpenRoute] = {}
+        self._by_name: dict[str, OpenRoute] = {}
         self._meant: dict[bytes, LiveRoute] = {}
         self._notes: dict[bytes, list[str]] = {}
 
-    def adopt(self) -> list[Open]:
+    def adopt(self) -> list[OpenRoute]:
         """Care for the routes that are there; those that are new."""
         new = [
             self._attend(target.live, target.path)
-            for target in cgroups.targets(self._linux.mount, self._linux.namespace)
+            for target in records.targets(self._linux.mount, self._linux.namespace)
             if target.identity == self._linux.identity and target.live.number not in self._open
         ]
         if new:
             self._linux.find_targets()
         return new
 
-    def open(self, wanted: Wanted) -> tuple[Open, list[str]]:
+    def open(self, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
         """The route that is asked for, and lines for who asked. Raises ProcrouteError."""
         words = msgspec.json.encode(wanted)
         meant = self._meant.get(words)
@@ -81,7 +81,7 @@ class Routes:
         self._notes = {w: self._notes[w] for w in self._meant if w in self._notes} | {words: [*notes]}
         return found, notes
 
-    def target(self, found: Open, uid: int) -> Path:
+    def target(self, found: OpenRoute, uid: int) -> Path:
         """Where processes of a user go. Raises ProcrouteError."""
         if not self._linux.placement.by_systemd or uid == 0 or found.live.route.strict:
             return found.path
@@ -100,19 +100,19 @@ class Routes:
         """Have a route in the kernel again of which only targets in place are left. Raises ProcrouteError."""
         open_route(self._linux, self._linux.observe(), live)
 
-    def of_targets(self, name: str) -> Open | None:
+    def of_targets(self, name: str) -> OpenRoute | None:
         """The route whose targets, its own and users', have this name. None: it has gone."""
         return self._by_name.get(name)
 
-    def all(self) -> list[Open]:
+    def all(self) -> list[OpenRoute]:
         """The routes that are cared for."""
         return list(self._open.values())
 
-    def paths(self, found: Open) -> list[Path]:
+    def paths(self, found: OpenRoute) -> list[Path]:
         """The cgroups of a route: its own, those in users' trees and in place, as far as they still are."""
         return next(paths for _, paths in self._with_paths([found]))
 
-    def with_paths(self) -> list[tuple[Open, list[Path]]]:
+    def with_paths(self) -> list[tuple[OpenRoute, list[Path]]]:
         """Every route with its cgroups: looked for once for all."""
         return list(self._with_paths(self._open.values()))
 
@@ -122,14 +122,14 @@ class Routes:
             return {}
         return marks_given(self._linux.identity, ((f.live, paths) for f, paths in self.with_paths()))
 
-    def unused(self) -> list[Open]:
+    def unused(self) -> list[OpenRoute]:
         """Those without a process. Takes no lock."""
         without = [f for f in self._open.values() if not cgroups.populated(f.path)]
         if not without:
             return []  # nearly always so, and asked after each request
         return [f for f, paths in self._with_paths(without) if not any(map(cgroups.populated, paths))]
 
-    def _with_paths(self, some: Iterable[Open]) -> Iterator[tuple[Open, list[Path]]]:
+    def _with_paths(self, some: Iterable[OpenRoute]) -> Iterator[tuple[OpenRoute, list[Path]]]:
         further: dict[int, list[Path]] = {}
         for target in self._linux.further_targets():
             further.setdefault(target.live.number, []).append(target.path)
@@ -159,7 +159,7 @@ class Routes:
         settle(self._linux)
         self.unsettled = False
 
-    def _attend(self, live: LiveRoute, path: Path) -> Open:
+    def _attend(self, live: LiveRoute, path: Path) -> OpenRoute:
         before = self._open.get(live.number)
         if before is not None and before.path == path and path.exists():
             attending = before.attending
@@ -167,14 +167,14 @@ class Routes:
             if before is not None:
                 os.close(before.attending)
             attending = cgroups.attend(path)
-        self._open[live.number] = self._by_name[path.name] = found = Open(live, path, attending)
+        self._open[live.number] = self._by_name[path.name] = found = OpenRoute(live, path, attending)
         return found
 
     @staticmethod
-    def _is_still(known: Open, wanted: Wanted) -> bool:
+    def _is_still(known: OpenRoute, wanted: Wanted) -> bool:
         """Whether the words mean the same adapter as before, and the route is there: no need to look."""
         try:
-            return socket.if_nametoindex(wanted.via) == known.live.ifindex and cgroups.named(known.path)
+            return socket.if_nametoindex(wanted.via) == known.live.ifindex and records.named(known.path)
         except OSError:
             return False
 

@@ -26,6 +26,7 @@ from procroute.identity import RUN_DIRECTORY
 from procroute.kernel import files
 from procroute.kernel.faults import passed
 from procroute.kernel.process_facts import peer
+from procroute.protocol import REPLY_LIMIT
 
 PATH: Final = Path(RUN_DIRECTORY) / "procroute.sock"
 GROUP: Final = "procroute"
@@ -139,6 +140,8 @@ class Server:
                 await _send(writer, _refusal("busy", "too many clients at once", "try again"))
                 return
             self._tasks[task] = uid
+            # What is sent has been taken by the kernel: when we hang up nothing of it is dropped.
+            writer.transport.set_write_buffer_limits(0)
             await self._serve(reader, writer, Peer(uid, pid, self._name_of(uid), began))
         except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # it has gone, or does not read or write on
@@ -214,8 +217,9 @@ class Server:
         self._watching.add(watcher)
         gone = asyncio.ensure_future(reader.read(1))
         try:
-            await _send(writer, await self._begin(watcher))
-            while True:
+            reply = await self._begin(watcher)
+            await _send(writer, reply)
+            while isinstance(reply, protocol.Watching):
                 event = asyncio.ensure_future(watcher.next())
                 await asyncio.wait({event, gone}, return_when=asyncio.FIRST_COMPLETED)
                 if not event.done():
@@ -257,7 +261,11 @@ async def _end_of(number: int, ends: asyncio.Queue[protocol.Removed]) -> protoco
 
 
 async def _send(writer: asyncio.StreamWriter, message: protocol.Reply | protocol.Event) -> None:
-    writer.write(protocol.frame(message))
+    frame = protocol.frame(message)
+    if (length := len(frame) - protocol.LENGTH.size) > REPLY_LIMIT and isinstance(message, protocol.Reply):
+        text = f"the answer has {length} bytes; a client takes {REPLY_LIMIT}"
+        frame = protocol.frame(_refusal("protocol", text, "ask for less", message.id))
+    writer.write(frame)
     async with asyncio.timeout(_SECONDS):
         await writer.drain()
 

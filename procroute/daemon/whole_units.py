@@ -10,7 +10,7 @@ from msgspec import Struct
 from procroute.core.access import Peer
 from procroute.daemon import subjects
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, family, unit_cgroups, user_managers
+from procroute.kernel import cgroups, family, records, unit_cgroups, user_managers
 from procroute.kernel.process_facts import Facts
 
 _NEVER = frozenset({"init.scope"})
@@ -74,7 +74,7 @@ def _may_follow(mount: Path, place: Path, peer: Peer, *, strict: bool) -> bool:
     """
     name = f"/{place.relative_to(mount)}"
     uid = user_managers.tree_of(name)
-    routed = cgroups.within_target(mount, str(Path(name).parent))
+    routed = records.within_target(mount, str(Path(name).parent))
     if place.name in _NEVER or place.name.startswith("procroute") or routed:
         return False
     return uid == peer.uid and not strict if not peer.is_root else not (strict and uid)

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from procroute.core.ruleset import Counter
 from procroute.core.traffic import Flow, Traffic
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, in_place, nft, programs
+from procroute.kernel import in_place, nft, programs, records
 from procroute.kernel.adapter_counts import adapter_counts
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -46,7 +46,7 @@ def by_routes(linux: Linux) -> list[Carried]:
     ]
 
 
-def carried(target: cgroups.Target, counters: Counters) -> tuple[Traffic, dict[int, int]]:
+def carried(target: records.Target, counters: Counters) -> tuple[Traffic, dict[int, int]]:
     """By one target, and the packets that its guard dropped, by ifindex; nothing where it has just gone.
 
     counters: where nft counts for a route, all of its targets are counted with this one. Raises
@@ -68,13 +68,13 @@ def _by_adapters(linux: Linux) -> list[Carried]:
     return [Carried(name=name, received=into, sent=out) for name, (into, out) in counts.items()]
 
 
-def _targets(linux: Linux) -> Iterator[cgroups.Target]:
+def _targets(linux: Linux) -> Iterator[records.Target]:
     """Of our routes, each route's own first; of one that nft counts for that one alone."""
-    own = [t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity]
+    own = [t for t in records.targets(linux.mount, linux.namespace) if t.identity == linux.identity]
     yield from own
     routes = {t.live.number: t.live.route for t in own if t.live.marks is not Marks.PACKETS}
     further = (
-        *cgroups.users_targets(linux.mount, linux.namespace),
+        *records.users_targets(linux.mount, linux.namespace),
         *in_place.targets(linux.mount, linux.namespace),
     )
     for target in further:

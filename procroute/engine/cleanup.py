@@ -18,7 +18,7 @@ from procroute.engine.reconcile import reconcile, steps
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, in_place, sysctl
+from procroute.kernel import cgroups, in_place, records, sysctl
 from procroute.kernel.linux import Linux
 from procroute.kernel.strays import strays
 from procroute.model import Marks
@@ -51,10 +51,10 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
     with ExitStack() as stack:
         linux = stack.enter_context(Linux(identity))
         stack.enter_context(lock(patient(tell)))
-        targets = cgroups.targets(linux.mount, linux.namespace)
+        targets = records.targets(linux.mount, linux.namespace)
         leftovers = linux.placement.leftovers(linux.namespace)
-        unnamed = [path for path in leftovers if not cgroups.named(path)]
-        of_users = cgroups.users_targets(linux.mount, linux.namespace)
+        unnamed = [path for path in leftovers if not records.named(path)]
+        of_users = records.users_targets(linux.mount, linux.namespace)
         whole = list(in_place.everywhere(linux.mount, linux.namespace))
         paths = [t.path for t in (*targets, *of_users)] + unnamed
         by_path = {path: [pid for pid, _ in _living([path])] for path in (*paths, *(t.path for t in whole))}
@@ -86,7 +86,7 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         return Cleaned(len(targets) + len(leftovers) - len(unnamed), anything, tuple(living), left)
 
 
-def _say_goodbye(identity: Identity, targets: list[cgroups.Target], tell: Tell) -> None:
+def _say_goodbye(identity: Identity, targets: list[records.Target], tell: Tell) -> None:
     by_cgroup = [t.path for t in targets if t.live.marks is Marks.PACKETS]
     made_in = frozenset(i for path in by_cgroup for i in cgroups.ids(path))
     carried = Carried({t.live.number for t in targets}, made_in)

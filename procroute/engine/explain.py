@@ -33,6 +33,7 @@ from procroute.kernel import (
     netns,
     process_facts,
     programs,
+    records,
     resolvers,
     rules,
     sockets,
@@ -183,7 +184,7 @@ def _attachments(linux: Linux, observed: Observed, cgroup: str) -> list[Attachme
     """The targets that a cgroup is in, the nearest first."""
     place = linux.mount / cgroup.lstrip("/")
     everybodys = [
-        *(t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
+        *(t for t in records.targets(linux.mount, linux.namespace) if t.identity == linux.identity),
         *linux.further_targets(),
     ]
     above = [t for t in everybodys if place.is_relative_to(t.path)]
@@ -194,7 +195,7 @@ def _attachments(linux: Linux, observed: Observed, cgroup: str) -> list[Attachme
     ]
 
 
-def _attachment(observed: Observed, target: cgroups.Target, cgroup: str, attended: bool) -> Attachment:
+def _attachment(observed: Observed, target: records.Target, cgroup: str, attended: bool) -> Attachment:
     if target.live.marks is Marks.PACKETS:
         return Attachment(target.live, cgroup, attended, door=door(observed.machine, target.live))
     found = programs.attached(str(target.path))

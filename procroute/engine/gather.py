@@ -20,7 +20,8 @@ from procroute.engine.let_go import let_go
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroup_mount, cgroups, family
 from procroute.kernel.cgroup_mount import CgroupMount
-from procroute.kernel.pinned import Known, is_of, kin, lives, pinned
+from procroute.kernel.living import user_of
+from procroute.kernel.pinned import Known, kin, lives, pinned
 from procroute.kernel.urgency import urgent
 
 _SECONDS, _PATIENCE = 10.0, 2.0
@@ -179,7 +180,7 @@ class _Gathering:
             return False
         self._members[known.pid] = its_kin
         self._note_origin(known.pid)
-        if self._uid is None or is_of(known.pid, self._uid):
+        if self._uid is None or user_of(known.pid) == (self._uid,) * 3:
             return True
         self.others.add(known)
         return False

@@ -16,10 +16,10 @@ from procroute.engine import open_sockets
 from procroute.engine.move import marks_given
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, held, netns, sockets, taking
+from procroute.kernel import held, netns, records, sockets, taking
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import living
-from procroute.kernel.pinned import Known, pinned
+from procroute.kernel.pinned import Known, lives, pinned
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.kernel.refusal import refused
 from procroute.kernel.route_get import route_get
@@ -32,6 +32,8 @@ _KINDS: Final[Mapping[tuple[int, int], Kind]] = {
     (socket.SOCK_DGRAM, socket.IPPROTO_ICMP): "ping",
     (socket.SOCK_DGRAM, socket.IPPROTO_ICMPV6): "ping",
 }
+_WHOLE: Final = 1 << 23
+"""More bytes than a command line can have (execve(2): 6 MB)."""
 _LISTENING, _ESTABLISHED, _UNCONNECTED = (STATES[n] for n in (sockets.LISTEN, sockets.ESTABLISHED, 7))
 
 
@@ -44,14 +46,21 @@ def inspect(linux: Linux, who: Facts, assignments: Mapping[str, int]) -> Inspect
         with pinned(Known(who.pid, who.began)) as pidfd:
             running = None if pidfd is None else _running(linux, who.pid, assignments)
             if pidfd is None or running is None:
-                raise ProcrouteError("process-unknown", f"process {who.pid} has ended", "ps(1) lists them")
-            return Inspected(
+                raise _ended(who.pid)
+            found = Inspected(
                 process=running,
                 executable=_executable(who.pid),
                 sockets=list(_sockets(linux, who, pidfd, running.cgroup)),
             )
+            if not lives(pidfd):  # the number may be another's by now
+                raise _ended(who.pid)
+            return found
     except OSError as e:
         raise refused(e, "socket", "tell of open sockets") from e
+
+
+def _ended(pid: int) -> ProcrouteError:
+    return ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them")
 
 
 def _running(linux: Linux, pid: int, assignments: Mapping[str, int]) -> Running | None:
@@ -61,7 +70,7 @@ def _running(linux: Linux, pid: int, assignments: Mapping[str, int]) -> Running 
     census = Census(linux.cgroup_mount.below, units=linux.placement.by_systemd)
     census.assign(assignments)
     census.look_anew([found])
-    return next(replace(seen.running, command=command_of(pid)) for seen in census.people)
+    return next(replace(seen.running, command=command_of(pid, _WHOLE)) for seen in census.people)
 
 
 def _executable(pid: int) -> str:
@@ -89,14 +98,14 @@ def _sockets(linux: Linux, who: Facts, pidfd: int, cgroup: str) -> Iterator[Sock
         )
 
 
-def _targets(linux: Linux) -> list[cgroups.Target]:
+def _targets(linux: Linux) -> list[records.Target]:
     """Of all routes, their own and further ones."""
     linux.observe()
-    own = (t for t in cgroups.targets(linux.mount, linux.namespace) if t.identity == linux.identity)
+    own = (t for t in records.targets(linux.mount, linux.namespace) if t.identity == linux.identity)
     return [*own, *linux.further_targets()]
 
 
-def _number(targets: Iterable[cgroups.Target], place: Path) -> int:
+def _number(targets: Iterable[records.Target], place: Path) -> int:
     """Of the route whose target a cgroup is in, the nearest one; 0: in none."""
     above = [t for t in targets if place.is_relative_to(t.path)]
     nearest = max(above, key=lambda t: len(t.path.parts), default=None)

@@ -16,7 +16,7 @@ from procroute.engine.ending import ENDED, end_all, went
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroup_mount, cgroups, family, moves, released, user_managers
+from procroute.kernel import cgroup_mount, cgroups, family, moves, records, released, user_managers
 
 # All in seconds. A look comes so long after the news, to take several in one; so long at least lies between
 # two, and so many times as long as one took, that a machine where many are moved spends little on looking.
@@ -106,7 +106,7 @@ class Leaving:
         # A cleanup let them all go. The assignment tells nothing: systemd ends a scope that is empty.
         if self._released:
             return
-        if not cgroups.named(self._assignment.parent):
+        if not records.named(self._assignment.parent):
             self._released = True
             self._tell(
                 "a forced cleanup took the route away: what lives of it goes on by the machine's own way"
@@ -140,7 +140,7 @@ class Leaving:
 
     def _routed(self, cgroup: str) -> bool:
         below = self._tree.below(cgroup)
-        return below is not None and cgroups.within_target(self._mount, below)
+        return below is not None and records.within_target(self._mount, below)
 
     def _members(self) -> Iterator[Member]:
         """All that descends from us, from the assignment's processes, or from what left it earlier."""

@@ -14,7 +14,7 @@ from procroute.engine import kept
 from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes
+from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes, records
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -49,7 +49,7 @@ def routes_view(identity: Identity) -> Status:
     with Linux(identity) as linux:
         machine = steadily(linux.observe).machine
         counted = steadily(lambda: _every_target(linux))
-        everybodys = cgroups.targets(linux.mount, linux.namespace)
+        everybodys = records.targets(linux.mount, linux.namespace)
         others = sum(t.identity != identity for t in everybodys)
         by_packets = any(c.live.marks is Marks.PACKETS for c in counted) or not support.available(linux.mount)
     known = limits(
@@ -79,12 +79,12 @@ def steadily(look: Callable[[], _T]) -> _T:
 def _every_target(linux: Linux) -> list[Counted]:
     """The routes' own, then the further ones. What nft counts is of a route: told with its own."""
     found = nft.counters()
-    everybodys = cgroups.targets(linux.mount, linux.namespace)
+    everybodys = records.targets(linux.mount, linux.namespace)
     counted = [_counted(linux, t, found) for t in everybodys if t.identity == linux.identity]
     return counted + [_counted(linux, t, {}) for t in linux.further_targets()]
 
 
-def _counted(linux: Linux, target: cgroups.Target, counters: Mapping[str, Counter]) -> Counted:
+def _counted(linux: Linux, target: records.Target, counters: Mapping[str, Counter]) -> Counted:
     of: dict[str, list[int]] = {}
     whole = in_place.is_in_place(target.path)
     for pid, path in cgroups.processes(target.path):

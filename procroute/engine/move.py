@@ -24,7 +24,7 @@ from procroute.core.moving import Ground, assigned, moved, released
 from procroute.engine import open_sockets
 from procroute.engine.words import describe
 from procroute.identity import Identity
-from procroute.kernel import cgroups, family, held, ports, sockets
+from procroute.kernel import cgroups, family, held, ports, records, sockets
 from procroute.kernel.pinned import Known, identify, kin
 from procroute.kernel.refusal import refused
 from procroute.model import IPAddress, LiveRoute, Marks
@@ -94,7 +94,7 @@ def part(
     own = {one.pid: one.began for one in members}
     try:
         seen = open_sockets.look(members, given=given)
-        plain = cgroups.ids(origin) if origin else frozenset()
+        plain = records.plain_ids(origin) if origin else frozenset()
         return moved(
             open_sockets.treat(seen, released, ground, lambda pid: not _descends(pid, own), plain=plain)
         )
@@ -156,8 +156,8 @@ def _plain(mount: Path, holder: Known) -> frozenset[int]:
         current = cgroups.current(mount, holder.pid)
     except OSError:
         return frozenset()
-    routed = cgroups.within_target(mount, current)
-    return frozenset() if routed else cgroups.ids(mount / current.lstrip("/"))
+    routed = records.within_target(mount, current)
+    return frozenset() if routed else records.plain_ids(mount / current.lstrip("/"))
 
 
 def marks_given(identity: Identity, routes: Iterable[tuple[LiveRoute, Iterable[Path]]]) -> dict[int, int]:

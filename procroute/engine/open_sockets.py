@@ -14,13 +14,13 @@ from socket import SOCK_DGRAM, SOCK_STREAM, socket
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procroute.core.moving import CANNOT, Fate, Ground, Kind, Open, Verdict, new_mark, twins
+from procroute.core.moving import CANNOT, Fate, Ground, Kind, OpenSocket, Verdict, new_mark, twins
 from procroute.kernel import family, held, netns, sockets, taking
 from procroute.kernel.pinned import Known, pinned
 
 Listing = dict[int, list[sockets.InetSocket]]
 """By inode; of MPTCP, which is one socket to its program, there are several."""
-Judge = Callable[[Open, Ground], Verdict]
+Judge = Callable[[OpenSocket, Ground], Verdict]
 
 
 class Seen(Struct, frozen=True):
@@ -29,7 +29,7 @@ class Seen(Struct, frozen=True):
     holder: Known
     descriptor: int
     inode: int
-    open: Open
+    open: OpenSocket
     listed: tuple[sockets.InetSocket, ...] = ()
 
     @property
@@ -141,10 +141,10 @@ def _see(
     return Seen(member, descriptor, inode, _from_facts(facts, cookie), listed) if facts else None
 
 
-def _from_listing(one: sockets.InetSocket) -> Open:
+def _from_listing(one: sockets.InetSocket) -> OpenSocket:
     kind: Kind = "tcp" if one.protocol == sockets.TCP else "udp"
     connected = not one.remote.is_unspecified
-    return Open(
+    return OpenSocket(
         kind,
         one.local,
         one.local_port,
@@ -155,12 +155,12 @@ def _from_listing(one: sockets.InetSocket) -> Open:
     )
 
 
-def _from_facts(facts: taking.Facts, cookie: int) -> Open:
+def _from_facts(facts: taking.Facts, cookie: int) -> OpenSocket:
     kinds: dict[tuple[int, int], Kind] = {
         (SOCK_STREAM, sockets.TCP): "tcp",
         (SOCK_DGRAM, sockets.UDP): "udp",
     }
-    return Open(
+    return OpenSocket(
         kinds.get((facts.kind, facts.protocol), "other"),
         facts.local,
         facts.local_port,

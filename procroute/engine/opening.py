@@ -13,7 +13,7 @@ from procroute.engine.reconcile import Routes, reconcile
 from procroute.engine.request import Request, route_for
 from procroute.engine.user import User
 from procroute.engine.words import Tell
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, records
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute, Marks
@@ -24,7 +24,7 @@ def decide(linux: Linux, request: Request, settings: Settings) -> tuple[Observed
 
     Under the lock. Raises ProcrouteError where the request cannot be met.
     """
-    overlap.check_identities(linux.identity, cgroups.identities(linux.mount, linux.namespace))
+    overlap.check_identities(linux.identity, records.identities(linux.mount, linux.namespace))
     observed = linux.observe()
     marks = marks_here(linux.cgroup_mount, packet_marks=settings.packet_marks)
     live, notes = route_for(linux, observed, request, marks)

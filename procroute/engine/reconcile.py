@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from msgspec import Struct
 
 from procroute.core.desired import desired
+from procroute.core.door import Door
 from procroute.core.machine import Observed, Ours
-from procroute.core.plan import Step, plan
+from procroute.core.plan import (
+    AddEntry,
+    AddRule,
+    DeleteEntry,
+    DeleteRule,
+    NameTables,
+    SetRuleset,
+    SetValidMark,
+    Step,
+    plan,
+)
 from procroute.core.step_words import words
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
@@ -18,6 +29,7 @@ from procroute.model import LiveRoute
 
 Routes = Callable[[Observed], Collection[LiveRoute]]
 _TRIES = 4
+_LEAVES_DOORS = (AddEntry, DeleteEntry, AddRule, DeleteRule, SetRuleset, SetValidMark, NameTables)
 HOPELESS: Final = frozenset({"adapter-unfit", "kernel-option", "library-missing", "not-root"})
 """Codes of refusals that stay as long as the machine does not change."""
 
@@ -65,7 +77,9 @@ def reconcile(
         failure = _apply(kernel, todo)
         if failure is not None and failure.code in HOPELESS:
             raise failure
-        observed = kernel.observe(None if failure else observed.machine)
+        observed = (
+            kernel.observe() if failure else kernel.observe(observed.machine, _untouched(observed, todo))
+        )
         failure = failure or ProcrouteError(
             "unstable",
             "the kernel's routing state is not what was asked for",
@@ -73,6 +87,11 @@ def reconcile(
         )
     assert failure is not None
     raise failure
+
+
+def _untouched(observed: Observed, done: Sequence[Step]) -> Mapping[int, Door] | None:
+    """The doors, if these steps leave them as they are: who keeps the lock need not look at them again."""
+    return observed.ours.doors if all(isinstance(step, _LEAVES_DOORS) for step in done) else None
 
 
 def _apply(kernel: Kernel, todo: Sequence[Step]) -> ProcrouteError | None:

@@ -26,7 +26,7 @@ from procroute.engine.supervise import FORWARDED, Supervisor
 from procroute.engine.user import User, find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, descriptors, family, in_place, resolvers
+from procroute.kernel import cgroups, descriptors, family, in_place, records, resolvers
 from procroute.kernel.linux import Linux
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.signals import Received, Signals
@@ -172,7 +172,7 @@ def _used(linux: Linux, number: int, target: Path) -> bool:
 
 def _say_who_stays(linux: Linux, number: int, tell: Tell) -> None:
     """Units that somebody else started in the route's slice, when no engine cares for it any more."""
-    own = cgroups.targets(linux.mount, linux.namespace)
+    own = records.targets(linux.mount, linux.namespace)
     paths = [t.path for t in own if t.identity == linux.identity and t.live.number == number]
     paths += [t.path for t in linux.further_targets() if t.live.number == number]
     some = next(filter(cgroups.populated, paths), None)

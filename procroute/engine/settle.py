@@ -14,7 +14,7 @@ from procroute.engine.lock import release_directory
 from procroute.engine.reconcile import alive, reconcile, steps
 from procroute.errors import ProcrouteError
 from procroute.identity import RUN_DIRECTORY
-from procroute.kernel import cgroups, sysctl
+from procroute.kernel import records, sysctl
 from procroute.kernel.linux import Linux
 
 
@@ -24,7 +24,7 @@ def settle(linux: Linux) -> None:
     Raises ProcrouteError and OSError; then some of it is left.
     """
     now = reconcile(linux, linux.identity)
-    if cgroups.identities(linux.mount, linux.namespace) <= {linux.identity}:
+    if records.identities(linux.mount, linux.namespace) <= {linux.identity}:
         sysctl.restore_all(linux.namespace, but=now.ours.valid_mark)
     if not now.ours.targets:
         linux.placement.remove_root()  # where the removal of the last one was held up before it came to that

@@ -10,7 +10,7 @@ from procroute.core.choose import known
 from procroute.core.unit_names import slice_of
 from procroute.engine.request import Request, asked_for
 from procroute.identity import SLICE, Identity
-from procroute.kernel import cgroups
+from procroute.kernel import records
 from procroute.kernel.linux import Linux
 
 
@@ -33,7 +33,7 @@ def slice_for(identity: Identity, request: Request) -> Slice:
         if os.geteuid() != 0:
             return Slice(name, (linux.mount / SLICE / name).exists())
         there = (
-            t for t in cgroups.targets(linux.mount, linux.namespace) if t.live.route == route and t.in_use
+            t for t in records.targets(linux.mount, linux.namespace) if t.live.route == route and t.in_use
         )
         target = next(there, None)
         return Slice(target.path.name if target else name, target is not None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import mmap
 
-from procroute.kernel import libbpf
+from procroute.kernel.bpf import objects
 
 _POSITION = 8  # unsigned long at the start of a page (kernel/bpf/ringbuf.c, struct bpf_ringbuf)
 
@@ -13,7 +13,7 @@ _POSITION = 8  # unsigned long at the start of a page (kernel/bpf/ringbuf.c, str
 class Bell:
     """A descriptor for poll(2) that is readable when something was written since the last read()."""
 
-    def __init__(self, ring: libbpf.Map) -> None:
+    def __init__(self, ring: objects.Map) -> None:
         """ring: a ring buffer, which stays its owner's. Raises OSError."""
         page = mmap.PAGESIZE
         self._ring = ring.fileno()

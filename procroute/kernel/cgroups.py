@@ -1,10 +1,6 @@
-"""The tree of targets and assignments in cgroup v2, with what is known of them written on it.
+"""Cgroups of version 2: who is in them, and whether somebody uses them; assignments, made and removed.
 
     <mount>/procroute.slice/procroute-wan1.slice/run-4711.scope
-
-A target carries its route in an extended attribute: it goes when the target goes, and no file has to agree
-with the kernel. Targets belong to a network namespace; cgroups do not, so the record names it. It holds the
-identity, too, by whose numbers the route was made: the configuration may have changed since.
 
 populated: a process is in it. attended: an engine lives that cares for it. in use: one of both.
 """
@@ -16,171 +12,18 @@ import errno
 import fcntl
 import os
 import struct
-from collections.abc import Callable, Iterable, Iterator
-from ipaddress import ip_address
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
-import msgspec
-from msgspec import Struct
-
-from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
-from procroute.identity import SLICE, XATTR, Identity
+from procroute.identity import XATTR
 from procroute.kernel import cgroup_mount, files
 from procroute.kernel.refusal import refused
-from procroute.kernel.user_managers import TREE
-from procroute.model import IPAddress, LiveRoute, Marks, Route
 
 _FLOCK = "hhqqi0q"  # struct flock, fcntl(2)
 LINKS_OF_A_LEAF: Final = 2
 """Of a cgroup without children (fs/kernfs/inode.c)."""
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """What is written on a target."""
-
-    namespace: int
-    identity: Identity
-    number: int
-    adapter: str
-    strict: bool
-    gateway4: str
-    gateway6: str
-    dns: list[str] | None
-    servers: list[str]
-    known: list[str]
-    silent: list[str] = []
-    no_lookups: bool = False
-    ifindex: int = 0
-    marks: Marks = Marks.SOCKETS
-
-
-_RECORD = msgspec.json.Decoder(_Record)
-"""Made here, by one thread: two that decode a type for the first time at once may crash in msgspec (0.22)."""
-
-
-class Target(Struct, frozen=True):
-    """A route's cgroup: where it is, what it is, by whose numbers it was made, whether it is in use."""
-
-    path: Path
-    identity: Identity
-    live: LiveRoute
-    in_use: bool
-
-
-def targets(mount: Path, namespace: int) -> list[Target]:
-    """The targets of one network namespace, by whatever numbers they were made."""
-    return those_of(namespace, slices(mount))
-
-
-def slices(mount: Path) -> Iterator[Path]:
-    """The cgroups that may be routes' own targets."""
-    return (mount / SLICE).glob("procroute-*.slice")
-
-
-def users_targets(mount: Path, namespace: int) -> list[Target]:
-    """The further targets of routes that are in users' own parts of systemd's tree."""
-    return those_of(namespace, mount.glob(f"{TREE.format('*')}/{SLICE}/procroute-*.slice"))
-
-
-def those_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
-    """Those of the cgroups that are targets of a network namespace, by their paths' order."""
-    found = []
-    for path in sorted(paths):
-        record = _read(path)
-        if record is not None and record.namespace == namespace:
-            found.append(Target(path, record.identity, _live(record), in_use(path)))
-    return found
-
-
-def identities(mount: Path, namespace: int) -> set[Identity]:
-    """Those by whose numbers the targets of a network namespace were made."""
-    records = map(_read, slices(mount))
-    return {record.identity for record in records if record and record.namespace == namespace}
-
-
-def within_target(mount: Path, cgroup: str) -> bool:
-    """Whether a cgroup, named from the mount point, is a target or below one; of any network namespace.
-
-    Root alone can write what a target is known by (xattr(7), trusted attributes).
-    """
-    path = Path(cgroup.lstrip("/"))
-    return any(named(mount / p) for p in (path, *path.parents))
-
-
-def unnamed(mount: Path) -> list[Path]:
-    """Targets that nothing is written on: an engine died between making and naming them."""
-    return [p for p in slices(mount) if _read(p) is None]
-
-
-def abandoned(mount: Path, namespace: int) -> list[Path]:
-    """Targets of other network namespaces that nothing uses.
-
-    Such a namespace may have gone with its last process, and a cgroup outlives that. Where it has not, its
-    rules and tables are found without the cgroup.
-    """
-    paths = sorted(slices(mount))
-    records = ((path, _read(path)) for path in paths)
-    return [p for p, record in records if record and record.namespace != namespace and not in_use(p)]
-
-
-def named(path: Path) -> bool:
-    """Whether something is written on a target, by whatever engine and for whatever network namespace."""
-    return _read(path) is not None
-
-
-def forget(path: Path) -> None:
-    """Take away what is written on a target: it is none any more."""
-    try:
-        for name in os.listxattr(path):
-            if name.startswith(XATTR):
-                files.remove_attribute(path, name)
-    except OSError as e:
-        if e.errno not in (errno.ENOENT, errno.ENODATA):
-            raise refused(e, "cgroup", f"write on the cgroup {path}") from e
-
-
-def add_target(make: Callable[[str], Path], namespace: int, identity: Identity, live: LiveRoute) -> Path:
-    """Make the cgroup of a route; with a suffix where another network namespace has one of that name.
-
-    make: makes it, from the name of its slice (Placement.make).
-    """
-    for name in (live.route.name, f"{live.route.name}@{namespace}"):
-        try:
-            path = make(slice_of(name))
-        except FileExistsError:
-            continue
-        except OSError as e:
-            raise refused(e, "cgroup", f"make the cgroup {slice_of(name)}") from e
-        describe(path, namespace, identity, live)
-        return path
-    raise ProcrouteError("target-taken", f"the cgroup of {live.route.name} is taken", "procroute cleanup")
-
-
-def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) -> None:
-    """Write on a target what it is."""
-    route = live.route
-    record = _Record(
-        namespace=namespace,
-        identity=identity,
-        number=live.number,
-        adapter=route.adapter,
-        strict=route.strict,
-        gateway4=str(route.gateway4 or ""),
-        gateway6=str(route.gateway6 or ""),
-        dns=None if route.dns is None else [str(s) for s in route.dns],
-        servers=[str(s) for s in live.servers],
-        known=[str(g) for g in live.known],
-        silent=[str(g) for g in live.silent],
-        no_lookups=live.no_lookups,
-        ifindex=live.ifindex,
-        marks=live.marks,
-    )
-    try:
-        files.set_attribute(path, XATTR, msgspec.json.encode(record))
-    except OSError as e:
-        raise refused(e, "cgroup", f"write on the cgroup {path}") from e
 
 
 def remove_tree(path: Path) -> None:
@@ -197,17 +40,6 @@ def remove_tree(path: Path) -> None:
         return
     except OSError as e:
         raise refused(e, "cgroup", f"remove the cgroup {path}") from e
-
-
-def remove_root(mount: Path) -> None:
-    """Remove procroute.slice when nobody has a target in it."""
-    if not (mount / SLICE).exists():
-        return  # where the mount is read-only, rmdir(2) would not say ENOENT
-    try:
-        files.rmdir(mount / SLICE)
-    except OSError as e:
-        if e.errno not in (errno.ENOTEMPTY, errno.EBUSY, errno.ENOENT):
-            raise refused(e, "cgroup", f"remove {SLICE}") from e
 
 
 def add_assignment(target: Path, name: str, origin: str) -> Path:
@@ -284,7 +116,7 @@ def in_use(target: Path) -> bool:
 
 def processes(path: Path) -> Iterator[tuple[int, Path]]:
     """The processes in a cgroup and below, with the cgroup that each is in. 0: not visible from here."""
-    for folder, _ in _tree(path):
+    for folder, _ in tree(path):
         try:
             text = _text(f"{folder}/cgroup.procs")
         except OSError:
@@ -294,12 +126,16 @@ def processes(path: Path) -> Iterator[tuple[int, Path]]:
 
 def ids(path: Path) -> frozenset[int]:
     """The ids of a cgroup and of those below it, by which the kernel tells of them in sock_diag(7)."""
-    return frozenset(number for _, number in _tree(path))
+    return frozenset(number for _, number in tree(path))
 
 
-def _tree(path: Path) -> Iterator[tuple[Path, int]]:
-    """A cgroup and those below it, each with its id. One without children, as its links tell, is not listed:
-    it has many files."""
+def tree(path: Path, but: Callable[[Path], bool] = lambda _: False) -> Iterator[tuple[Path, int]]:
+    """A cgroup and those below it, each with its id. but: tells which to leave, with all below.
+
+    One without children, as its links tell, is not listed: it has many files.
+    """
+    if but(path):
+        return
     try:
         found = os.stat(path)
     except OSError:
@@ -307,7 +143,7 @@ def _tree(path: Path) -> Iterator[tuple[Path, int]]:
     yield path, found.st_ino
     if found.st_nlink != LINKS_OF_A_LEAF:
         for name in children(path):
-            yield from _tree(path / name)
+            yield from tree(path / name, but)
 
 
 def children(path: Path) -> list[str]:
@@ -353,28 +189,3 @@ def enter(path: Path, pid: int = 0) -> None:
             os.close(descriptor)
     except OSError as e:
         raise refused(e, "cgroup", f"move a process to {path}") from e
-
-
-def _read(path: Path) -> _Record | None:
-    try:
-        return _RECORD.decode(os.getxattr(path, XATTR))
-    except (OSError, msgspec.DecodeError):
-        return None
-
-
-def _live(record: _Record) -> LiveRoute:
-    route = Route(
-        adapter=record.adapter,
-        strict=record.strict,
-        gateway4=ip_address(record.gateway4) if record.gateway4 else None,  # type: ignore[arg-type]
-        gateway6=ip_address(record.gateway6) if record.gateway6 else None,  # type: ignore[arg-type]
-        dns=None if record.dns is None else _addresses(record.dns),
-    )
-    servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
-    return LiveRoute(
-        route, record.number, servers, known, silent, record.no_lookups, record.ifindex, record.marks
-    )
-
-
-def _addresses(texts: list[str]) -> tuple[IPAddress, ...]:
-    return tuple(ip_address(text) for text in texts)

@@ -13,7 +13,7 @@ what goes by an adapter goes with it. Used by tests, of procroute and of what is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from enum import Enum
 
 from msgspec.structs import replace
@@ -81,7 +81,11 @@ class Fake:
         self.carrying: set[int] = set()
         self.closing: set[int] = set()
 
-    def observe(self, machine: Machine | None = None) -> Observed:
+    def observe(
+        self,
+        machine: Machine | None = None,
+        doors: Mapping[int, Door] | None = None,  # noqa: ARG002 - these cost nothing to look at
+    ) -> Observed:
         """What is there now; machine: what is known of it already, which may be old by now."""
         own = self.identity
         ours = Ours(

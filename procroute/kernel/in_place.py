@@ -20,8 +20,8 @@ from typing import Final
 import msgspec
 
 from procroute.identity import SLICE, XATTR, Identity
-from procroute.kernel import cgroups, files
-from procroute.kernel.cgroups import Target
+from procroute.kernel import cgroups, files, records
+from procroute.kernel.records import Target
 from procroute.kernel.refusal import refused
 from procroute.model import LiveRoute
 
@@ -37,19 +37,19 @@ def is_in_place(target: Path) -> bool:
 
 def targets(mount: Path, namespace: int) -> list[Target]:
     """The targets in place of one network namespace, by whatever numbers they were made."""
-    listing = ((path, places) for path in cgroups.slices(mount) if (places := _listed(path)))
+    listing = ((path, places) for path in records.slices(mount) if (places := _listed(path)))
     return [
         found
         for path, places in listing
-        for of in cgroups.those_of(namespace, [path])
-        for found in cgroups.those_of(namespace, (mount / place for place in places))
+        for of in records.those_of(namespace, [path])
+        for found in records.those_of(namespace, (mount / place for place in places))
         if (found.identity, found.live.number) == (of.identity, of.live.number)
     ]
 
 
 def everywhere(mount: Path, namespace: int) -> Iterator[Target]:
     """The same, also those that no target lists: the whole tree is walked."""
-    return iter(cgroups.those_of(namespace, filter(is_in_place, _walk(mount))))
+    return iter(records.those_of(namespace, filter(is_in_place, _walk(mount))))
 
 
 def _walk(path: Path) -> Iterator[Path]:
@@ -70,9 +70,9 @@ def add(mount: Path, target: Path, place: Path, namespace: int, identity: Identi
 
     Listed first: a cgroup that is listed and says nothing of itself is none.
     """
-    listed = [p for p in _listed(target) if cgroups.named(mount / p)]
+    listed = [p for p in _listed(target) if records.named(mount / p)]
     _write(target, [*dict.fromkeys((*listed, _name(mount, place)))])
-    cgroups.describe(place, namespace, identity, live)
+    records.describe(place, namespace, identity, live)
 
 
 def remove(mount: Path, place: Path, listers: Iterable[Path]) -> None:
@@ -80,7 +80,7 @@ def remove(mount: Path, place: Path, listers: Iterable[Path]) -> None:
 
     Raises ProcrouteError.
     """
-    cgroups.forget(place)
+    records.forget(place)
     unlist(mount, place, listers)
 
 

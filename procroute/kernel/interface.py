@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from procroute.core.answers import Neighbour
+from procroute.core.door import Door
 from procroute.core.machine import Machine, Observed
 from procroute.core.plan import Step
 from procroute.identity import Identity
@@ -21,8 +22,11 @@ class Kernel(Protocol):
     identity: Identity
     heard_failing: set[Neighbour]
 
-    def observe(self, machine: Machine | None = None) -> Observed:
-        """What is there now. machine: what is known of it already; then only ours is looked at."""
+    def observe(self, machine: Machine | None = None, doors: Mapping[int, Door] | None = None) -> Observed:
+        """What is there now. machine: what is known of it already; then only ours is looked at.
+
+        doors: those of routes, where they were looked at under the same lock and not touched since.
+        """
         ...
 
     def entries_of(self, *numbers: int) -> Iterator[Entry]:

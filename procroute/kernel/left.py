@@ -15,6 +15,7 @@ from typing import Final
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, libbpf
 from procroute.kernel.bell import Bell
+from procroute.kernel.bpf import objects
 from procroute.kernel.bpf.catalogue import object_path
 from procroute.kernel.bpf.support import switched_off
 from procroute.kernel.pinned import Known, identify
@@ -42,7 +43,7 @@ class Left:
         space = os.stat("/proc/self/ns/pid")
         device = os.major(space.st_dev) << 20 | os.minor(space.st_dev)  # as in the kernel, MKDEV()
         with contextlib.ExitStack() as undo:
-            self._object = undo.enter_context(libbpf.Object(object_path("left")))
+            self._object = undo.enter_context(objects.Object(object_path("left")))
             self._object.preset(".rodata", _CFG.pack(device, space.st_ino, os.getpid()))
             self._object.load()
             self._places = self._object.map("places", _KEY.size, _KEY.size)

@@ -2,37 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from msgspec.structs import replace
-
 from procroute.core import plan
-from procroute.core.answers import Answer, Neighbour, unanswering
+from procroute.core.answers import Neighbour
 from procroute.core.door import Door, Marking
-from procroute.core.gateways import gateways_of, silent_gateways
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.core.ruleset import Ruleset
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import (
-    adapters,
     cgroup_mount,
     cgroups,
     conntrack,
     entries,
-    firewalls,
     in_place,
-    leases,
     libbpf,
-    neighbours,
     netns,
     nft,
     programs,
-    resolvers,
+    records,
     rules,
     sockets,
     sysctl,
@@ -41,17 +34,14 @@ from procroute.kernel import (
 from procroute.kernel.placement import placement
 from procroute.kernel.refusal import may_pass, refused
 from procroute.kernel.rtnetlink import Rtnetlink
+from procroute.kernel.surroundings import Surroundings
 from procroute.model import Entry, Family, LiveRoute, Marks, Rule
 
-MAIN = 254
 _LOOKS = 10
 
 
 class Linux:
-    """The kernel of this machine, seen from our network namespace.
-
-    heard_failing: neighbours that the kernel said had failed to answer, and that have not answered since.
-    """
+    """The kernel of this machine, seen from our network namespace."""
 
     def __init__(self, identity: Identity) -> None:
         libbpf.require()
@@ -62,10 +52,18 @@ class Linux:
         self.namespace = netns.namespace()
         self.netlink = Rtnetlink()
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
-        self.heard_failing: set[Neighbour] = set()
-        self._states: dict[Neighbour, int] = {}
+        self._surroundings = Surroundings(self.netlink, self.families)
         self._paths: dict[int, Path] = {}
         self._lives: dict[int, LiveRoute] = {}
+
+    @property
+    def heard_failing(self) -> set[Neighbour]:
+        """See Surroundings."""
+        return self._surroundings.heard_failing
+
+    @heard_failing.setter
+    def heard_failing(self, heard: set[Neighbour]) -> None:
+        self._surroundings.heard_failing = heard
 
     def __enter__(self) -> Self:
         return self
@@ -75,8 +73,10 @@ class Linux:
     ) -> None:
         self.netlink.close()
 
-    def observe(self, machine: Machine | None = None) -> Observed:
+    def observe(self, machine: Machine | None = None, doors: Mapping[int, Door] | None = None) -> Observed:
         """Everything that decisions need; machine: what is known of it already, to look at ours only.
+
+        doors: those of routes, where they are known as well: to look at these takes most of the time.
 
         Raises ProcrouteError kernel-refused or bpf-refused. A look during which something changed is taken
         again, and one that failed for a reason that may pass.
@@ -84,7 +84,7 @@ class Linux:
         looks = 0
         while True:
             try:
-                return self._look(machine)
+                return self._look(machine, doors)
             except (OSError, ProcrouteError) as e:
                 looks += 1
                 if looks == _LOOKS or not may_pass(e):
@@ -92,28 +92,25 @@ class Linux:
                         raise
                     raise refused(e, "dump", "tell its routing state") from e
 
-    def _look(self, machine: Machine | None) -> Observed:
+    def _look(self, machine: Machine | None, doors: Mapping[int, Door] | None) -> Observed:
         everybodys, targets = self.find_targets()
         further = self.further_targets()
         found = list(rules.read(self.netlink, self.families))
-        machine = machine or self._machine(found, targets)
+        if machine is None:
+            others = tuple(rule for rule in found if not self._is_ours(rule))
+            machine = self._surroundings.whole(others, [t.live for t in targets])
         if everybodys and not targets:
             # Routes under other numbers: what looks like ours by these may be theirs.
             return Observed(machine, Ours())
         ours = Ours(
             rules=frozenset(r for r in found if self._is_ours(r)),
             entries=frozenset(
-                e for e in self._entries(protocol=self.identity.protocol) if self.identity.owns_table(e.table)
+                e
+                for e in self._surroundings.entries(protocol=self.identity.protocol)
+                if self.identity.owns_table(e.table)
             ),
             targets=frozenset(t.live for t in targets),
-            doors={
-                t.live.number: a.door
-                for t in targets
-                if t.live.marks is not Marks.PACKETS
-                and (a := programs.attached(str(t.path))) is not None
-                and a.complete
-                and all(self._is_like(f.path, a) for f in further if f.live.number == t.live.number)
-            },
+            doors=self._doors(targets, further) if doors is None else doors,
             fingerprint=nft.read(self.cgroup_mount, self._in_nft((*targets, *further))),
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if machine.names_tables else {},
@@ -121,16 +118,16 @@ class Linux:
         used = frozenset(t.live.number for t in (*targets, *further) if t.in_use)
         return Observed(machine, ours, used)
 
-    def find_targets(self) -> tuple[list[cgroups.Target], list[cgroups.Target]]:
+    def find_targets(self) -> tuple[list[records.Target], list[records.Target]]:
         """The routes' own targets, everybody's and ours: where they are is known from then on."""
-        everybodys = cgroups.targets(self.mount, self.namespace)
+        everybodys = records.targets(self.mount, self.namespace)
         targets = [t for t in everybodys if t.identity == self.identity]
         self._paths = {t.live.number: t.path for t in targets}
         self._lives = {t.live.number: t.live for t in targets}
         return everybodys, targets
 
     @staticmethod
-    def _in_nft(targets: Iterable[cgroups.Target]) -> dict[int, list[Path]]:
+    def _in_nft(targets: Iterable[records.Target]) -> dict[int, list[Path]]:
         """The cgroups that our nft table has to know, by route."""
         found: dict[int, list[Path]] = {}
         for target in targets:
@@ -138,17 +135,30 @@ class Linux:
                 found.setdefault(target.live.number, []).append(target.path)
         return found
 
-    def further_targets(self) -> list[cgroups.Target]:
+    def further_targets(self) -> list[records.Target]:
         """The further targets of our routes: in users' trees, and in place. Those of routes that are gone are
         leftovers."""
         everybodys = [
-            *cgroups.users_targets(self.mount, self.namespace),
+            *records.users_targets(self.mount, self.namespace),
             *in_place.targets(self.mount, self.namespace),
         ]
         routes = {number: live.route for number, live in self._lives.items()}
         return [
             t for t in everybodys if t.identity == self.identity and routes.get(t.live.number) == t.live.route
         ]
+
+    def _doors(
+        self, targets: Iterable[records.Target], further: Collection[records.Target]
+    ) -> dict[int, Door]:
+        """Of the routes whose programs are all there, on each of their targets."""
+        return {
+            t.live.number: a.door
+            for t in targets
+            if t.live.marks is not Marks.PACKETS
+            and (a := programs.attached(str(t.path))) is not None
+            and a.complete
+            and all(self._is_like(f.path, a) for f in further if f.live.number == t.live.number)
+        }
 
     @staticmethod
     def _is_like(path: Path, other: programs.Attached) -> bool:
@@ -161,56 +171,17 @@ class Linux:
 
         Raises OSError.
         """
-        found = adapters.read(self.netlink)
-        return Machine(
-            adapters=found,
-            learnt=leases.gateways(a.ifindex for a in found),
-            main=tuple(self._entries(table=MAIN)),
-            resolvers=resolvers.of_system(),
-            ipv6=Family.IPV6 in self.families,
-        )
-
-    def _machine(self, every_rule: list[Rule], targets: list[cgroups.Target]) -> Machine:
-        found = adapters.read(self.netlink)
-        machine = Machine(
-            adapters=found,
-            main=tuple(self._entries(table=MAIN)),
-            rules=tuple(r for r in every_rule if not self._is_ours(r)),
-            rp_filter=sysctl.rp_filter(a.name for a in found),
-            learnt=leases.gateways(a.ifindex for a in found),
-            checks_reverse_path=firewalls.checks_reverse_path(),
-            resolvers=resolvers.of_system(),
-            ipv6=Family.IPV6 in self.families,
-            names_tables=netns.is_the_machines() and table_names.possible(),
-        )
-        gateways = gateways_of(machine, (t.live for t in targets))
-        states = self._states = neighbours.states(self.netlink, gateways)
-        answers = {neighbour: neighbours.answer(state) for neighbour, state in states.items()}
-        written = silent_gateways(machine, (t.live for t in targets))
-        self.heard_failing = set(unanswering(self.heard_failing | written, answers))
-        failed = gateways & self.heard_failing
-        probing = {neighbour for neighbour, a in answers.items() if a is Answer.AWAITED} - failed
-        stirring = {n for n in failed if answers.get(n) is Answer.OLD}
-        return replace(
-            machine,
-            failed_gateways=failed,
-            stirring_gateways=frozenset(stirring),
-            probing_gateways=frozenset(probing),
-        )
+        return self._surroundings.bare()
 
     def _is_ours(self, rule: Rule) -> bool:
         return self.identity.owns_rule(
             rule.protocol, rule.preference, rule.target if rule.action == "goto" else 0
         )
 
-    def _entries(self, **match: int) -> Iterator[Entry]:
-        for family in self.families:
-            yield from entries.read(self.netlink, family, **match)
-
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
         for number in numbers:
-            yield from self._entries(table=number)
+            yield from self._surroundings.entries(table=number)
 
     def path(self, number: int) -> Path:
         """The cgroup of a route's target, as last observed or added."""
@@ -243,7 +214,7 @@ class Linux:
         if path is not None:
             if not cgroups.populated(path):
                 programs.detach(str(path))  # what a route of another number may have left
-            cgroups.describe(path, self.namespace, self.identity, live)
+            records.describe(path, self.namespace, self.identity, live)
             if door is not None:
                 self._open(number, door)
         return path
@@ -289,12 +260,12 @@ class Linux:
 
         None where the kernel cannot tell (sockets.with_mark). Raises ProcrouteError.
         """
-        mask = self.identity.number_mask
+        identity = self.identity
         try:
             found = [
-                (self.identity.number(one.mark or 0), one.state == sockets.TIME_WAIT)
+                (identity.number(one.mark or 0), one.state == sockets.TIME_WAIT)
                 for protocol in (sockets.TCP, sockets.UDP)
-                for one in sockets.with_any_mark(protocol, mask)
+                for one in sockets.with_any_mark(protocol, identity.number_mask)
             ]
         except OSError as e:
             raise refused(e, "socket", "list sockets") from e
@@ -303,8 +274,7 @@ class Linux:
 
     def ask_again(self, gateways: Collection[Neighbour]) -> None:
         """Have these gateways resolved once more."""
-        for neighbour in gateways:
-            neighbours.ask_again(self.netlink, neighbour, self._states.get(neighbour, 0))
+        self._surroundings.ask_again(gateways)
 
     def apply(self, steps: Sequence[plan.Step]) -> None:
         """Do steps in order; see core/plan.py for what each is. Raises ProcrouteError when the kernel refuses
@@ -335,7 +305,7 @@ class Linux:
     def _do(self, step: plan.Step) -> None:
         match step:
             case plan.AddTarget(live):
-                self._paths[live.number] = cgroups.add_target(
+                self._paths[live.number] = records.add_target(
                     self.placement.make, self.namespace, self.identity, live
                 )
                 self._lives[live.number] = live
@@ -344,7 +314,7 @@ class Linux:
                     conntrack.forget(self.identity.mark(live.number), self.identity.number_mask)
             case plan.UpdateTarget(live):
                 for path in self.paths(live.number):
-                    cgroups.describe(path, self.namespace, self.identity, live)
+                    records.describe(path, self.namespace, self.identity, live)
             case plan.RemoveTarget(live):
                 self._remove(live)
             case plan.SetDoor(number, door):

@@ -15,6 +15,7 @@ from typing import Final
 from procroute.core.census import Life
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
+from procroute.kernel.bpf import objects
 from procroute.kernel.bpf.catalogue import object_path
 from procroute.kernel.bpf.support import switched_off
 from procroute.kernel.ring import Ring
@@ -44,7 +45,7 @@ class Lives:
         space = os.stat("/proc/self/ns/pid")
         device = os.major(space.st_dev) << 20 | os.minor(space.st_dev)  # as in the kernel, MKDEV()
         with contextlib.ExitStack() as undo:
-            self._object = undo.enter_context(libbpf.Object(object_path("lives")))
+            self._object = undo.enter_context(objects.Object(object_path("lives")))
             self._object.preset(".rodata", _CFG.pack(device, space.st_ino, os.getpid()))
             if not users:
                 self._object.without(_USER)

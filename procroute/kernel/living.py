@@ -5,6 +5,7 @@ Each is read by one descriptor of its folder, which stays that process's whoever
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,30 +13,33 @@ from typing import Final
 
 from procroute.core.census import Living
 from procroute.kernel import process_stat
+from procroute.kernel.process_facts import WORDS, words_of
 
 _KTHREAD: Final = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
-_WORDS: Final = 4096
-"""So many bytes of a command line are read."""
+_SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _HIDING: Final = "hidepid="
 _NOT_HIDING: Final = frozenset({"0", "off"})
 
 
 def living(pid: int) -> Living | None:
-    """A process by its number; None where nobody has it, or one that is none or has ended."""
+    """A process by its number; None where nobody has it, or one that is none or has ended.
+
+    Raises OSError where that cannot be told for want of descriptors or memory.
+    """
     try:
         folder = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError:
+        try:
+            return _living(pid, folder)
+        finally:
+            os.close(folder)
+    except OSError as e:
+        if e.errno in _SHORT:
+            raise
         return None
-    try:
-        return _living(pid, folder)
-    except OSError:
-        return None
-    finally:
-        os.close(folder)
 
 
 def everybody() -> Iterator[Living]:
-    """All of them; 70 µs each."""
+    """All of them; 70 µs each. Raises OSError as `living`."""
     for name in os.listdir("/proc"):
         if name.isdecimal() and (found := living(int(name))) is not None:
             yield found
@@ -74,16 +78,13 @@ def _living(pid: int, folder: int) -> Living | None:
     if found.flags & _KTHREAD or (found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1):
         return None
     uids = _uids(_read("status", folder))
-    words = _read("cmdline", folder, _WORDS).split(b"\0")
-    if not words[-1]:
-        words.pop()
     return Living(
         pid=pid,
         began=found.began,
         parent=found.parent,
         uids=uids,
         name=found.name,
-        command=[word.decode(errors="replace") for word in words],
+        command=words_of(_read("cmdline", folder, WORDS)),
         cgroup=_cgroup(_read("cgroup", folder, 1 << 16)),
     )
 
@@ -95,8 +96,8 @@ def _uids(status: bytes) -> tuple[int, int, int]:
 
 
 def _cgroup(text: bytes) -> str:
-    """As /proc calls it: version 2 alone."""
-    lines = text.decode(errors="replace").split("\n")
+    """As /proc calls it: version 2 alone. Its name may be any bytes."""
+    lines = os.fsdecode(text).split("\n")
     return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 

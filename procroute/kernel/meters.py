@@ -19,6 +19,7 @@ from typing import Final
 
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
+from procroute.kernel.bpf import objects
 from procroute.kernel.bpf.catalogue import object_path
 from procroute.kernel.bpf.support import switched_off
 
@@ -34,7 +35,7 @@ class Meters:
     def __init__(self) -> None:
         """Raises OSError or ProcrouteError where the kernel, or what is missing, does not let us."""
         with contextlib.ExitStack() as undo:
-            self._object = undo.enter_context(libbpf.Object(object_path("meter")))
+            self._object = undo.enter_context(objects.Object(object_path("meter")))
             self._object.load()
             self._carried = self._object.map("carried", _PLACE.size, _COUNT.size)
             self._programs = {_OUT: self._object.program("pr_sent"), _IN: self._object.program("pr_received")}

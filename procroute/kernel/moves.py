@@ -12,6 +12,7 @@ import os
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bell import Bell
+from procroute.kernel.bpf import objects
 from procroute.kernel.bpf.catalogue import object_path
 from procroute.kernel.bpf.support import switched_off
 
@@ -24,7 +25,7 @@ class Moves:
     def __init__(self) -> None:
         """Raises OSError or ProcrouteError where the kernel, or what is missing, does not let us."""
         with contextlib.ExitStack() as undo:
-            self._object = undo.enter_context(libbpf.Object(object_path("moves")))
+            self._object = undo.enter_context(objects.Object(object_path("moves")))
             self._object.load()
             self._bell = undo.enter_context(contextlib.closing(Bell(self._object.map("moves", 0, 0))))
             self._hook = libbpf.attach_raw_tracepoint(self._object.program("pr_moved"), _TRACEPOINT)

@@ -16,7 +16,6 @@ import os
 import select
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from msgspec import Struct
 
@@ -58,16 +57,6 @@ def identify(pid: int) -> Known | None:
 def _has_threads(pid: int) -> bool:
     """Whether a process has others than its first. Raises OSError."""
     return len(os.listdir(f"/proc/{pid}/task")) > 1
-
-
-def is_of(pid: int, uid: int) -> bool:
-    """Whether a process is a user's: its real, effective and saved uid (proc(5), /proc/PID/status)."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
-    except OSError:
-        return False
-    uids = next((line.split()[1:4] for line in lines if line.startswith("Uid:")), [])
-    return uids == [str(uid)] * 3
 
 
 def pin(pid: int) -> int | None:

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE
-from procroute.kernel import cgroup_mount, cgroups, files, programs, user_managers
+from procroute.kernel import cgroup_mount, cgroups, files, programs, records, user_managers
 
 _EMPTY_WITHIN = 5.0
 """So long systemd may take to see that a scope has become empty, in seconds."""
@@ -108,11 +108,11 @@ class ByHand:
 
     def remove_root(self) -> None:
         """See Placement."""
-        cgroups.remove_root(self._mount)
+        records.remove_root(self._mount)
 
     def leftovers(self, namespace: int) -> list[Path]:
         """See Placement."""
-        return [*cgroups.unnamed(self._mount), *cgroups.abandoned(self._mount, namespace)]
+        return [*records.unnamed(self._mount), *records.abandoned(self._mount, namespace)]
 
     def place(self, target: Path, new: Newcomer) -> Path:
         """See Placement."""
@@ -147,7 +147,7 @@ class BySystemd:
 
     def make(self, name: str) -> Path:
         """See Placement. A slice that is there (systemd-run --slice, a unit file) becomes the target."""
-        if cgroups.named(self._mount / SLICE / name):
+        if records.named(self._mount / SLICE / name):
             raise FileExistsError(name)
         path = self._path(self._manager.start_slice(name))
         if path.parent != self._mount / SLICE:
@@ -172,7 +172,7 @@ class BySystemd:
             raise ProcrouteError("kernel-refused", f"there are processes in {target}")
         if not self._stop_slice(target):
             programs.detach(str(target))
-            cgroups.forget(target)
+            records.forget(target)
             return
         _await_gone(target)
 
@@ -184,7 +184,7 @@ class BySystemd:
 
     def leftovers(self, namespace: int) -> list[Path]:
         """See Placement. A slice that nothing is written on is of whoever started it."""
-        return cgroups.abandoned(self._mount, namespace)
+        return records.abandoned(self._mount, namespace)
 
     def place(self, target: Path, new: Newcomer) -> Path:
         """See Placement."""

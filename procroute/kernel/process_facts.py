@@ -8,6 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,6 +16,8 @@ from procroute.kernel.process_stat import stat
 
 _PEER = struct.Struct("3i")
 _SO_PEERPIDFD = 77  # include/uapi/asm-generic/socket.h
+WORDS: Final = 4096
+"""So many bytes of a command line are kept and told: whoever runs something may give it two million."""
 _KTHREAD = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
 
 
@@ -95,13 +98,21 @@ def name_of(pid: int) -> str:
         return ""
 
 
-def command_of(pid: int) -> list[str]:
-    """Its command line; empty where it has ended."""
+def command_of(pid: int, most: int = WORDS) -> list[str]:
+    """Its command line, of that so many bytes at most; empty where it has ended."""
     try:
-        text = Path(f"/proc/{pid}/cmdline").read_bytes()
+        with Path(f"/proc/{pid}/cmdline").open("rb") as file:
+            return words_of(file.read(most))
     except OSError:
         return []
-    return [word.decode(errors="replace") for word in text.split(b"\0")[:-1]]
+
+
+def words_of(text: bytes) -> list[str]:
+    """The words of a command line (proc(5), /proc/PID/cmdline): the last may be cut, or without its end."""
+    words = text.split(b"\0")
+    if not words[-1]:
+        words.pop()
+    return [word.decode(errors="replace") for word in words]
 
 
 def _names(pid: int) -> set[str]:
@@ -117,4 +128,5 @@ def _names(pid: int) -> set[str]:
 def _status(pid: int) -> dict[str, str]:
     """/proc/PID/status, by the words before the colons. Raises OSError."""
     text = Path(f"/proc/{pid}/status").read_text(errors="replace")
-    return dict(line.split(":\t", 1) for line in text.splitlines() if ":\t" in line)
+    # Of what ends a line for str.splitlines the kernel lets a name hold all but one.
+    return dict(line.split(":\t", 1) for line in text.split("\n") if ":\t" in line)

@@ -21,8 +21,7 @@ from msgspec import Struct
 from procroute.core.door import Door, Marking
 from procroute.core.traffic import Flow, Traffic
 from procroute.errors import ProcrouteError
-from procroute.kernel import libbpf
-from procroute.kernel.bpf import layout
+from procroute.kernel.bpf import layout, objects
 from procroute.kernel.bpf.catalogue import PROGRAMS
 from procroute.kernel.bpf.copies import detach_copy, find, maps_of, read_door, sync
 from procroute.kernel.bpf.loading import attach_objects, load
@@ -56,7 +55,7 @@ def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) 
             raise ProcrouteError(
                 "bpf-attached", f"{cgroup} already follows another route", hint="procroute cleanup"
             )
-        fresh: list[tuple[str, libbpf.Object]] = []
+        fresh: list[tuple[str, objects.Object]] = []
         stale = [copy for copy in everybodys if copy not in copies]
         for source in _needed(door):
             found = [copy for copy in copies if copy.source == source]

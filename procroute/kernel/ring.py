@@ -6,6 +6,7 @@ import ctypes
 import errno
 
 from procroute.kernel import libbpf
+from procroute.kernel.bpf import objects
 
 
 class Ring:
@@ -14,7 +15,7 @@ class Ring:
     ring: stays its owner's. Raises OSError.
     """
 
-    def __init__(self, ring: libbpf.Map) -> None:
+    def __init__(self, ring: objects.Map) -> None:
         self._ring = ring.fileno()
         self._found: list[bytes] = []
         self._take = libbpf.TAKE(self._taken)  # must live as long as the library may call it

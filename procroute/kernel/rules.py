@@ -92,10 +92,15 @@ def change(netlink: Rtnetlink, command: Command, rules: Sequence[Rule]) -> None:
     Raises ProcrouteError for the first that the kernel refused; some after it may have been made.
     """
     kind, flags = (_NEW, CREATE | EXCLUDE) if command == "add" else (_DELETE, 0)
-    answers = netlink.change((kind, flags, packed(_message(rule))) for rule in rules)
+    answers = netlink.change((kind, flags, _packed(rule)) for rule in rules)
     for rule, number in zip(rules, answers, strict=False):
         if not done(command, number):
             raise refused(number, "rule", f"{command} the ip rule {text(rule)}")
+
+
+@lru_cache(4096)  # what others delete is put back again and again
+def _packed(rule: Rule) -> bytes:
+    return packed(_message(rule))
 
 
 def _message(rule: Rule) -> Message:

@@ -30,6 +30,7 @@ from procroute.protocol.frames import (
     read_event,
     read_reply,
     read_request,
+    written,
 )
 from procroute.protocol.replies import (
     AdapterList,
@@ -138,4 +139,5 @@ __all__ = [
     "read_event",
     "read_reply",
     "read_request",
+    "written",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 from msgspec import Struct
@@ -39,13 +39,32 @@ _Versioned = TypeVar("_Versioned", bound=Request | _Head)
 
 
 def frame(message: Request | Reply | Event) -> bytes:
-    """A message as it is sent. Raises ProcrouteError usage where a text in it is no UTF-8."""
+    """A message as it is sent. Raises ProcrouteError usage where a text in a request is no UTF-8."""
+    if not isinstance(message, Request):
+        text = written(message)
+        return LENGTH.pack(len(text)) + text
     try:
         text = _encode(message)
     except UnicodeEncodeError as e:
         named = printable(e.object)
         raise ProcrouteError("usage", f"{named} is no UTF-8, and so cannot be asked for", _BY_PID) from e
     return LENGTH.pack(len(text)) + text
+
+
+def written(message: Struct) -> bytes:
+    """A message as JSON. Names of the kernel's may be any bytes: U+FFFD stands for what is no UTF-8."""
+    try:
+        return _encode(message)
+    except UnicodeEncodeError:
+        return _encode(_readable(msgspec.to_builtins(message)))
+
+
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode(errors="surrogateescape").decode(errors="replace")
+    if isinstance(value, dict):
+        return {_readable(key): _readable(each) for key, each in value.items()}
+    return [_readable(each) for each in value] if isinstance(value, list) else value
 
 
 def read_request(text: bytes) -> Request:

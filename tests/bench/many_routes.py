@@ -19,14 +19,19 @@ from procroute import config
 from procroute.engine.lock import lock
 from procroute.engine.reconcile import reconcile
 from procroute.kernel import cgroups
+from procroute.kernel.bpf.support import switched_off
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute, Route
+from procroute.model import LiveRoute, Marks, Route
 
 
 def make(adapter: str, count: int) -> list[LiveRoute]:
     """The routes, numbered from 1."""
     servers = [(), *((IPv4Address("198.18.2.0") + number,) for number in range(1, count))]
-    return [LiveRoute(Route(adapter, dns=dns), number, servers=dns) for number, dns in enumerate(servers, 1)]
+    marks = Marks.PACKETS if switched_off() else Marks.SOCKETS
+    return [
+        LiveRoute(Route(adapter, dns=dns), number, servers=dns, marks=marks)
+        for number, dns in enumerate(servers, 1)
+    ]
 
 
 def main() -> None:

@@ -29,6 +29,7 @@ import nftables  # noqa: F401 - once, and not in every fork
 from procroute.cli.main import main as procroute
 from procroute.engine import launch
 from procroute.kernel import cgroups, libbpf, nft
+from procroute.kernel.bpf import objects
 from procroute.kernel.linux import Linux
 from procroute.lab.patience import FACTOR
 
@@ -78,8 +79,8 @@ def begin(options: list[str], at: int) -> str | None:
             (Linux, "observe"),
             (libbpf, "attach"),
             (libbpf, "detach"),
-            (libbpf.Map, "set"),
-            (libbpf.Map, "delete"),
+            (objects.Map, "set"),
+            (objects.Map, "delete"),
             (nft, "_run"),
             (cgroups, "add_assignment"),
             (launch, "launch"),

@@ -17,6 +17,7 @@ import pytest
 from procroute.core.door import Door
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf, programs
+from procroute.kernel.bpf import objects
 from procroute.kernel.bpf.catalogue import object_path
 from tests.netns.asking import UDP, ask, mark_when_listening, opened
 from tests.netns.by_hand import BOUND_MARK, MARKING, STRICT, Target, in_child
@@ -220,12 +221,12 @@ def test_maps_are_read_whole_by_whichever_way_the_kernel_has(
     at_once = programs.attached(target.path)
     assert at_once is not None
     assert at_once.door == door
-    monkeypatch.setattr(libbpf.Map, "_at_once", lambda _: None)
+    monkeypatch.setattr(objects.Map, "_at_once", lambda _: None)
     assert programs.attached(target.path) == at_once
 
 
 def test_a_hash_is_read_whole_though_it_takes_many_calls() -> None:
-    with libbpf.Object(object_path("left")) as programs_of_it:
+    with objects.Object(object_path("left")) as programs_of_it:
         programs_of_it.load()
         members = programs_of_it.map("members", 4, 16)
         wanted = {struct.pack("=I", n): struct.pack("=QQ", n, n) for n in range(1, 5000)}

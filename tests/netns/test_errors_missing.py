@@ -157,10 +157,10 @@ def test_nftables_is_missing_where_it_is_needed(how: str) -> None:
 
 _OLD_KERNEL = """
 import errno, sys
-from procroute.kernel import libbpf
+from procroute.kernel.bpf import objects
 def load(self):
     raise OSError(errno.EINVAL, "bpf_object__load")
-libbpf.Object.load = load
+objects.Object.load = load
 from procroute.cli.main import main
 sys.exit(main(sys.argv[1:]))
 """

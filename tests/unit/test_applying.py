@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from ipaddress import IPv4Address
 from typing import NamedTuple
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from procroute.core.desired import desired
-from procroute.core.machine import Machine, Ours
+from procroute.core.door import Door
+from procroute.core.machine import Machine, Observed, Ours
 from procroute.engine.reconcile import reconcile, steps
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
@@ -239,3 +240,24 @@ def test_what_somebody_keeps_undoing_is_said() -> None:
         reconcile(kernel, IDENTITY, lambda _: [LiveRoute(Route("wan1"), 1)])
     assert caught.value.code == "unstable"
     assert "somebody changes it" in caught.value.hint
+
+
+def test_doors_are_looked_at_again_only_where_a_step_touches_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To look at those of a hundred routes takes longer than all else."""
+    kernel = Fake(MACHINE, IDENTITY)
+    known: list[bool] = []
+    look = kernel.observe
+
+    def observe(machine: Machine | None = None, doors: Mapping[int, Door] | None = None) -> Observed:
+        known.append(doors is not None)
+        return look(machine, doors)
+
+    monkeypatch.setattr(kernel, "observe", observe)
+    route = LiveRoute(Route("wan1"), 1)
+    reconcile(kernel, IDENTITY, lambda _: [route])
+    assert known == [False, False]
+    kernel.rules.clear()
+    known.clear()
+    reconcile(kernel, IDENTITY, lambda _: [route])
+    assert known == [False, True]
+    assert kernel.rules

@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from procroute.core.access import Peer
-from procroute.core.census import Census, Difference, Life, Living, told
+from procroute.core.census import Census, Difference, Life, Living, pieces, told
+from procroute.protocol import REPLY_LIMIT, Processes, frame
 
 ROOT, ALICE, BOB = Peer(0, 1), Peer(1000, 2), Peer(1001, 3)
 
@@ -134,6 +135,20 @@ def test_where_they_are_hidden_users_are_told_of_their_own_only() -> None:
     ended = of.look_anew([])
     assert told(ended, BOB, hidden=True) == ([], [])
     assert told(ended, ALICE, hidden=True)[1] == [7, 8]
+
+
+def test_so_many_are_told_at_once_as_fit_into_a_frame() -> None:
+    """Whatever they are called: a letter may take six bytes."""
+    word = "\x01" * 4096
+    everybody = [replace(living(pid), command=[word]) for pid in range(1, 4000)]
+    (people, _) = told(census().look_anew(everybody), ROOT, hidden=False)
+    found = list(pieces(people))
+    assert [one for piece in found for one in piece] == people
+    assert 1 < len(found) < 20
+    for piece in found:
+        assert len(frame(Processes(at=0, now=piece))) < REPLY_LIMIT
+    assert list(pieces([])) == [[]]
+    assert len(list(pieces(people[:100]))) == 1
 
 
 def test_a_change_that_somebody_cannot_see_is_not_told_to_him() -> None:

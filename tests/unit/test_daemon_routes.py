@@ -14,7 +14,7 @@ from procroute.config import Settings
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.daemon import routes
 from procroute.daemon.routes import Routes
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, records
 from procroute.model import LiveRoute, Route
 from procroute.protocol import Wanted
 
@@ -31,7 +31,7 @@ class _Linux:
     def path(self, _: int) -> Path:
         return self._target
 
-    def further_targets(self) -> list[cgroups.Target]:
+    def further_targets(self) -> list[records.Target]:
         return []
 
 
@@ -50,7 +50,7 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
 
     monkeypatch.setattr(routes, "decide", decide)
     monkeypatch.setattr(routes, "open_route", opened)
-    monkeypatch.setattr(cgroups, "named", lambda _: True)
+    monkeypatch.setattr(records, "named", lambda _: True)
     monkeypatch.setattr(cgroups, "attend", lambda _: os.open("/", os.O_RDONLY))
     return found
 

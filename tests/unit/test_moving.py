@@ -19,7 +19,7 @@ from procroute.core.moving import (
     SHARED,
     Fate,
     Ground,
-    Open,
+    OpenSocket,
     Ports,
     Verdict,
     assigned,
@@ -55,8 +55,8 @@ families = pytest.mark.parametrize("family", [4, 6])
 @promise("MOVE-02", "MOVE-03", "MOVE-04")
 @families
 def test_what_becomes_of_each_kind(family: int) -> None:
-    udp = Open("udp", ANY[family], 40000)
-    tcp = Open("tcp", ANY[family])
+    udp = OpenSocket("udp", ANY[family], 40000)
+    tcp = OpenSocket("tcp", ANY[family])
     mine, other, far = OWN[family], OTHERS[family], FAR[family]
     for one, keep, reset in [
         (udp, Fate.FOLLOW, Fate.FOLLOW),
@@ -92,7 +92,7 @@ def test_what_becomes_of_each_kind(family: int) -> None:
 @promise("MOVE-09")
 @families
 def test_only_what_is_on_the_route_is_let_go(family: int) -> None:
-    on_route = Open("udp", ANY[family], 40000, mark=IDENTITY.mark(1))
+    on_route = OpenSocket("udp", ANY[family], 40000, mark=IDENTITY.mark(1))
     tied = replace(on_route, mark=IDENTITY.mark(1) | IDENTITY.bound, kind="tcp", listening=True)
     assert released(on_route, GROUND).fate is Fate.FOLLOW
     assert released(tied, GROUND).fate is Fate.FOLLOW
@@ -106,11 +106,13 @@ def test_only_what_is_on_the_route_is_let_go(family: int) -> None:
 
 @families
 def test_marks(family: int) -> None:
-    def mark(one: Open, ground: Ground = GROUND, *, leaving: bool = False, plain: bool = False) -> int | None:
+    def mark(
+        one: OpenSocket, ground: Ground = GROUND, *, leaving: bool = False, plain: bool = False
+    ) -> int | None:
         verdict = (released if leaving else assigned)(one, ground)
         return new_mark(one, verdict, ground, leaving=leaving, plain=plain)
 
-    udp = Open("udp", ANY[family], 40000)
+    udp = OpenSocket("udp", ANY[family], 40000)
     connected = replace(udp, remote=FAR[family])
     assert mark(udp) == IDENTITY.mark(1)
     assert mark(replace(udp, local=OWN[family])) == IDENTITY.mark(1) | IDENTITY.bound
@@ -130,8 +132,8 @@ def test_marks(family: int) -> None:
 @families
 def test_what_nft_marks_the_packets_of_is_known_by_its_cgroup(family: int) -> None:
     on, two = IDENTITY.mark(1), replace(GROUND, number=2)
-    udp = Open("udp", ANY[family], 40000, given=on)
-    tcp = Open("tcp", OWN[family], 40000, FAR[family], given=on)
+    udp = OpenSocket("udp", ANY[family], 40000, given=on)
+    tcp = OpenSocket("tcp", OWN[family], 40000, FAR[family], given=on)
     assert assigned(udp, GROUND).fate is assigned(tcp, GROUND).fate is Fate.PASS
     assert released(udp, GROUND).fate is Fate.FOLLOW
     assert released(udp, two).fate is Fate.PASS
@@ -152,7 +154,7 @@ def test_what_nft_marks_the_packets_of_is_known_by_its_cgroup(family: int) -> No
 
 
 def test_the_count_of_all() -> None:
-    udp = Open("udp", ANY[4], 40000)
+    udp = OpenSocket("udp", ANY[4], 40000)
     all_of = [udp, udp, replace(udp, remote=FAR[4]), replace(udp, local_port=53)]
     assert moved(assigned(one, GROUND) for one in all_of) == Moved(2, 1, 0, {SERVERS: 1})
 

@@ -221,6 +221,75 @@ def test_who_watches_too_slowly_is_told_and_holds_nobody_up(
     _run(work, place)
 
 
+@promise("SERVER-04")
+@pytest.mark.parametrize("size", [200, 12000, 20000, 30000])
+def test_the_last_word_to_who_watches_too_slowly_is_that_events_were_lost(
+    place: Path, monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    """Also where the daemon has to wait with it until the client reads on."""
+    monkeypatch.setattr(watchers, "EVENTS", 50)
+
+    async def work(place: Path) -> None:
+        loop = asyncio.get_running_loop()
+        async with _listening(place) as running:
+            with socket.socket(socket.AF_UNIX) as slow:
+                slow.setblocking(False)
+                slow.connect(str(place))
+                slow.sendall(protocol.frame(protocol.Watch()))
+                await _until(lambda: bool(running._watching))
+                number = 0
+                while running._watching:
+                    running.say(protocol.Repaired(at=number, what=["x" * size]))
+                    number += 1
+                    await asyncio.sleep(0)
+                text = b""
+                while some := await loop.sock_recv(slow, 1 << 10):
+                    text += some
+                    await asyncio.sleep(0.001)
+            told = []
+            while text:
+                (length,) = protocol.LENGTH.unpack(text[:4])
+                told.append(text[4 : 4 + length])
+                text = text[4 + length :]
+            assert isinstance(protocol.read_event(told[-1]), protocol.Lost)
+            assert [protocol.read_event(each).at for each in told[1:-1]] == list(range(len(told) - 2))
+
+    _run(work, place)
+
+
+@promise("SERVER-03")
+def test_who_is_refused_to_watch_does_not_watch(place: Path) -> None:
+    async def refuse(_: Peer, __: protocol.Request) -> protocol.Reply:
+        raise ProcrouteError("system", "not now")
+
+    async def work(place: Path) -> None:
+        async with _listening(place, refuse) as running:
+            reader, writer = await asyncio.open_unix_connection(place)
+            writer.write(protocol.frame(protocol.Watch(id=3)))
+            assert isinstance(protocol.read_reply(await _read(reader)), protocol.Error)
+            assert await asyncio.wait_for(reader.read(), 10) == b""
+            assert not running._watching
+            writer.close()
+
+    _run(work, place)
+
+
+@promise("SERVER-02")
+def test_an_answer_that_no_client_takes_is_an_error(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "REPLY_LIMIT", 1 << 10)
+
+    async def answer(_: Peer, __: protocol.Request) -> protocol.Reply:
+        return protocol.Reloaded(notes=["x" * (1 << 10)])
+
+    async def work(place: Path) -> None:
+        async with _listening(place, answer):
+            reply = await _ask(place, protocol.Ps(id=3))
+            assert isinstance(reply, protocol.Error)
+            assert (reply.id, reply.code) == (3, "protocol")
+
+    _run(work, place)
+
+
 @promise("SERVER-04", "DAEMON-03")
 def test_others_events_come_without_command_line() -> None:
     event = protocol.Added(at=0, assignment=_MINE)

@@ -13,7 +13,7 @@ from msgspec import Struct
 from procroute.core.door import Door, Marking
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
-from procroute.kernel.bpf import layout
+from procroute.kernel.bpf import layout, objects
 from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA
 from procroute.model import IPAddress, IPNetwork
 
@@ -33,7 +33,7 @@ class Copy(Struct):
 
 
 _HOOKS = {program.hook for program in PROGRAMS}
-_OpenMap = Callable[[str], libbpf.Map]
+_OpenMap = Callable[[str], objects.Map]
 
 
 def find(directory: int) -> list[Copy]:
@@ -101,7 +101,7 @@ def _map_of(map_id: int) -> tuple[str, Marking | None]:
         info = libbpf.map_info(descriptor)
         if not info.name.endswith(RODATA):
             return info.name, None
-        data = libbpf.Map(descriptor, info.key_size, info.value_size).get(layout.FIRST)
+        data = objects.Map(descriptor, info.key_size, info.value_size).get(layout.FIRST)
         return info.name, layout.unpack_cfg(data or b"")
     finally:
         os.close(descriptor)
@@ -112,10 +112,10 @@ def maps_of(copy: Copy) -> Iterator[_OpenMap]:
     """The maps of what is attached, by name; closed at the end."""
     with ExitStack() as stack:
 
-        def open_map(name: str) -> libbpf.Map:
+        def open_map(name: str) -> objects.Map:
             descriptor = libbpf.open_map(copy.maps[name])
             stack.callback(os.close, descriptor)
-            return libbpf.Map(descriptor, *MAPS[name])
+            return objects.Map(descriptor, *MAPS[name])
 
         yield open_map
 
@@ -158,7 +158,7 @@ def sync(copy: Copy, door: Door) -> None:
             _replace(open_map("resolvers"), resolvers)
 
 
-def _replace(target: libbpf.Map, wanted: dict[bytes, bytes]) -> None:
+def _replace(target: objects.Map, wanted: dict[bytes, bytes]) -> None:
     """Adds before deletes. Of prefixes the shortest go first: an exception outlives what it is one from."""
     present = target.items()
     for key, value in wanted.items():

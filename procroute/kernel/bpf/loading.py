@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from procroute.core.door import Door, Marking
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
-from procroute.kernel.bpf import layout
+from procroute.kernel.bpf import layout, objects
 from procroute.kernel.bpf.catalogue import BY_SOURCE, DOOR, MAPS, RODATA, Program, object_path
 
 _retval = True
 
 
 @contextmanager
-def load(source: str, marking: Marking, door: Door) -> Iterator[libbpf.Object]:
+def load(source: str, marking: Marking, door: Door) -> Iterator[objects.Object]:
     """An object in the kernel, its maps filled, not attached; closed at the end."""
     try:
         loaded = _load_object(source, marking, door)
@@ -34,10 +34,10 @@ def load(source: str, marking: Marking, door: Door) -> Iterator[libbpf.Object]:
         yield loaded
 
 
-def _load_object(source: str, marking: Marking, door: Door) -> libbpf.Object:
+def _load_object(source: str, marking: Marking, door: Door) -> objects.Object:
     global _retval  # what the kernel has does not change while we run
     for retval in (True, False) if _retval else (False,):
-        loaded = libbpf.Object(object_path(source))
+        loaded = objects.Object(object_path(source))
         try:
             loaded.preset(RODATA, layout.pack_cfg(marking, retval))
             if source == "guard":
@@ -56,16 +56,16 @@ def _load_object(source: str, marking: Marking, door: Door) -> libbpf.Object:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _fill(target: libbpf.Map, entries: dict[bytes, bytes]) -> None:
+def _fill(target: objects.Map, entries: dict[bytes, bytes]) -> None:
     for key, value in entries.items():
         target.set(key, value)
 
 
-def attach_objects(cgroup: str, directory: int, objects: list[tuple[str, libbpf.Object]]) -> None:
+def attach_objects(cgroup: str, directory: int, all_of: list[tuple[str, objects.Object]]) -> None:
     """Attach all programs of these objects, or none. cgroup: for messages; directory: its file descriptor."""
     done: list[tuple[int, int]] = []
     try:
-        for source, loaded in objects:
+        for source, loaded in all_of:
             for program in BY_SOURCE[source]:
                 descriptor = loaded.program(program.name)
                 try:
