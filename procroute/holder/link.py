@@ -26,7 +26,7 @@ from typing import Final
 from procroute.core.hold_rules import HoldRule
 from procroute.errors import ProcrouteError
 from procroute.holder import words
-from procroute.places import HOLD_LOCK, HOLD_SOCKET
+from procroute.places import HOLD_SOCKET
 
 _ROOT: Final = str(Path(__file__).resolve().parents[2])
 _SECONDS: Final = 10.0
@@ -35,14 +35,12 @@ _TIME: Final = struct.Struct("@ll")
 
 
 def lives() -> bool:
-    """Whether a holder lives: nothing is locked in asking (proc_locks(5))."""
+    """Whether a holder lives: it listens, and nobody calls it in asking (/proc/net/unix, unix(7))."""
     try:
-        seen = os.stat(HOLD_LOCK)
-        locks = Path("/proc/locks").read_text()
+        lines = Path("/proc/net/unix").read_text(errors="replace").splitlines()
     except OSError:
         return False
-    where = f"{os.major(seen.st_dev):02x}:{os.minor(seen.st_dev):02x}:{seen.st_ino}"
-    return any(where in line.split() for line in locks.splitlines())
+    return any(line.endswith(f" {HOLD_SOCKET}") for line in lines)
 
 
 class Link:

@@ -45,9 +45,7 @@ def script(lab: Lab, path: str = PROGRAM, mode: int = 0o755) -> str:
 
 def rules(lab: Lab, *words: str, user: int = 0) -> subprocess.CompletedProcess[str]:
     """`procroute rules` with these words, by a user."""
-    with contextlib.ExitStack() as stack:
-        python = stack.enter_context(for_users(lab)) if user else PROCROUTE[0]
-        return lab.run([*as_user(user), python, *PROCROUTE[1:], "rules", *words], env=ENVIRONMENT)
+    return lab.run([*as_user(user), *PROCROUTE, "rules", *words], env=ENVIRONMENT)
 
 
 def done(lab: Lab, *words: str, user: int = 0) -> dict[str, Any]:

@@ -1,0 +1,115 @@
+"""Rules among what else places processes: people, exceptions, programs that execute others, and many rules."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from procroute.lab import Lab
+from procroute.lab.patience import FACTOR
+from tests.netns.daemons import Daemon, daemon
+from tests.netns.inhabitants import PROBE, RUN, commanded
+from tests.netns.ruled import FOLDER, PROGRAM, PROGRAMS, done, pid_of, placed_by, rule, script, started, write
+from tests.netns.running import procroute
+from tests.netns.traffic import FAMILIES, astray
+
+promise = pytest.mark.promise
+OTHER = f"{PROGRAMS}/other"
+_MANY = 10_000
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Daemon]:
+    """A daemon on a machine whose first default route is by wan2."""
+    with Lab(main="both") as lab:
+        for path in (PROGRAM, OTHER):
+            script(lab, path)
+        with daemon(lab) as running:
+            yield running
+
+
+@pytest.fixture
+def running(machine: Daemon) -> Iterator[Daemon]:
+    """The same; afterwards there are no rules."""
+    yield machine
+    machine.lab.sh(f"rm -rf {FOLDER}")
+    assert procroute(machine.lab, "reload").returncode == 0
+
+
+def hold(running: Daemon, text: str) -> str:
+    """Have rules hold; their file."""
+    path = write(running.lab, text)
+    answer = procroute(running.lab, "reload", timeout=60)
+    assert answer.returncode == 0, answer.stderr
+    return path
+
+
+@promise("RULE-28")
+@pytest.mark.parametrize("by", ["run", "assign"])
+def test_what_a_person_has_placed_stays(running: Daemon, by: str) -> None:
+    lab = running.lab
+    hold(running, rule(f'exe = ["{PROGRAM}", "{OTHER}"]'))
+    words = [*RUN, "--via", "wan2", "--", PROGRAM, *PROBE] if by == "run" else [PROGRAM, *PROBE]
+    with commanded(lab, words) as command:
+        if by == "assign":
+            assert procroute(lab, "assign", pid_of(command), "--via", "wan2").returncode == 0
+        done(lab, "apply")
+        for family in FAMILIES:
+            assert not astray(lab, command, "tcp", family, lab.wan2)
+        (assignment,) = [one for one in running.ps() if pid_of(command) in str(one["processes"])]
+        assert (assignment["how"], assignment["route"]) == (by, "wan2")
+
+
+@promise("RULE-28")
+def test_an_exception_holds_before_later_rules(running: Daemon) -> None:
+    lab = running.lab
+    path = hold(running, rule(f'exe = "{OTHER}"', way="direct = true") + rule(f'exe = "{PROGRAMS}/*"'))
+    with started(lab, PROGRAM) as command, started(lab, OTHER) as excepted:
+        for family in FAMILIES:
+            assert not astray(lab, command, "tcp", family, lab.wan1)
+            assert not astray(lab, excepted, "tcp", family, lab.wan2)
+        assert placed_by(running) == [f"{path}:4"]
+
+
+@promise("RULE-28")
+def test_who_executes_a_program_of_another_rule_goes_by_that(running: Daemon) -> None:
+    lab = running.lab
+    path = hold(running, rule(f'exe = "{PROGRAM}"') + rule(f'exe = "{OTHER}"', way='via = "wan2"'))
+    with started(lab, PROGRAM, OTHER) as command:
+        for family in FAMILIES:
+            assert not astray(lab, command, "tcp", family, lab.wan2)
+        assert placed_by(running) == [f"{path}:4"]
+    with started(lab, OTHER, PROGRAM) as command:
+        for family in FAMILIES:
+            assert not astray(lab, command, "tcp", family, lab.wan1)
+        assert placed_by(running) == [f"{path}:1"]
+
+
+@promise("RULE-29")
+def test_ten_thousand_rules_are_soon_read_and_slow_no_start(running: Daemon) -> None:
+    lab = running.lab
+    last = rule(f'exe = "{PROGRAM}"')
+    path = hold(running, last)
+    few = _start(lab)
+    write(lab, "".join(rule(f'exe = "{PROGRAMS}/none/{n}"') for n in range(_MANY)), "10-many.toml")
+    began = time.monotonic()
+    answer = procroute(lab, "reload", timeout=120)
+    taken = time.monotonic() - began
+    assert answer.returncode == 0, answer.stderr
+    many = _start(lab)
+    assert len(done(lab, "list")["rules"]) == _MANY + 1
+    with started(lab, PROGRAM) as command:
+        assert not astray(lab, command, "tcp", 4, lab.wan1)
+        assert placed_by(running) == [f"{path}:1"]
+    assert many - few < 0.005 * FACTOR, f"{few * 1e3:.1f} ms with one, {many * 1e3:.1f} ms with many"
+    print(f"reload {taken:.2f} s; a start {few * 1e3:.1f} ms with one rule, {many * 1e3:.1f} ms with many")
+
+
+def _start(lab: Lab) -> float:
+    """Seconds that a held start takes, with its end: the median of some."""
+    script_ = f"i=0; while [ $i -lt 20 ]; do date +%s%N; {PROGRAM} true; i=$((i + 1)); done; date +%s%N"
+    times = [int(word) for word in lab.sh(script_).split()]
+    return statistics.median(b - a for a, b in zip(times, times[1:], strict=False)) / 1e9
