@@ -49,8 +49,8 @@ _TEXTS: Mapping[str, str] = {
     "procrouted does not see it. A `run` with an engine of its own does.",
     "no-bpf-cost": "Without cgroup BPF connections of the whole machine are tracked: those of commands cost "
     "about 1.4 times as much in the kernel, and answers to datagrams are awaited for half a minute.",
-    "holder": "When the holder of execs ends, programs that a rule names by exe start by the machine's way "
-    "until procrouted has started it again (0.1 s). Rules by unit and user need no process.",
+    "holder": "When the holder of execs ends, programs that rules name by exe start by the machine's own "
+    "way until procrouted has started it again (0.1 s). Rules by unit and user need no process.",
     "root": "A command that runs as root can leave its cgroup, or write frames past any routing.",
 }
 

@@ -9,6 +9,7 @@ from typing import Final
 from procroute.core.hold_rules import HoldRule
 from procroute.model import Route
 from procroute.protocol import Wanted
+from procroute.rulebook.index import Index
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook
 
 _AFTER: Final = frozenset({"command"})
@@ -49,7 +50,7 @@ def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool]) -> list[Hold
             frozenset({rule.owner}) if rule.owner else None,
         )
         for rule in book.rules
-        if rule.enabled and rule.via is not None and kind(rule) is Kind.HELD
+        if is_held(rule)
     ]
 
 
@@ -66,9 +67,17 @@ def needs_news(book: Rulebook) -> bool:
     return any(rule.enabled and rule.via is not None and kind(rule) is not Kind.HELD for rule in book.rules)
 
 
-def known_at_exec(book: Rulebook) -> Rulebook:
-    """The rules that can be judged while an exec is held, before the program has its words."""
-    return Rulebook(tuple(rule for rule in book.rules if not _unknown(rule)))
+def known_at_exec(book: Rulebook) -> Index:
+    """The rules that can be judged while an exec is held, before the program has its words.
+
+    Whose `exe` holds is told by the keys of who holds it: paths may lead there by links.
+    """
+    return Index((rule for rule in book.rules if not _unknown(rule)), is_held)
+
+
+def is_held(rule: RouteRule) -> bool:
+    """Whether execs are held for a rule."""
+    return rule.enabled and rule.via is not None and kind(rule) is Kind.HELD
 
 
 def _unknown(rule: RouteRule) -> bool:

@@ -7,8 +7,8 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
-from typing import Final
+from collections.abc import Iterable, Iterator
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -29,8 +29,9 @@ from procroute.kernel.rule_subject import name_by, subject, user_by
 from procroute.protocol import AddRule, Existing, Wanted
 from procroute.rulebook import folders
 from procroute.rulebook.applications import units, units_of
+from procroute.rulebook.index import Index
 from procroute.rulebook.links import followed
-from procroute.rulebook.matching import Tried, first, trial
+from procroute.rulebook.matching import Tried, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
@@ -40,6 +41,14 @@ _REMEMBERED: Final = 256
 """So many execs are remembered: of a script its interpreter's comes right after its own."""
 _NOT_MEANT: Final = frozenset({"other-namespace", "process-unknown", "process-unfit"})
 """Errors of who is not to be routed at all: no reason to stop a program, nor to speak of it."""
+
+
+class _Before(NamedTuple):
+    """An exec that was held. program: what the process ran until then, and its words; keys: of its rules."""
+
+    program: tuple[str, tuple[str, ...]]
+    path: str
+    keys: frozenset[str]
 
 
 class Ruling:
@@ -52,10 +61,12 @@ class Ruling:
         self._tell = tell
         self._said: set[str] = set()
         self.book = Rulebook()
-        self._followed = self._at_exec = Rulebook()
+        self._index = Index(())
+        self._at_exec = Index(())
         self._asked: frozenset[str] = frozenset()
+        self._linked = Rulebook()
         self._order: dict[str, int] = {}
-        self._before: dict[tuple[int, int], tuple[str, str]] = {}
+        self._before: dict[tuple[int, int], _Before] = {}
 
     def load(self) -> list[str]:
         """Read all rules again; lines on what of them does not hold. A bad file changes nothing.
@@ -73,8 +84,8 @@ class Ruling:
                 f"{hint}procroute rules check tells all; the rules of before hold",
             )
         self.book, self._asked = book, asked_for(book)
-        self._followed = followed(book, os.path.realpath)
-        self._at_exec = known_at_exec(self._followed)
+        self._linked = linked = followed(book, os.path.realpath)
+        self._index, self._at_exec = Index(linked.rules), known_at_exec(linked)
         self._order = {rule.place: at for at, rule in enumerate(book.rules)}
         self._before.clear()
         self._said.clear()
@@ -83,8 +94,11 @@ class Ruling:
     def keep(self) -> list[str]:
         """Have the routes there that rules lead to, so that no start waits for one; lines on those that
         cannot be."""
-        kept, notes = set(), []
+        kept, notes, seen = set(), [], set()
         for rule, peer in self._leading():
+            if (key := (peer.uid, rule.via)) in seen:
+                continue
+            seen.add(key)
             try:
                 kept.add(self._placing.keep(peer, self._wanted(rule)))
             except ProcrouteError as e:
@@ -103,10 +117,11 @@ class Ruling:
 
     def held(self, asked: Exec) -> bool:
         """Place a process whose exec is held; whether it may go on."""
-        found = self._executing(asked)
-        if found is None:
+        executing = self._executing(asked)
+        if executing is None:
             return True  # it has ended, or is another
-        rule = first(self._at_exec, found)
+        found, keys = executing
+        rule = self._at_exec.first(found, keys)
         if rule is None:
             return True
         try:
@@ -151,11 +166,11 @@ class Ruling:
 
     def trial(self, who: Subject) -> tuple[Tried, ...]:
         """Each rule in order, asked, up to and with the one that holds."""
-        return trial(self._followed, who)
+        return trial(self._linked, who)
 
     def _meet(self, found: Subject, began: int, existing: Existing | None = None) -> bool:
         found = self._from_origin(found)
-        rule = first(self._followed, found)
+        rule = self._index.first(found)
         if rule is None:
             return False
         try:
@@ -182,23 +197,24 @@ class Ruling:
             rule = replace(rule, existing=type(rule.existing)(existing))
         return self._placing.by_rule(peer, known, route, rule)
 
-    def _executing(self, asked: Exec) -> Subject | None:
-        """The process as it will be when its exec has come about."""
+    def _executing(self, asked: Exec) -> tuple[Subject, frozenset[str]] | None:
+        """The process as it will be when its exec has come about; the rules that hold it."""
         found = subject(asked.pid, self._asked)
         if found is None or found[1] != asked.began:
             return None
         who = self._from_origin(found[0])
-        exes = [asked.path, *self._patterns(asked.keys)]
-        key, now = (asked.pid, asked.began), who.exes[0]
+        key, now = (asked.pid, asked.began), (who.exes[0], who.command)
+        exes, keys = [asked.path], frozenset(asked.keys)
         script = self._before.get(key)
-        if script is not None and script[0] == now:  # the same exec: of the interpreter by now
-            exes.append(script[1])
-        self._before[key] = (now, asked.path)
+        if script is not None and script.program == now:  # the same exec: of the interpreter by now
+            exes.append(script.path)
+            keys |= script.keys
+        self._before[key] = _Before(now, asked.path, keys)
         while len(self._before) > _REMEMBERED:
             self._before.pop(next(iter(self._before)))
         real, _, saved = who.uids
         effective = user_by(asked.path, who.uids[1])
-        return replace(
+        its = replace(
             who,
             exes=tuple(exes),
             name=name_by(asked.path),
@@ -206,12 +222,7 @@ class Ruling:
             uids=(real, effective, effective if effective != who.uids[1] else saved),
             user=user_name(effective) if "user" in self._asked else "",
         )
-
-    def _patterns(self, keys: Collection[str]) -> Iterator[str]:
-        """As rules write the path of what is executed: it may lead there by a link."""
-        for rule in self.book.rules:
-            if rule.place in keys:
-                yield from rule.conditions.exe
+        return its, keys
 
     def _from_origin(self, who: Subject) -> Subject:
         return replace(who, cgroup=self._placing.origin(who.cgroup))

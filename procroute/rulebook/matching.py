@@ -77,6 +77,11 @@ def _given(conditions: Conditions) -> Mapping[str, tuple[str, ...]]:
     return conditions.given
 
 
+def values(key: str, subject: Subject) -> tuple[str, ...]:
+    """What the administrator's rules compare a condition with."""
+    return _IS[key](subject, 0)
+
+
 def _is_of(owner: int, subject: Subject) -> bool:
     """A user's rule is for what is his alone: neither a setuid program that he started, nor another's."""
     return owner == 0 or set(subject.uids[:2]) == {owner}

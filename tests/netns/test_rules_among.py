@@ -1,7 +1,8 @@
-"""Rules among what else places processes: people, exceptions, programs that execute others, and many rules."""
+"""Rules among what else places processes: people, exceptions, programs that execute others, many."""
 
 from __future__ import annotations
 
+import itertools
 import statistics
 import time
 from collections.abc import Iterator
@@ -112,4 +113,4 @@ def _start(lab: Lab) -> float:
     """Seconds that a held start takes, with its end: the median of some."""
     script_ = f"i=0; while [ $i -lt 20 ]; do date +%s%N; {PROGRAM} true; i=$((i + 1)); done; date +%s%N"
     times = [int(word) for word in lab.sh(script_).split()]
-    return statistics.median(b - a for a, b in zip(times, times[1:], strict=False)) / 1e9
+    return statistics.median(b - a for a, b in itertools.pairwise(times)) / 1e9

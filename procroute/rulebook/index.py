@@ -1,0 +1,66 @@
+"""The first rule that a process meets, among many: only those are asked that could hold. Pure."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import Final
+
+from msgspec.structs import replace
+
+from procroute.rulebook.globs import is_glob
+from procroute.rulebook.matching import meets, values
+from procroute.rulebook.route_rule import Conditions, RouteRule
+from procroute.rulebook.subject import Subject
+
+_BY: Final = ("exe", "name", "user", "group", "app")
+"""Conditions that few rules share; a rule is found by the first of them that it has without globs."""
+
+
+class Index:
+    """Rules that are switched on, in their order."""
+
+    def __init__(
+        self, rules: Iterable[RouteRule], keyed: Callable[[RouteRule], bool] = lambda _: False
+    ) -> None:
+        """keyed: rules whose `exe` the asker judges: `first` is told their places."""
+        self._rules = tuple(rule for rule in rules if rule.enabled)
+        self._keyed: dict[str, int] = {}
+        self._found_by: dict[str, dict[str, list[int]]] = {key: defaultdict(list) for key in _BY}
+        self._always: list[int] = []
+        for number, rule in enumerate(self._rules):
+            if keyed(rule):
+                self._keyed[rule.place] = number
+            elif by := _key(rule.conditions):
+                for value in getattr(rule.conditions, by):
+                    self._found_by[by][value].append(number)
+            else:
+                self._always.append(number)
+
+    def first(self, subject: Subject, keys: Collection[str] = ()) -> RouteRule | None:
+        """The rule that holds. keys: the places of those keyed rules whose `exe` holds; of others it does
+        not."""
+        keyed = {self._keyed[key] for key in keys if key in self._keyed}
+        for number in sorted({*self._always, *keyed, *self._numbers(subject)}):
+            rule = self._rules[number]
+            if meets(_without_exe(rule) if number in keyed else rule, subject):
+                return rule
+        return None
+
+    def _numbers(self, subject: Subject) -> Iterator[int]:
+        for key, found in self._found_by.items():
+            if found:
+                for value in values(key, subject):
+                    yield from found.get(value, ())
+
+
+def _key(conditions: Conditions) -> str:
+    for key in _BY:
+        patterns = getattr(conditions, key)
+        if patterns and not any(map(is_glob, patterns)):
+            return key
+    return ""
+
+
+def _without_exe(rule: RouteRule) -> RouteRule:
+    return replace(rule, conditions=replace(rule.conditions, exe=()))
