@@ -145,6 +145,11 @@ class Placing:
         self.assign(peer, Assign(route=wanted, unit=unit, existing=rule.existing.value), rule.place)
         return True
 
+    def rule_of(self, pid: int) -> str:
+        """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
+        before = self._register.around(cgroups.current(self._linux.mount, pid))
+        return before.rule if before is not None else ""
+
     def origin(self, cgroup: str) -> str:
         """See Register.origin_of."""
         return self._register.origin_of(cgroup)

@@ -13,7 +13,6 @@ from procroute.daemon import rule_files, subjects
 from procroute.daemon.rules import Rules
 from procroute.daemon.ruling import Ruling
 from procroute.errors import ProcrouteError
-from procroute.rulebook.matching import trial
 
 Answer = Callable[[Peer, Any], Awaitable[protocol.Reply]]
 
@@ -48,7 +47,7 @@ class RuleRequests:
             if found is None:
                 raise ProcrouteError("process-unknown", f"process {asked.pid} has ended", "ps(1) lists them")
             told = (
-                t for t in trial(self._ruling.book, found) if peer.is_root or t.rule.owner in (0, peer.uid)
+                t for t in self._ruling.trial(found) if peer.is_root or t.rule.owner in (0, peer.uid)
             )
             return protocol.Tried(rules=[protocol.TriedRule(rule_facts(t.rule), t.why) for t in told])
 

@@ -31,6 +31,7 @@ from procroute.rulebook import folders
 from procroute.rulebook.applications import units, units_of
 from procroute.rulebook.index import Index
 from procroute.rulebook.links import followed
+from procroute.rulebook.matching import Tried, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
@@ -63,6 +64,8 @@ class Ruling:
         self._index = Index(())
         self._at_exec = Index(())
         self._asked: frozenset[str] = frozenset()
+        self._linked = Rulebook()
+        self._order: dict[str, int] = {}
         self._before: dict[tuple[int, int], _Before] = {}
 
     def load(self) -> list[str]:
@@ -81,8 +84,9 @@ class Ruling:
                 f"{hint}procroute rules check tells all; the rules of before hold",
             )
         self.book, self._asked = book, asked_for(book)
-        linked = followed(book, os.path.realpath)
+        self._linked = linked = followed(book, os.path.realpath)
         self._index, self._at_exec = Index(linked.rules), known_at_exec(linked)
+        self._order = {rule.place: at for at, rule in enumerate(book.rules)}
         self._before.clear()
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
@@ -160,12 +164,19 @@ class Ruling:
         found = subject(pid, self._asked | {"user", "group", "parent"})
         return found and self._from_origin(found[0])
 
+    def trial(self, who: Subject) -> tuple[Tried, ...]:
+        """Each rule in order, asked, up to and with the one that holds."""
+        return trial(self._linked, who)
+
     def _meet(self, found: Subject, began: int, existing: Existing | None = None) -> bool:
         found = self._from_origin(found)
         rule = self._index.first(found)
         if rule is None:
             return False
         try:
+            before = self._order.get(self._placing.rule_of(found.pid))
+            if before is not None and before < self._order[rule.place]:
+                return False  # by what it was executed as, which may be a script
             return self._take(rule, found, Known(found.pid, began), existing)
         except OSError:
             return False  # it has ended

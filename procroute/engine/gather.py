@@ -26,6 +26,8 @@ from procroute.kernel.urgency import urgent
 
 _SECONDS, _PATIENCE = 10.0, 2.0
 """To follow somebody; and before that is given all the time of a processor."""
+_REST = 0.001
+"""Meanwhile: who looks again at once would see the same, as nobody else was running."""
 _QUIET = 20
 """So many looks in a row must find nobody where some have gone before it could be told whose they were."""
 
@@ -123,9 +125,10 @@ class _Gathering:
             return True
         # Where there is but one processor, who forks all the time has more of it than we.
         with urgent():
-            return self._settled(_SECONDS - _PATIENCE)
+            return self._settled(_SECONDS - _PATIENCE, _REST)
 
-    def _settled(self, seconds: float) -> bool:
+    def _settled(self, seconds: float, rest: float = 0) -> bool:
+        """rest: seconds that others have between two looks that find nobody."""
         deadline = time.monotonic() + seconds
         quiet = unclear = 0
         while time.monotonic() < deadline:
@@ -133,8 +136,10 @@ class _Gathering:
             self._move(outside)
             quiet = 0 if outside else quiet + 1
             unclear = 0 if outside else unclear + bool(self._unclear)
-            if quiet >= (_QUIET if unclear else 1):
+            if quiet >= (_QUIET if unclear or rest else 1):
                 return True
+            if quiet and rest:
+                time.sleep(rest)
         return False
 
     def _outside(self) -> list[Known]:

@@ -22,14 +22,13 @@ _COMM: Final = 15
 """How many bytes the kernel keeps of a name (proc_pid_comm(5))."""
 _ANCESTORS: Final = 64
 """So many are looked at: who is deeper is told by those."""
-_INTERPRETED: Final = 2
-"""Of a script's words the first is the interpreter; the script is one of the next, after its one argument."""
 
 
 def subject(pid: int, asked: Collection[str]) -> tuple[Subject, int] | None:
     """A process and its start time, clock ticks since boot; None: it has ended.
 
-    asked: the conditions that there are (Conditions.given), of all rules.
+    asked: the conditions that there are (Conditions.given), of all rules. Its program is what it runs: of a
+    script the interpreter, as its words say what it likes, and their paths may be anything.
     """
     found = living(pid)
     if found is None:
@@ -43,7 +42,7 @@ def subject(pid: int, asked: Collection[str]) -> tuple[Subject, int] | None:
     return (
         Subject(
             pid=pid,
-            exes=tuple(dict.fromkeys((program, *_script(pid, found.command)))),
+            exes=(program,),
             name=found.name,
             command=tuple(found.command),
             uids=found.uids,
@@ -75,24 +74,6 @@ def user_by(path: str, uid: int) -> int:
     except OSError:
         return uid
     return seen.st_uid if seen.st_mode & stat.S_ISUID else uid
-
-
-def _script(pid: int, command: list[str]) -> Iterator[str]:
-    """The script that is interpreted: a word that names an executable file other than the program.
-
-    The kernel writes the path as it was executed into the words (execve(2), interpreter scripts).
-    """
-    for word in command[1 : 1 + _INTERPRETED]:
-        if word.startswith("-") or "\0" in word:
-            continue
-        try:
-            path = word if word.startswith("/") else f"{os.readlink(f'/proc/{pid}/cwd')}/{word}"
-            with open(path, "rb", buffering=0) as file:
-                if file.read(2) == b"#!" and os.access(path, os.X_OK):
-                    yield os.path.normpath(path)
-                    return
-        except (OSError, ValueError):
-            continue
 
 
 def _groups(pid: int) -> tuple[int, ...]:

@@ -59,7 +59,7 @@ def measure(screen: PtyScreen, times: int) -> dict[str, list[float]]:
             press("back again", "i", "▲", counts=False)
             for view in ("tree", "by unit", "list"):
                 press("next view", "t", f" {view} ")
-            press("open the filter", "/", "filter: ")
+            press("open the filter", "/", "name, user, unit")  # the cursor is on the first letter
             for letter, found in (("n", "“n”"), ("4", "“n4”")):
                 press("letter of a filter", letter, found)
             press("leave the filter", "\x1b", "procroute", counts=False)

@@ -330,6 +330,26 @@ async def test_what_is_typed_ahead_after_a_filter_is_for_the_rows_that_it_leaves
 
 
 @pytest.mark.promise("VIEW-03")
+@driven()
+async def test_a_filter_that_leaves_nothing_says_so(on: Driver) -> None:
+    await on.press("slash", *"zzz", "enter")
+    await on.see("nothing is like that: Esc ends the filter")
+    await on.press("escape")
+    await on.see("firefox")
+
+
+@driven()
+async def test_the_palette_has_what_keys_do(on: Driver) -> None:
+    await on.press("ctrl+p")
+    await on.see("Search for commands")
+    await on.press(*"Launch")
+    await on.see("key: l")
+    await on.until(lambda: on.app.screen.query("OptionList").first().option_count, "a command")  # type: ignore[attr-defined]
+    await on.press("enter")
+    await on.see("command and its words")
+
+
+@pytest.mark.promise("VIEW-03")
 def test_letters_are_for_the_filter_also_before_the_first_picture() -> None:
     async def run() -> None:
         daemon = FakeDaemon()

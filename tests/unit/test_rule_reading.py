@@ -201,6 +201,8 @@ name = 'y' \\""" ""\\"
 command = [
   "[[rule]]", '[[rule]]', # [[rule]]
 ]
+cgroup = ["""/a"""", "/["]
+parent = [\'\'\'a\'\'\'\', '[']
 direct = true
 [rule.not]
 name = \'\'\'
@@ -223,7 +225,7 @@ direct = true
 def test_lines_are_right_whatever_strings_hold(ends: str) -> None:
     book = read_text(NASTY.replace("\n", ends), "f")
     assert not book.findings
-    assert [(r.line, r.nth) for r in book.rules] == [(2, 0), (14, 1), (18, 2), (21, 3)]
+    assert [(r.line, r.nth) for r in book.rules] == [(2, 0), (16, 1), (20, 2), (23, 3)]
 
 
 _PIECES = ["[", "]", "[[rule]]", "\n", '"', "'", "#", "=", "\\", "x", "\n[[rule]]\n", "é", "{", "}"]

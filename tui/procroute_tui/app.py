@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar, Final
 
@@ -18,6 +18,7 @@ from procroute import protocol
 from procroute.errors import ProcrouteError
 from procroute.terminal import printable
 from procroute_tui import settings as kept
+from procroute_tui.acting import Acting
 from procroute_tui.changing import Changer
 from procroute_tui.launching import Launch, in_terminal
 from procroute_tui.link import Daemon, Gone
@@ -25,8 +26,7 @@ from procroute_tui.looking import Looker
 from procroute_tui.model.columns import Users
 from procroute_tui.model.listing import Listing
 from procroute_tui.model.machine import Machine
-from procroute_tui.screens.dialog import Answer, Dialog
-from procroute_tui.seeing import KEYS, Seeing, key
+from procroute_tui.seeing import KEYS, key
 from procroute_tui.themes import THEMES
 from procroute_tui.widgets.adapters import AdapterBar
 from procroute_tui.widgets.filter import FilterBar
@@ -44,7 +44,7 @@ _WIDE: Final = 120
 """From so many cells on details are beside the table."""
 
 
-class Tui(Seeing):
+class Tui(Acting):
     """Ends with an error where it cannot go on.
 
     users: names of uids; place: of the settings, None: nowhere.
@@ -78,14 +78,13 @@ class Tui(Seeing):
         self.listing.reshape(settings.shape())
         self.first_paint: Callable[[], None] = lambda: None
         self._settings, self._place, self._users = settings, place, users
-        self._changer, self._looker = Changer(self), Looker(self)
+        self.changer, self._looker = Changer(self), Looker(self)
         self.trouble: ProcrouteError | None = None
         self.picture = ""
         self._known = False
-        self._busy = ""
         self._drawn = 0.0
         self._waiting = False
-        self._opened, self._completing = asyncio.Event(), asyncio.Lock()
+        self._completing = asyncio.Lock()
         for theme in THEMES:
             self.register_theme(theme)
 
@@ -258,61 +257,3 @@ class Tui(Seeing):
             status = in_terminal(launch)
         self.refresh(layout=True)
         self.say(f"{launch.shown} has ended with {status}", wrong=status != 0)
-
-    async def answer(self, dialog: Dialog[Answer]) -> Answer | None:
-        """What a person answers; None: nothing is to be done. Keys typed ahead are for the dialog."""
-        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
-
-        def take(answer: Answer | None) -> None:
-            if not answered.done():
-                answered.set_result(answer)
-
-        await self.push_screen(dialog, take)
-        self._opened.set()
-        return await answered
-
-    # --- keys that change something
-
-    async def action_assign(self) -> None:
-        """Choose a way out."""
-        await self._start(self._changer.assign)
-
-    async def action_release(self) -> None:
-        """Let go."""
-        await self._start(self._changer.release)
-
-    async def action_undo(self) -> None:
-        """Take the last change back."""
-        await self._start(self._changer.undo, asks=False)
-
-    async def action_launch(self) -> None:
-        """Start a command."""
-        await self._start(self._changer.launch)
-
-    def action_end(self) -> None:
-        """Quit; what is assigned stays so."""
-        self.exit()
-
-    def action_rule(self) -> None:
-        """A place that is kept."""
-        self.say("rules are not there yet: R will make one of the chosen process", wrong=True)
-
-    async def _start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
-        """One change at a time: what a change does must be known before the next.
-
-        asks: it opens a dialog, which is waited for, or the next key would be for what is behind it.
-        """
-        if any(worker.name == "change" and worker.is_running for worker in self.workers):
-            self.say(f"still {self._busy or 'busy'}", wrong=True)
-            return
-
-        async def changing() -> None:
-            try:
-                await change()
-            finally:
-                self._opened.set()
-
-        self._opened.clear()
-        self.run_worker(changing(), name="change")
-        if asks:
-            await self._opened.wait()

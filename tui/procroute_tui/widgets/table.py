@@ -192,6 +192,9 @@ class Table(ScrollView, can_focus=True):
         """One line of the screen."""
         rows, width = self.listing.rows, self.size.width
         row = y + round(self.scroll_offset.y)
+        if y == 0 and not rows and self.listing.machine.processes:
+            told = Segment(fit("  nothing is like that: Esc ends the filter, o the choice of routes", width))
+            return Strip([told]).apply_style(self._style("dim", here=False))
         if row >= len(rows):
             return Strip.blank(width, self.rich_style)
         key, here = rows[row], row == self._at

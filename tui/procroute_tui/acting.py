@@ -1,0 +1,104 @@
+"""The keys that change something, and what asks a person before that."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from textual.app import SystemCommand
+from textual.binding import Binding
+from textual.screen import Screen
+
+from procroute_tui.screens.dialog import Answer, Dialog
+from procroute_tui.seeing import Seeing
+
+if TYPE_CHECKING:
+    from procroute_tui.changing import Changer
+
+
+class Acting(Seeing):
+    """The half of the application that asks, and has things done."""
+
+    changer: Changer
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._opened = asyncio.Event()
+        self._busy = ""
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """A few lines that go away by themselves."""
+        raise NotImplementedError
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """Those of the palette: what keys do, and themes."""
+        for binding in self.BINDINGS:
+            if isinstance(binding, Binding):
+                typed = binding.key_display or " ".join(binding.key.split(","))
+                yield SystemCommand(
+                    binding.description, f"key: {typed}", partial(self._command, binding.action)
+                )
+        yield from (each for each in super().get_system_commands(screen) if each.title == "Theme")
+
+    async def _command(self, action: str) -> None:
+        await self.run_action(action)
+
+    async def answer(self, dialog: Dialog[Answer]) -> Answer | None:
+        """What a person answers; None: nothing is to be done. Keys typed ahead are for the dialog."""
+        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def take(answer: Answer | None) -> None:
+            if not answered.done():
+                answered.set_result(answer)
+
+        await self.push_screen(dialog, take)
+        self._opened.set()
+        return await answered
+
+    # --- keys that change something
+
+    async def action_assign(self) -> None:
+        """Choose a way out."""
+        await self._start(self.changer.assign)
+
+    async def action_release(self) -> None:
+        """Let go."""
+        await self._start(self.changer.release)
+
+    async def action_undo(self) -> None:
+        """Take the last change back."""
+        await self._start(self.changer.undo, asks=False)
+
+    async def action_launch(self) -> None:
+        """Start a command."""
+        await self._start(self.changer.launch)
+
+    def action_end(self) -> None:
+        """Quit; what is assigned stays so."""
+        self.exit()
+
+    def action_rule(self) -> None:
+        """A place that is kept."""
+        self.say("rules are not there yet: R will make one of the chosen process", wrong=True)
+
+    async def _start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
+        """One change at a time: what a change does must be known before the next.
+
+        asks: it opens a dialog, which is waited for, or the next key would be for what is behind it.
+        """
+        if any(worker.name == "change" and worker.is_running for worker in self.workers):
+            self.say(f"still {self._busy or 'busy'}", wrong=True)
+            return
+
+        async def changing() -> None:
+            try:
+                await change()
+            finally:
+                self._opened.set()
+
+        self._opened.clear()
+        self.run_worker(changing(), name="change")
+        if asks:
+            await self._opened.wait()
