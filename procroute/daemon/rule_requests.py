@@ -46,9 +46,7 @@ class RuleRequests:
             found = self._ruling.seen(asked.pid)
             if found is None:
                 raise ProcrouteError("process-unknown", f"process {asked.pid} has ended", "ps(1) lists them")
-            told = (
-                t for t in self._ruling.trial(found) if peer.is_root or t.rule.owner in (0, peer.uid)
-            )
+            told = (t for t in self._ruling.trial(found) if peer.is_root or t.rule.owner in (0, peer.uid))
             return protocol.Tried(rules=[protocol.TriedRule(rule_facts(t.rule), t.why) for t in told])
 
         reply: protocol.Tried = await self._do(tried)
