@@ -21,9 +21,7 @@ def machine() -> Iterator[Daemon]:
     """A daemon on a machine whose first default route is by wan2."""
     with Lab(main="both") as lab:
         script(lab)
-        lab.sh(
-            f"cp $(command -v env) {PROGRAMS}/mine; cp {PROGRAMS}/mine {PROGRAMS}/roots; chmod 4755 {PROGRAMS}/roots"
-        )
+        lab.sh(f"cd {PROGRAMS}; cp $(command -v env) mine; cp mine roots; chmod 4755 roots")
         with daemon(lab) as running:
             yield running
 

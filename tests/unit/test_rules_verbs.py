@@ -124,7 +124,8 @@ def test_add_writes_what_was_typed(verb: Verb) -> None:
     typed = (
         "--exe /a/b --exe /c/** --name n --command c* --user root --group 4 --cgroup /x --unit u "
         "--app org.x --parent p --not-user root --not-user 5 --not-exe /d --via wan1 --strict "
-        "--gateway4 192.0.2.1 --gateway6 fe80::1 --dns 192.0.2.53,2001:db8::53 --when-down allow --existing reset --comment why --file 5-x --passing"
+        "--gateway4 192.0.2.1 --gateway6 fe80::1 --dns 192.0.2.53,2001:db8::53 --when-down allow "
+        "--existing reset --comment why --file 5-x --passing"
     )
     status, out, err, asked = verb(EDITED, "rules", "add", *typed.split())
     assert status == Exit.OK
