@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
@@ -34,6 +35,9 @@ from procroute.kernel.process_facts import Facts, command_of
 from procroute.model import Marks
 from procroute.protocol import Assign, Assigned, Assignment, Existing, How, Moved, Placed, Run, Wanted
 from procroute.rulebook.route_rule import RouteRule
+
+_TRIES: Final = 20
+"""To have a unit follow in which somebody ends while all of it is looked at."""
 
 
 class Placing:
@@ -142,8 +146,15 @@ class Placing:
             before = self._register.around(self._register.cgroup(place))
         if before is not None and (before.how != "rule" or before.route == found.live.route.name):
             return False
-        self.assign(peer, Assign(route=wanted, unit=unit, existing=rule.existing.value), rule.place)
-        return True
+        for left in reversed(range(_TRIES)):
+            try:
+                self.assign(peer, Assign(route=wanted, unit=unit, existing=rule.existing.value), rule.place)
+            except ProcrouteError as e:
+                if e.code != "process-unknown" or not left:
+                    raise
+            else:
+                return True
+        return False
 
     def rule_of(self, pid: int) -> str:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""

@@ -49,7 +49,7 @@ def whole_units(mount: Path, peer: Peer, wanted: Wanted, namespace: int) -> list
     found = []
     for place in dict.fromkeys(places):
         if _may_follow(mount, place, peer, strict=wanted.strict):
-            members = _members(place, peer, meant, known, namespace)
+            members = _members(place, peer, meant, known, namespace, named=bool(wanted.unit))
             found += [WholeUnit(place, members)] if members else []
     return found
 
@@ -81,11 +81,20 @@ def _may_follow(mount: Path, place: Path, peer: Peer, *, strict: bool) -> bool:
 
 
 def _members(
-    place: Path, peer: Peer, meant: Collection[int], known: Mapping[int, Facts], namespace: int
+    place: Path,
+    peer: Peer,
+    meant: Collection[int],
+    known: Mapping[int, Facts],
+    namespace: int,
+    *,
+    named: bool,
 ) -> tuple[Facts, ...]:
-    """Who is in a unit; nobody, if some of them are not meant, or may not be moved."""
+    """Who is in a unit; nobody, if some of them are not meant, or may not be moved.
+
+    named: the unit was, and so who has come meanwhile is meant, too.
+    """
     inside = [pid for pid, _ in cgroups.processes(place)]
-    if not all(pid and pid in meant for pid in inside):
+    if not all(pid and (named or pid in meant) for pid in inside):
         return ()
     try:
         others = subjects.checked(peer, (pid for pid in inside if pid not in known), namespace)

@@ -118,8 +118,8 @@ def test_other_numbers_mend_it(lab: Lab) -> None:
 @pytest.mark.parametrize(
     ("text", "says", "hint"),
     [
-        ("[identity]\nmark_maks = 1\n", "unknown key identity.mark_maks", "did you mean identity.mark_mask?"),
-        ("[identity\n", "is not TOML", ""),
+        ("[identity]\nmark_maks = 1\n", "identity.mark_maks is unknown", "did you mean identity.mark_mask?"),
+        ("[identity\n", "not TOML", ""),
         ("[identity]\nmark_mask = 0x5\n", "identity.mark_mask = 0x5 must be", ""),
         ("[identity]\ntable = 'x'\n", "identity.table must be a number", ""),
     ],

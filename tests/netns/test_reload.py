@@ -63,7 +63,7 @@ def test_what_users_may_is_narrowed_at_once(machine: tuple[Lab, Daemon], family:
     [
         ("[access.alice]\nadaptors = []\n", "did you mean access.alice.adapters?"),
         ("packet_marks = 3\n" + ONLY_WAN1, "packet_marks must be true or false"),
-        ("[access", "is not TOML"),
+        ("[access", "not TOML"),
     ],
 )
 def test_a_bad_file_changes_nothing_and_is_told(machine: tuple[Lab, Daemon], text: str, wrong: str) -> None:

@@ -19,14 +19,18 @@ from tests.netns.traffic import SERVER
 TRAVELLER = [sys.executable, str(Path(__file__).with_name("traveller.py")), SERVER[4], SERVER[6]]
 
 _CATCHES = "sh -c 'trap \"echo caught it; exit 7\" INT; echo handles; sleep 1000'"
-_COLOUR = re.compile(r"\x1b\[(?:[\d;]*;)?(?:[349][1-6]|10[1-6]|[34]8;5;(\d+))[;m]")
+_COLOUR = re.compile(r"\x1b\[(?:[014];)*(?:[349][1-6]|10[1-6]|[34]8;5;(\d+))m")
+_EXACT = re.compile(r"\x1b\[(?:[\d;]*;)?[34]8;2;(\d+);(\d+);(\d+)m")
 _GREYS = {0, 7, 8, 15, 16, 59, 102, 145, 188, 231, *range(232, 256)}
 """Of the 256 colours of terminals (xterm)."""
 
 
 def coloured(text: str) -> bool:
     """Whether an escape sequence asks for a colour that is no grey."""
-    return any(not number or int(number) not in _GREYS for number in _COLOUR.findall(text))
+    exact = (set(map(int, found)) for found in _EXACT.findall(text))
+    return any(max(rgb) - min(rgb) > 8 for rgb in exact) or any(
+        not number or int(number) not in _GREYS for number in _COLOUR.findall(text)
+    )
 
 
 @pytest.fixture
@@ -115,22 +119,34 @@ def test_a_command_that_is_launched_here_has_the_terminal_until_it_ends(lab: Lab
 
 
 @pytest.mark.promise("VIEW-16")
-@pytest.mark.parametrize("kind", ["TERM=xterm", "TERM=vt100", "TERM=screen", "NO_COLOR=1"])
+@pytest.mark.parametrize("kind", ["TERM=xterm", "TERM=vt100", "TERM=screen"])
 def test_terminals_that_can_little_will_do(lab: Lab, kind: str) -> None:
-    """As over ssh: what TERM says is all that is known; its size changes; NO_COLOR is kept."""
-    with unchanged(lab), daemon(lab), Tmux(lab, 100, 30) as tmux:
+    """As over ssh: what TERM says is all that is known; and its size changes."""
+    with unchanged(lab), daemon(lab), Tmux(lab, 120, 30) as tmux:
         tui = tmux.window("env", "-u", "COLORTERM", "-u", "TERM_PROGRAM", kind, *PROCROUTE, "tui")
-        tmux.see(tui, "processes on a route", "wan1", "Assign", "ADAPTER")
-        assert coloured(tmux.screen(tui, escapes=True)) is (kind != "NO_COLOR=1")
+        tmux.see(tui, "processes on a route", "wan1", "Assign", "OUT/s")
+        tmux.resize(tui, 50, 24)
+        until(lambda: "OUT/s" not in tmux.screen(tui), 20)
         tmux.resize(tui, 80, 24)
-        until(lambda: "ADAPTER" not in tmux.screen(tui) and "Quit" in tmux.last(tui), 20)
+        until(lambda: "OUT/s" in tmux.screen(tui) and "Quit" in tmux.last(tui), 20)
         tmux.type(tui, "t", "Down", "a")
         tmux.see(tui, "tree", "is to leave by")
         tmux.resize(tui, 40, 12)
         tmux.see(tui, "wan1")
-        tmux.resize(tui, 120, 40)
-        tmux.see(tui, "is to leave by", "OUT/s")
+        tmux.resize(tui, 80, 24)
+        tmux.see(tui, "is to leave by", "Quit")
         tmux.type(tui, "Escape")
         until(lambda: "is to leave by" not in tmux.screen(tui), 20)
+        tmux.type(tui, "q")
+        tmux.see(tui, "ended with 0")
+
+
+@pytest.mark.promise("VIEW-16")
+@pytest.mark.parametrize("kind", [(), ("NO_COLOR=1",)], ids=["colours", "NO_COLOR"])
+def test_who_wants_no_colours_has_none(lab: Lab, kind: tuple[str, ...]) -> None:
+    with unchanged(lab), daemon(lab), Tmux(lab, 120, 30) as tmux:
+        tui = tmux.window("env", "-u", "NO_COLOR", "COLORTERM=truecolor", *kind, *PROCROUTE, "tui")
+        tmux.see(tui, "processes on a route", "wan1", "Assign")
+        assert coloured(tmux.screen(tui, escapes=True)) is not bool(kind)
         tmux.type(tui, "q")
         tmux.see(tui, "ended with 0")
