@@ -110,9 +110,8 @@ def test_a_package_upgrade_leaves_no_gap(place: tuple[Lab, Daemon]) -> None:
     lab, daemon = place
     lab.sh(copied(APP))
     daemon.hold(rule(APP))
-    upgrade = (
-        f"{copied(f'{APP}.dpkg-new')} && sync -f {APP}.dpkg-new && mv -f {APP}.dpkg-new {APP} && exec {APP}"
-    )
+    new = f"{APP}.dpkg-new"
+    upgrade = f"{copied(new)} && sync -f {new} && sleep 0.1 && mv -f {new} {APP} && exec {APP}"
     for number in range(1, 31):
         assert dict(routers(lab.sh(upgrade))) == {"wan1": 1}
         until(lambda: len(daemon.heard("Exec")) == number)  # noqa: B023

@@ -132,7 +132,7 @@ def test_terminals_that_can_little_will_do(lab: Lab, kind: str) -> None:
         tmux.type(tui, "t", "Down", "a")
         tmux.see(tui, "tree", "is to leave by")
         tmux.resize(tui, 40, 12)
-        tmux.see(tui, "wan1")
+        tmux.see(tui, "Escape")
         tmux.resize(tui, 80, 24)
         tmux.see(tui, "is to leave by", "Quit")
         tmux.type(tui, "Escape")
