@@ -21,6 +21,11 @@ IPNetwork = IPv4Network | IPv6Network
 _EVERYTHING4, _EVERYTHING6 = IPv4Network("0.0.0.0/0"), IPv6Network("::/0")
 
 
+def unmapped(address: IPAddress) -> IPAddress:
+    """IPv4 where an address is only written as IPv6 (::ffff:a.b.c.d, RFC 4291, 2.5.5.2)."""
+    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
+
+
 class Family(Enum):
     """An address family. Both are always meant, unless one is named."""
 

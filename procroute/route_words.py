@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from procroute.model import IPAddress
+from procroute.model import IPAddress, unmapped
 
 SYSTEM: Final = "system"
 """Instead of name servers: look-ups are left to the system."""
@@ -33,7 +33,7 @@ def servers(words: Sequence[str]) -> tuple[IPAddress, ...]:
     if list(words) == [SYSTEM]:
         return ()
     try:
-        found = tuple(dict.fromkeys(_plain(ip_address(word.strip())) for word in words))
+        found = tuple(dict.fromkeys(unmapped(ip_address(word.strip())) for word in words))
     except ValueError as e:
         raise ValueError(f"{','.join(words)!r}: addresses with commas between, or system") from e
     for server in found:
@@ -42,8 +42,3 @@ def servers(words: Sequence[str]) -> tuple[IPAddress, ...]:
         if server.is_link_local:
             raise ValueError(f"{server} is link-local: look-ups cannot be sent to such a server")
     return found
-
-
-def _plain(address: IPAddress) -> IPAddress:
-    """IPv4 where it is only written as IPv6."""
-    return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
+from procroute.core import asking
 from procroute.core.hold_rules import HoldRule
 from procroute.model import Route
 from procroute.protocol import Wanted
@@ -93,11 +94,4 @@ def wanted(rule: RouteRule, named: Mapping[str, Route]) -> Wanted:
     via = rule.via
     if via is None:
         raise ValueError("a rule that leads to no route")
-    route = via.route({} if rule.owner else named)
-    return Wanted(
-        via=route.adapter,
-        strict=route.strict,
-        gateway4=None if route.gateway4 is None else str(route.gateway4),
-        gateway6=None if route.gateway6 is None else str(route.gateway6),
-        dns=None if route.dns is None else [str(server) for server in route.dns],
-    )
+    return asking.wanted(via.route({} if rule.owner else named))

@@ -24,8 +24,10 @@ def unknown_in(target: Path, name: str, known: Callable[[str], object]) -> list[
 def how_of(place: Path, first: int) -> How:
     """How an assignment that nobody remembers came about, by its cgroup's name. first: a process in it."""
     kind, _, rest = place.name.removeprefix("procroute-").removesuffix(".scope").partition("-")
-    if kind in ("assign", "rule"):
-        return "assign" if kind == "assign" else "rule"
+    if kind == "assign":
+        return "assign"
+    if kind == "rule":
+        return "rule"
     if kind != "run":
         return "unit"
     engine = rest.partition(".")[0]

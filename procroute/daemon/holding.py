@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Executor
-from typing import Any, Final
+from typing import Final
 
 from procroute.core.hold_rules import HoldRule
+from procroute.daemon.works import Works
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.holder import link
@@ -21,9 +22,9 @@ from procroute.holder.words import Holding as Held
 from procroute.terminal import printable
 
 _AGAIN, _AGAIN_AT_MOST = 0.05, 5.0
-"""Seconds before the holder is started again that has ended; twice as long each time it does so at once."""
-_WELL: Final = 10.0
-"""It runs well after so many seconds."""
+"""Seconds before a holder is started again that has ended; twice as long each time that cannot be done."""
+_PATIENCE: Final = 10.0
+"""So many seconds are waited until it holds."""
 
 
 class Holding:
@@ -37,7 +38,7 @@ class Holding:
         self._rules: Sequence[HoldRule] = ()
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._works: set[asyncio.Task[None]] = set()
+        self._works = Works(tell, "a held exec was not answered")
         self._faults: dict[str, str] = {}
         self._number = 0
         self._holds: asyncio.Event = asyncio.Event()
@@ -58,14 +59,13 @@ class Holding:
             self._leave()  # it ends, as it has nothing to hold
         elif self._link is not None:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._holds.wait(), _WELL)
+                await asyncio.wait_for(self._holds.wait(), _PATIENCE)
 
     def close(self) -> None:
         """The end of the daemon: the holder goes on by what its rules say of that."""
         if self._opening is not None:
             self._opening.cancel()
-        for work in self._works:
-            work.cancel()
+        self._works.cancel()
         self._leave()
 
     async def _open(self) -> None:
@@ -101,7 +101,7 @@ class Holding:
 
     def _said(self, said: Said) -> None:
         if isinstance(said, Exec):
-            self._work(self._answer(said))
+            self._works.begin(self._answer(said))
         elif isinstance(said, Decided):
             what = "allowed" if said.allow else "denied"
             self._tell(
@@ -153,8 +153,3 @@ class Holding:
             self._link.close()
             self._link = None
             self.files = 0
-
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
-        task = self._loop.create_task(work)
-        self._works.add(task)
-        task.add_done_callback(self._works.discard)

@@ -86,13 +86,13 @@ class Ledger:
     def next_id(self) -> int:
         """An id that was never given before. Raises OSError."""
         self._last += 1
-        _write(self._folder / _LAST, str(self._last).encode())
+        files.replace(self._folder / _LAST, str(self._last).encode())
         return self._last
 
     def add(self, assignment: Assignment) -> None:
         """Remember an assignment; one of the same id is replaced. Raises OSError."""
         plain = msgspec.structs.replace(assignment, processes=[], sockets=None)
-        _write(self._folder / f"{assignment.id}.json", written(plain))
+        files.replace(self._folder / f"{assignment.id}.json", written(plain))
         self._keep(plain)
         with contextlib.suppress(OSError):
             self.remove_stale()
@@ -138,17 +138,3 @@ class Ledger:
         self._tell(
             f"{file} is damaged ({why}): set aside in {self._damaged}; the kernel knows what is routed"
         )
-
-
-def _write(file: Path, text: bytes) -> None:
-    """All of it or nothing: a daemon that dies meanwhile leaves the old one. Somebody may have removed the
-    folder."""
-    files.mkdir(file.parent, 0o755, parents=True, exist_ok=True)
-    new = file.with_name(f".{file.name}.new")
-    try:
-        files.write(new, text)
-        files.rename(new, file)
-    except OSError:
-        with contextlib.suppress(OSError):
-            files.unlink(new, missing_ok=True)
-        raise

@@ -16,7 +16,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -35,6 +35,7 @@ from procroute.daemon.rules import Rules
 from procroute.daemon.server import Server
 from procroute.daemon.traffic import Traffic
 from procroute.daemon.watched import Watched
+from procroute.daemon.works import Works
 from procroute.daemon.writer import Writer
 from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
@@ -106,7 +107,8 @@ class Daemon:
         self._loop = asyncio.get_running_loop()
         self._thread = ThreadPoolExecutor(1, "writer")
         self._looker = ThreadPoolExecutor(1, "looker")
-        self._watched = Watched(tell, lambda keys: self._work(self._ended(keys)))
+        self._works = Works(tell)
+        self._watched = Watched(tell, lambda keys: self._works.begin(self._ended(keys)))
         self._looking_at = Looking(settings.identity)
         traffic = Traffic(self._looking_at.linux, tell)
         self._feed = Feed(Processes(), traffic, self._looker, tell)
@@ -120,14 +122,13 @@ class Daemon:
         self._due: dict[int, None] = {}
         self._looking = False
         self._untidy: set[str] = set()
-        self._works: set[asyncio.Task[None]] = set()
 
     async def live(self) -> None:
         """From the first look to the last."""
         over = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             self._loop.add_signal_handler(number, over.set)
-        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._work(self._reload()))
+        self._loop.add_signal_handler(signal.SIGHUP, lambda: self._works.begin(self._reload()))
         self._keeper.start()
         try:
             adopted = await self._do(self._writer.adopt)
@@ -153,8 +154,7 @@ class Daemon:
             self._loop.remove_reader(left)
         if self._look is not None:
             self._look.cancel()
-        for work in self._works:
-            work.cancel()
+        self._works.cancel()
         self._keeper.stop()
         stay = await self._do(self._writer.stop)
         self._thread.shutdown()
@@ -243,7 +243,7 @@ class Daemon:
 
     def _on_left(self) -> None:
         if self._writer.leavers.hear():
-            self._work(self._do(self._writer.leavers.judge))
+            self._works.begin(self._do(self._writer.leavers.judge))
 
     async def _ended(self, keys: Sequence[int]) -> None:
         self._due.update(dict.fromkeys(keys))
@@ -284,18 +284,7 @@ class Daemon:
         """Once for all who ask while that waits for its turn."""
         if not self._looking:
             self._looking = True
-            self._work(self._close_unused())
-
-    def _work(self, work: Coroutine[Any, Any, None]) -> None:
-        """Have it done; what goes wrong is told, and the daemon goes on."""
-        task = self._loop.create_task(work)
-        self._works.add(task)
-        task.add_done_callback(self._worked)
-
-    def _worked(self, task: asyncio.Task[None]) -> None:
-        self._works.discard(task)
-        if not task.cancelled() and (wrong := task.exception()) is not None:
-            self._tell(f"not done: {wrong!r}")
+            self._works.begin(self._close_unused())
 
 
 def _assignments(number: int) -> str:

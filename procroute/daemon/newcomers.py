@@ -1,6 +1,6 @@
 """News of processes for rules that no exec can be held for: the kernel's, else by looking once a second.
 
-In the loop's thread, but for `look`. Nothing is hooked while no rule needs it.
+In the loop's thread. Nothing is hooked while no rule needs it.
 """
 
 from __future__ import annotations

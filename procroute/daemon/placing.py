@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
 
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
@@ -21,23 +20,19 @@ from procroute.daemon.whole_units import WholeUnit
 from procroute.engine.gather import around, gather, let_out
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
-from procroute.engine.open_sockets import Ahead, has_any
+from procroute.engine.open_sockets import Ahead
 from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups, family, resolvers, unit_cgroups, user_managers
+from procroute.kernel import adapters, family, resolvers, user_managers
 from procroute.kernel.linux import Linux
 from procroute.kernel.lookup_daemons import asked_by
 from procroute.kernel.pinned import Known, pinned
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.model import Marks
-from procroute.protocol import Assign, Assigned, Assignment, Existing, How, Moved, Placed, Run, Wanted
-from procroute.rulebook.route_rule import RouteRule
-
-_TRIES: Final = 20
-"""To have a unit follow in which somebody ends while all of it is looked at."""
+from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
 
 
 class Placing:
@@ -54,25 +49,20 @@ class Placing:
         self._tell = tell
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
-    @property
-    def by_systemd(self) -> bool:
-        """Whether the tree of cgroups is systemd's."""
-        return self._linux.placement.by_systemd
-
     def run(self, peer: Peer, asked: Run) -> Placed:
         """Put the asker itself on a route. Raises ProcrouteError."""
         (who,) = subjects.checked(peer, [peer.pid], self._namespace)
         if who.began != peer.began:
             raise ProcrouteError("process-unknown", "whoever asked has ended")
         with lock(patient(self._tell)):
-            found, notes = self._opened(peer, asked.route)
+            found, notes = self.opened(peer, asked.route)
             command = asked.command or [who.name]
             known = advice(command, slice_of(found.live.route.name))
             if known.refuse:
                 raise ProcrouteError("command-leaves", known.text, known.hint)
             if known.text:
                 notes += [known.text, f"hint: {known.hint}"]
-            assignment = self._placed(peer, found, who, "run", " ".join(command))
+            assignment = self.placed(peer, found, who, "run", " ".join(command))
             if asked.ending:
                 self._register.expect(assignment, Known(who.pid, who.began))
         return Placed(
@@ -86,11 +76,11 @@ class Placing:
         was moved."""
         who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked)), self._namespace)
         with lock(patient(self._tell)):
-            found, notes = self._opened(peer, asked.route)
+            found, notes = self.opened(peer, asked.route)
             machine = Machine(adapters=adapters.read(self._linux.netlink))
             made: list[Assignment] = []
             moved = Moved()
-            with self._undoing(made):
+            with self.undoing(made):
                 whole, apart = self._whole_units(peer, asked, found, who)
                 for unit in whole:
                     if self._followed(found, unit, notes):
@@ -106,76 +96,11 @@ class Placing:
         dns = dns_words(found.live, asked_by(who[0].pid))
         return Assigned(assignments=shown, moved=moved, dns=dns, notes=notes)
 
-    def by_rule(self, peer: Peer, who: Known, wanted: Wanted, rule: RouteRule) -> bool:
-        """Put a process on a rule's route; whether it was not on it before.
-
-        peer: whose rule it is, for what he may have. What a person has placed a rule leaves where it is.
-        Raises ProcrouteError.
-        """
-        (facts,) = subjects.checked(peer, [who.pid], self._namespace)
-        if facts.began != who.began:
-            raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
-        with lock(patient(self._tell)):
-            found, _ = self._opened(peer, wanted)
-            before = self._register.around(cgroups.current(self._linux.mount, who.pid))
-            if before is not None and (before.how != "rule" or before.route == found.live.route.name):
-                return False
-            command = " ".join(command_of(who.pid))
-            made = [self._placed(peer, found, facts, "rule", command, rule.place)]
-            if has_any(who.pid):  # rarely: this is asked for at each start
-                with self._undoing(made):
-                    self._follow(found, made[0], rule.existing.value)
-        return True
-
-    def _follow(self, found: OpenRoute, assignment: Assignment, existing: Existing) -> None:
-        """Have open sockets follow that processes have brought along."""
-        follow(
-            self._linux.identity,
-            found.live,
-            self._register.path(assignment.cgroup),
-            Machine(adapters=adapters.read(self._linux.netlink)),
-            existing=existing,
-            given=self._routes.marks_given(),
-        )
-
-    def unit_by_rule(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
-        """Have a unit follow a rule's route, all of it. Raises ProcrouteError."""
-        place = unit_cgroups.of_unit(self._linux.mount, unit)
-        with lock(patient(self._tell)):
-            found, _ = self._opened(peer, wanted)
-            before = self._register.around(self._register.cgroup(place))
-        if before is not None and (before.how != "rule" or before.route == found.live.route.name):
-            return False
-        for left in reversed(range(_TRIES)):
-            try:
-                self.assign(peer, Assign(route=wanted, unit=unit, existing=rule.existing.value), rule.place)
-            except ProcrouteError as e:
-                if e.code != "process-unknown" or not left:
-                    raise
-            else:
-                return True
-        return False
-
-    def rule_of(self, pid: int) -> str:
-        """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
-        before = self._register.around(cgroups.current(self._linux.mount, pid))
-        return before.rule if before is not None else ""
-
-    def origin(self, cgroup: str) -> str:
-        """See Register.origin_of."""
-        return self._register.origin_of(cgroup)
-
     def check(self, peer: Peer, wanted: Wanted) -> None:
         """Whether somebody may have a route. Raises ProcrouteError not-permitted."""
         access, meant = self._routes.settings.access, self._routes.meant(wanted)
         if not peer.is_root and access:
             check_route(access, peer, self._asked(wanted, meant.via))
-
-    def keep(self, peer: Peer, wanted: Wanted) -> int:
-        """Have a route there, also while nobody is on it, from now on; its number. Raises ProcrouteError."""
-        with lock(patient(self._tell)):
-            found, _ = self._opened(peer, wanted)
-        return found.live.number
 
     def _named(self, peer: Peer, asked: Assign) -> list[int]:
         if sum(map(bool, (asked.pids, asked.name, asked.unit))) > 1:
@@ -269,7 +194,7 @@ class Placing:
         ahead = Ahead([one.pid for one in some], tree=asked.tree)
         before = around(some[0].pid) if asked.tree else {}
         how: How = "rule" if rule else "assign"
-        assignment = self._placed(peer, found, some[0], how, " ".join(command_of(some[0].pid)), rule)
+        assignment = self.placed(peer, found, some[0], how, " ".join(command_of(some[0].pid)), rule)
         made.append(assignment)
         path = self._register.path(assignment.cgroup)
         uid = None if peer.is_root else peer.uid
@@ -291,7 +216,7 @@ class Placing:
         )
 
     @contextmanager
-    def _undoing(self, made: list[Assignment]) -> Iterator[None]:
+    def undoing(self, made: list[Assignment]) -> Iterator[None]:
         """Where it fails within, what was made goes back; the error says who does not."""
         try:
             yield
@@ -306,8 +231,8 @@ class Placing:
                 raise not_undone(e, stay[0], "see procroute ps", "procroute release lets them go") from e
             raise
 
-    def _opened(self, peer: Peer, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
-        """The route, if he may have it."""
+    def opened(self, peer: Peer, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
+        """The route, if he may have it; under the lock. Raises ProcrouteError."""
         self.check(peer, wanted)
         found, notes = self._routes.open(self._routes.meant(wanted))
         self._register.watch(-found.live.number, found.path)
@@ -320,10 +245,13 @@ class Placing:
         gateway = wanted.gateway4 is not None or wanted.gateway6 is not None
         return Asked(names, gateway=gateway, dns=bool(wanted.dns))
 
-    def _placed(
+    def placed(
         self, peer: Peer, found: OpenRoute, who: Facts, how: How, command: str, rule: str = ""
     ) -> Assignment:
-        """A new assignment for a process, which is in it then."""
+        """A new assignment for a process, which is in it then; under the lock. rule: that asks for it.
+
+        Raises ProcrouteError and OSError.
+        """
         owner = who.uids[0]
         origin = self._register.origin(who.pid)
         # What runs in nobody's own part of the tree stays the system's, also under a user's uid.

@@ -11,13 +11,14 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.access import Peer, may_see, of_another
+from procroute.core.asking import options_of
 from procroute.core.unit_names import slice_of
 from procroute.daemon import log_words
 from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
-from procroute.daemon.routes import OpenRoute, Routes, options_of
+from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place, records

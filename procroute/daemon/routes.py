@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from procroute.config import Settings
+from procroute.core.asking import options_of
 from procroute.core.machine import Observed
 from procroute.engine.move import marks_given
 from procroute.engine.opening import decide, open_route, target_for
@@ -22,8 +23,8 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute, Marks, Route
-from procroute.protocol import Options, Wanted
+from procroute.model import LiveRoute, Marks
+from procroute.protocol import Wanted
 
 
 class OpenRoute(Struct, frozen=True):
@@ -88,13 +89,13 @@ class Routes:
         named = self.settings.route.get(wanted.via)
         if named is None:
             return wanted
-        gateway4, gateway6, dns = named.gateway4, named.gateway6, named.dns
+        own = options_of(named)
         return Wanted(
-            via=named.adapter,
-            strict=wanted.strict or named.strict,
-            gateway4=wanted.gateway4 or (None if gateway4 is None else str(gateway4)),
-            gateway6=wanted.gateway6 or (None if gateway6 is None else str(gateway6)),
-            dns=wanted.dns if wanted.dns is not None or dns is None else [str(server) for server in dns],
+            via=own.via,
+            strict=wanted.strict or own.strict,
+            gateway4=wanted.gateway4 or own.gateway4,
+            gateway6=wanted.gateway6 or own.gateway6,
+            dns=own.dns if wanted.dns is None else wanted.dns,
         )
 
     def target(self, found: OpenRoute, uid: int) -> Path:
@@ -204,17 +205,6 @@ def request_for(wanted: Wanted) -> Request:
     except AddressValueError as e:
         raise ProcrouteError("usage", f"no address: {e}") from e
     return Request((), wanted.via, wanted.strict, gateway4, gateway6, dns)
-
-
-def options_of(route: Route) -> Options:
-    """By what one asks for a route: `request_for` of it leads to the same."""
-    return Options(
-        route.adapter,
-        route.strict,
-        None if route.gateway4 is None else str(route.gateway4),
-        None if route.gateway6 is None else str(route.gateway6),
-        None if route.dns is None else [str(server) for server in route.dns],
-    )
 
 
 def _address(text: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Final
 
@@ -15,18 +14,20 @@ from procroute.rulebook import editing
 from procroute.rulebook.folders import ENDING, FOLDERS, USERS, load
 from procroute.rulebook.owner import check_owner
 from procroute.rulebook.reading import read_text
-from procroute.rulebook.route_rule import RouteRule
+from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.trusted import DistrustError, read
 from procroute.terminal import printable
 
 _LASTING, _PASSING = FOLDERS
+_MODE: Final = 0o644
+"""Everybody may read rules, as they may the configuration."""
 _ROOM: Final = 128
 """Rules that a user may have."""
 
 
 def add(peer: Peer, asked: AddRule, access: dict[str, Allowed]) -> RouteRule:
     """Write one more rule. access: as configured. Raises ProcrouteError and OSError; then there is none."""
-    _check_sound()
+    rulebook = _sound()
     name = asked.file if asked.file.endswith(ENDING) else f"{asked.file}{ENDING}"
     if "/" in name or name.startswith(".") or not name.isprintable():
         raise ProcrouteError(
@@ -41,9 +42,9 @@ def add(peer: Peer, asked: AddRule, access: dict[str, Allowed]) -> RouteRule:
     if not peer.is_root:
         allowed = access.get(peer.name) or access.get(EVERYBODY) or Allowed()
         check_owner(rules[-1], peer.uid, peer.name, allowed)
-        if len([rule for rule in load().rules if rule.owner == peer.uid]) >= _ROOM:
+        if len([rule for rule in rulebook.rules if rule.owner == peer.uid]) >= _ROOM:
             raise ProcrouteError("not-permitted", f"you have {_ROOM} rules", "procroute rules remove")
-    _write(path, text)
+    files.replace(path, text, _MODE)
     return rules[-1]
 
 
@@ -56,13 +57,13 @@ def edit(peer: Peer, asked: EditRule) -> RouteRule:
         text = editing.removed(text, rule.nth, rule.file)
     else:
         text = editing.switched(text, rule.nth, rule.file, enabled=asked.edit == "enable")
-    _write(path, text)
+    files.replace(path, text, _MODE)
     return rule
 
 
 def _meant(peer: Peer, words: str) -> RouteRule:
-    _check_sound()
-    mine = [rule for rule in load().rules if peer.is_root or rule.owner == peer.uid]
+    rules = _sound().rules
+    mine = [rule for rule in rules if peer.is_root or rule.owner == peer.uid]
     found = [rule for rule in mine if words in (rule.place, f"{Path(rule.file).name}:{rule.line}")]
     if len(found) == 1:
         return found[0]
@@ -72,17 +73,18 @@ def _meant(peer: Peer, words: str) -> RouteRule:
         raise ProcrouteError(
             "rule-unknown", f"{printable(words)} may be {places}", "say which, with its folder"
         )
-    others = any(rule.place == words for rule in load().rules)
-    if others:
+    if any(rule.place == words for rule in rules):
         raise ProcrouteError("not-permitted", f"{printable(words)} is not yours", "root may change all")
     raise ProcrouteError("rule-unknown", f"there is no rule {printable(words)}", hint)
 
 
-def _check_sound() -> None:
-    """Raises ProcrouteError rules-bad where what is there is not taken: a rule added now would not hold."""
-    if errors := load().errors:
+def _sound() -> Rulebook:
+    """What there is. Raises ProcrouteError rules-bad where that is not taken: nothing added would hold."""
+    rulebook = load()
+    if errors := rulebook.errors:
         hint = "mend that first; procroute rules check tells all"
         raise ProcrouteError("rules-bad", f"{errors[0].place}: {errors[0].message}", hint)
+    return rulebook
 
 
 def _text(path: Path) -> str:
@@ -92,15 +94,3 @@ def _text(path: Path) -> str:
         return ""
     except (DistrustError, UnicodeDecodeError) as e:
         raise ProcrouteError("rules-bad", f"{path}: {e}", "mend that first") from e
-
-
-def _write(path: Path, text: str) -> None:
-    files.mkdir(path.parent, 0o755, parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}.new")
-    try:
-        files.write(new, text)
-        os.chmod(new, 0o644)
-        files.rename(new, path)
-    except OSError:
-        files.unlink(new, missing_ok=True)
-        raise

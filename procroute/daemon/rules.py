@@ -16,6 +16,7 @@ from typing import Any, Final
 from procroute.daemon.holding import Holding
 from procroute.daemon.newcomers import Newcomers
 from procroute.daemon.ruling import Ruling
+from procroute.daemon.works import Works
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.holder.words import Exec
@@ -48,7 +49,7 @@ class Rules:
         self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._one = asyncio.Lock()
-        self._works: set[asyncio.Task[None]] = set()
+        self._works = Works(tell, "not done for rules")
         self._missed: set[int] = set()
         self.notes: list[str] = []
 
@@ -80,14 +81,13 @@ class Rules:
     def adapters_changed(self) -> None:
         """A route that could not be there may be possible now."""
         if self._ruling.book.rules:
-            self._work(self._keep())
+            self._works.begin(self._keep())
 
     def close(self) -> None:
         """The end of the daemon."""
         if self._timer is not None:
             self._timer.cancel()
-        for work in self._works:
-            work.cancel()
+        self._works.cancel()
         self._newcomers.close()
         self._holding.close()
         if self._watch is not None:
@@ -106,7 +106,7 @@ class Rules:
         waiting = bool(self._missed)
         self._missed.update(pids)
         if not waiting:
-            self._work(self._meet())
+            self._works.begin(self._meet())
 
     async def _meet(self) -> None:
         def meet() -> None:
@@ -148,14 +148,4 @@ class Rules:
     def _changed(self) -> None:
         self._timer = None
         self._follow()
-        self._work(self._again())
-
-    def _work(self, work: Any) -> None:
-        task = self._loop.create_task(work)
-        self._works.add(task)
-        task.add_done_callback(self._worked)
-
-    def _worked(self, task: asyncio.Task[None]) -> None:
-        self._works.discard(task)
-        if not task.cancelled() and (wrong := task.exception()) is not None:
-            self._tell(f"not done for rules: {wrong!r}")
+        self._works.begin(self._again())

@@ -16,8 +16,8 @@ from procroute.core.access import Peer
 from procroute.core.hold_rules import HoldRule
 from procroute.core.ruling import Kind, asked_for, hold_rules, kind, known_at_exec, needs_news, wanted
 from procroute.daemon import rule_files
+from procroute.daemon.by_rule import ByRule
 from procroute.daemon.letting_go import LettingGo
-from procroute.daemon.placing import Placing
 from procroute.daemon.routes import Routes
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
@@ -52,11 +52,11 @@ class _Before(NamedTuple):
 
 
 class Ruling:
-    """placing, letting_go: put processes on routes, and let them go."""
+    """by_rule, letting_go: put processes on routes, and let them go."""
 
-    def __init__(self, routes: Routes, placing: Placing, letting_go: LettingGo, tell: Tell) -> None:
+    def __init__(self, routes: Routes, by_rule: ByRule, letting_go: LettingGo, tell: Tell) -> None:
         self._routes = routes
-        self._placing = placing
+        self._by_rule = by_rule
         self._letting_go = letting_go
         self._tell = tell
         self._said: set[str] = set()
@@ -100,7 +100,7 @@ class Ruling:
                 continue
             seen.add(key)
             try:
-                kept.add(self._placing.keep(peer, self._wanted(rule)))
+                kept.add(self._by_rule.keep(peer, self._wanted(rule)))
             except ProcrouteError as e:
                 notes.append(f"{rule.place}: {e.message}")
         self._routes.kept = frozenset(kept)
@@ -156,7 +156,7 @@ class Ruling:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
         way = asked.rule.via
         if isinstance(way, str):
-            self._placing.check(peer, Wanted(via=way))
+            self._by_rule.check(peer, Wanted(via=way))
         return rule_files.add(peer, asked, dict(self._routes.settings.access))
 
     def seen(self, pid: int) -> Subject | None:
@@ -174,7 +174,7 @@ class Ruling:
         if rule is None:
             return False
         try:
-            before = self._order.get(self._placing.rule_of(found.pid))
+            before = self._order.get(self._by_rule.rule_of(found.pid))
             if before is not None and before < self._order[rule.place]:
                 return False  # by what it was executed as, which may be a script
             return self._take(rule, found, Known(found.pid, began), existing)
@@ -192,10 +192,10 @@ class Ruling:
             return False
         peer, route = self._peer(rule), self._wanted(rule)
         if unit := self._unit(rule, who):
-            return self._placing.unit_by_rule(peer, unit, route, rule)
+            return self._by_rule.unit(peer, unit, route, rule)
         if existing is not None and existing != rule.existing.value:
             rule = replace(rule, existing=type(rule.existing)(existing))
-        return self._placing.by_rule(peer, known, route, rule)
+        return self._by_rule.place(peer, known, route, rule)
 
     def _executing(self, asked: Exec) -> tuple[Subject, frozenset[str]] | None:
         """The process as it will be when its exec has come about; the rules that hold it."""
@@ -225,14 +225,14 @@ class Ruling:
         return its, keys
 
     def _from_origin(self, who: Subject) -> Subject:
-        return replace(who, cgroup=self._placing.origin(who.cgroup))
+        return replace(who, cgroup=self._by_rule.origin(who.cgroup))
 
     def _unit(self, rule: RouteRule, who: Subject) -> str:
         """The unit that follows in place for a process; empty: it is to be moved itself."""
         its = kind(rule)
         if its is Kind.USER:
             uid = user_managers.tree_of(f"{who.cgroup}/")
-            return f"user-{uid}.slice" if uid == who.uids[1] and self._placing.by_systemd else ""
+            return f"user-{uid}.slice" if uid == who.uids[1] and self._by_rule.by_systemd else ""
         if its is not Kind.UNIT:
             return ""
         inside = units_of(who.cgroup, rule.owner) if rule.owner else units(who.cgroup)

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from procroute.config import Settings
 from procroute.core.access import Peer, doubts, may_see
 from procroute.daemon import subjects
+from procroute.daemon.by_rule import ByRule
 from procroute.daemon.closing import Closing
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.letting_go import LettingGo
@@ -47,7 +48,7 @@ class Writer:
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
-        self.ruling = Ruling(routes, placing, letting_go, tell)
+        self.ruling = Ruling(routes, ByRule(linux, routes, self._register, placing, tell), letting_go, tell)
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def adopt(self) -> int:

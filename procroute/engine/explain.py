@@ -9,7 +9,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -42,7 +42,7 @@ from procroute.kernel import (
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.route_get import route_get, second_try
-from procroute.model import IPAddress, Marks
+from procroute.model import IPAddress, Marks, unmapped
 from procroute.protocol import Assignment, Explained
 from procroute.terminal import printable
 from procroute.user_names import spoken
@@ -118,8 +118,7 @@ def _destination(text: str) -> tuple[IPAddress | None, int]:
             f"{printable(text)} is no address",
             "a name may have several: getent ahosts NAME lists them",
         ) from None
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
-        address = address.ipv4_mapped
+    address = unmapped(address)
     if not zone:
         if address.version == 6 and address.is_link_local:
             raise ProcrouteError(

@@ -5,6 +5,7 @@ Each passes the fault hook (faults.py). All raise OSError.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -38,6 +39,24 @@ def rename(path: Path, to: Path) -> None:
 def write(path: Path, text: str | bytes) -> None:
     """Replace the content of a file, or set a sysctl."""
     passed("write", path, path.write_text if isinstance(text, str) else path.write_bytes, text)
+
+
+def replace(path: Path, text: str | bytes, mode: int | None = None) -> None:
+    """All of a file or nothing: who dies meanwhile leaves the old one. A folder that is missing is made.
+
+    mode: its permissions, whatever the umask.
+    """
+    mkdir(path.parent, 0o755, parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}.new")
+    try:
+        write(new, text)
+        if mode is not None:
+            new.chmod(mode)
+        rename(new, path)
+    except OSError:
+        with contextlib.suppress(OSError):
+            unlink(new, missing_ok=True)
+        raise
 
 
 def put(descriptor: int, text: str, about: object) -> None:

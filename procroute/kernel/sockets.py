@@ -11,13 +11,13 @@ import struct
 import sys
 from collections.abc import Iterator
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from msgspec import Struct
 
 from procroute.kernel import netlink
 from procroute.kernel.entry_messages import attributes
-from procroute.model import IPAddress
+from procroute.model import IPAddress, unmapped
 
 # linux/sock_diag.h, linux/inet_diag.h
 _NETLINK_SOCK_DIAG, _BY_FAMILY, _DESTROY = 4, 20, 21
@@ -89,9 +89,7 @@ class InetSocket(Struct, frozen=True):
 @lru_cache(1024)  # of few addresses there are many sockets
 def _address(packed: bytes) -> IPAddress:
     """IPv4 addresses that an IPv6 socket uses (::ffff:a.b.c.d) as what they are."""
-    address = ip_address(packed)
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return unmapped(ip_address(packed))
 
 
 def listed(*protocols: int) -> Iterator[InetSocket]:

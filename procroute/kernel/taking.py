@@ -13,13 +13,13 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 
 from msgspec import Struct
 
 from procroute.kernel.faults import passed
 from procroute.kernel.libc import call
-from procroute.model import IPAddress
+from procroute.model import IPAddress, unmapped
 
 _PIDFD_GETFD = 438  # asm-generic/unistd.h; the same everywhere but on alpha
 # ip(7), ipv6(7); include/uapi/linux/in.h, in6.h
@@ -149,6 +149,4 @@ def _end(name: tuple[str, int]) -> tuple[IPAddress, int]:
 
 @lru_cache(1024)  # of few addresses there are many sockets
 def _address(text: str) -> IPAddress:
-    address = ip_address(text.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return mapped or address
+    return unmapped(ip_address(text.partition("%")[0]))

@@ -11,6 +11,7 @@ import pytest
 from msgspec.structs import replace
 
 from procroute.config import Settings
+from procroute.core.asking import options_of
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.daemon import routes
 from procroute.daemon.routes import Routes
@@ -85,6 +86,6 @@ def test_a_route_is_found_by_the_name_of_its_targets(looked: list[Wanted], tmp_p
 def test_by_the_options_of_a_route_one_asks_for_the_same(wanted: Wanted) -> None:
     request = routes.request_for(wanted)
     route = Route(request.adapter, request.strict, request.gateway4, request.gateway6, request.dns)
-    options = routes.options_of(route)
+    options = options_of(route)
     assert msgspec.to_builtins(options) == msgspec.to_builtins(wanted)
     assert routes.request_for(msgspec.convert(options, Wanted, from_attributes=True)) == request

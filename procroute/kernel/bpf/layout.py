@@ -13,7 +13,7 @@ from typing import Final
 
 from procroute.core.door import ADAPTERS, LAN_ADAPTERS, SERVERS, Marking
 from procroute.errors import ProcrouteError
-from procroute.model import IPAddress, IPNetwork
+from procroute.model import IPAddress, IPNetwork, unmapped
 
 MAGIC: Final = 0x7072_0004
 # LOOPBACK_IFINDEX (include/net/net_namespace.h): the same in every network namespace.
@@ -129,8 +129,7 @@ def pack_address(address: IPAddress) -> bytes:
 @lru_cache(4096)
 def unpack_address(data: bytes) -> IPAddress:
     """The address in a struct addr."""
-    address = IPv6Address(data)
-    return address.ipv4_mapped or address
+    return unmapped(IPv6Address(data))
 
 
 def pack_servers(servers: Iterable[IPAddress]) -> bytes:

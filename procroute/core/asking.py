@@ -1,0 +1,24 @@
+"""Routes as somebody asks for them."""
+
+from __future__ import annotations
+
+from msgspec.structs import asdict
+
+from procroute.model import Route
+from procroute.protocol import Options, Wanted
+
+
+def options_of(route: Route) -> Options:
+    """By what one asks for a route."""
+    return Options(
+        route.adapter,
+        route.strict,
+        None if route.gateway4 is None else str(route.gateway4),
+        None if route.gateway6 is None else str(route.gateway6),
+        None if route.dns is None else [str(server) for server in route.dns],
+    )
+
+
+def wanted(route: Route) -> Wanted:
+    """The same, as a request has it."""
+    return Wanted(**asdict(options_of(route)))

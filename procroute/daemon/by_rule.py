@@ -1,0 +1,115 @@
+"""Puts processes and units on routes for rules. What a person has placed a rule leaves where it is."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from procroute.core.access import Peer
+from procroute.core.machine import Machine
+from procroute.daemon import subjects
+from procroute.daemon.placing import Placing
+from procroute.daemon.register import Register
+from procroute.daemon.routes import OpenRoute, Routes
+from procroute.engine.lock import lock, patient
+from procroute.engine.move import follow
+from procroute.engine.open_sockets import has_any
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.kernel import adapters, cgroups, unit_cgroups
+from procroute.kernel.linux import Linux
+from procroute.kernel.pinned import Known
+from procroute.kernel.process_facts import command_of
+from procroute.protocol import Assign, Assignment, Existing, Wanted
+from procroute.rulebook.route_rule import RouteRule
+
+_TRIES: Final = 20
+"""To have a unit follow in which somebody ends while all of it is looked at."""
+
+
+class ByRule:
+    """A rule comes with whose it is, for what he may have. Takes the lock itself."""
+
+    def __init__(
+        self, linux: Linux, routes: Routes, register: Register, placing: Placing, tell: Tell
+    ) -> None:
+        self._linux = linux
+        self._routes = routes
+        self._register = register
+        self._placing = placing
+        self._tell = tell
+        self._namespace = os.stat("/proc/self/ns/net").st_ino
+
+    @property
+    def by_systemd(self) -> bool:
+        """Whether the tree of cgroups is systemd's."""
+        return self._linux.placement.by_systemd
+
+    def place(self, peer: Peer, who: Known, wanted: Wanted, rule: RouteRule) -> bool:
+        """Put a process on a rule's route; whether it was not on it. Raises ProcrouteError and OSError."""
+        (facts,) = subjects.checked(peer, [who.pid], self._namespace)
+        if facts.began != who.began:
+            raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
+        with lock(patient(self._tell)):
+            found, _ = self._placing.opened(peer, wanted)
+            if self._stays(cgroups.current(self._linux.mount, who.pid), found):
+                return False
+            command = " ".join(command_of(who.pid))
+            made = [self._placing.placed(peer, found, facts, "rule", command, rule.place)]
+            if has_any(who.pid):  # rarely: this is asked for at each start
+                with self._placing.undoing(made):
+                    self._follow(found, made[0], rule.existing.value)
+        return True
+
+    def unit(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
+        """Have a unit follow a rule's route, all of it; whether it did not before. Raises ProcrouteError."""
+        place = unit_cgroups.of_unit(self._linux.mount, unit)
+        with lock(patient(self._tell)):
+            found, _ = self._placing.opened(peer, wanted)
+            if self._stays(self._register.cgroup(place), found):
+                return False
+        asked = Assign(route=wanted, unit=unit, existing=rule.existing.value)
+        for left in reversed(range(_TRIES)):
+            try:
+                self._placing.assign(peer, asked, rule.place)
+            except ProcrouteError as e:
+                if e.code != "process-unknown" or not left:
+                    raise
+            else:
+                return True
+        return False
+
+    def keep(self, peer: Peer, wanted: Wanted) -> int:
+        """Have a route there, also while nobody is on it, from now on; its number. Raises ProcrouteError."""
+        with lock(patient(self._tell)):
+            found, _ = self._placing.opened(peer, wanted)
+        return found.live.number
+
+    def rule_of(self, pid: int) -> str:
+        """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
+        before = self._register.around(cgroups.current(self._linux.mount, pid))
+        return before.rule if before is not None else ""
+
+    def origin(self, cgroup: str) -> str:
+        """See Register.origin_of."""
+        return self._register.origin_of(cgroup)
+
+    def check(self, peer: Peer, wanted: Wanted) -> None:
+        """See Placing.check."""
+        self._placing.check(peer, wanted)
+
+    def _stays(self, cgroup: str, found: OpenRoute) -> bool:
+        """Whether who is in a cgroup is on that route by a rule, or where a person has put him."""
+        before = self._register.around(cgroup)
+        return before is not None and (before.how != "rule" or before.route == found.live.route.name)
+
+    def _follow(self, found: OpenRoute, assignment: Assignment, existing: Existing) -> None:
+        """Have open sockets follow that processes have brought along."""
+        follow(
+            self._linux.identity,
+            found.live,
+            self._register.path(assignment.cgroup),
+            Machine(adapters=adapters.read(self._linux.netlink)),
+            existing=existing,
+            given=self._routes.marks_given(),
+        )
