@@ -46,9 +46,13 @@ def programs(lab: Lab) -> None:
             shutil.copy(Path(folder, name), lab.path(f"{PLACE}/{name}"))
 
 
-def execute(lab: Lab, program: str, count: int = 1) -> list[float]:
-    """Milliseconds of so many starts, one right after the other."""
-    out = lab.run([f"{PLACE}/starts", "timed", str(count), "0", program], timeout=120, check=True).stdout
+def execute(lab: Lab, program: str, count: int = 1, pause: float = 0) -> list[float]:
+    """Milliseconds of so many starts, with so many seconds before each.
+
+    The pause is in the lab: to bring something there moves a process, too.
+    """
+    words = [f"{PLACE}/starts", "timed", str(count), str(round(1000 * pause)), program]
+    out = lab.run(words, timeout=120, check=True).stdout
     found = [line.split() for line in out.splitlines()]
     assert all(status == "0" for _, status in found), out
     return [float(micro) / 1000 for micro, _ in found]
@@ -96,14 +100,20 @@ def held(console: Console, isolated: int, back_to_back: int) -> bool:
                 bare, plain, hold = [], [], []
                 for _ in range(isolated):
                     bare += migrate([target, beside], 1, _APART)
-                    time.sleep(_APART)
-                    plain += execute(lab, _PLAIN)
-                    time.sleep(_APART)
-                    hold += execute(lab, _HELD)
+                    plain += execute(lab, _PLAIN, pause=_APART)
+                    hold += execute(lab, _HELD, pause=_APART)
+                placing = [1000 * one["placing"] for one in daemon.heard("Exec")]
+                apart = [whole - move for whole, move in zip(hold, placing, strict=True)]
                 show(
                     console,
                     f"at least {_APART:.0f} s apart",
-                    {"a bare migration": bare, "exec, not held": plain, "exec, held and placed": hold},
+                    {
+                        "a bare migration": bare,
+                        "exec, not held": plain,
+                        "exec, held and placed": hold,
+                        "the migration in that": placing,
+                        "all but that": apart,
+                    },
                 )
                 cost = statistics.median(hold) - statistics.median(plain) - statistics.median(bare)
                 console.print(f"the hold beyond a migration: {cost:.2f} ms (promised: {_LIMIT_MS})\n")

@@ -3,9 +3,9 @@
     python -m tests.netns.hold_daemon CGROUP
 
 Reads a JSON object a line: {"hold": [RULE, …]}, {"do": "place" | "allow" | "deny" | "nothing"} or
-{"run": PROGRAM}, which it waits for; writes what the holder says, each with its kind as "said", and "Ran".
-Places by writing the PID to CGROUP/cgroup.procs. When the holder has ended it starts another one, as soon as
-it is told rules.
+{"run": PROGRAM}, which it waits for; writes what the holder says, each with its kind as "said" and the
+seconds that "placing" took, and "Ran". Places by writing the PID to CGROUP/cgroup.procs. When the holder has
+ended it starts another one, as soon as it is told rules.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import select
 import subprocess
 import sys
+import time
 
 from procroute.core.hold_rules import HoldRule
 from procroute.holder.link import Link, opened
@@ -59,11 +60,13 @@ def main(cgroup: str) -> None:
 
 def _hear(link: Link, do: str, cgroup: str) -> None:
     for said in link.hear():
+        began = time.perf_counter()
+        if isinstance(said, Exec) and do == "place":
+            place(cgroup, said.pid)
+        placing = time.perf_counter() - began
         if isinstance(said, Exec) and do != "nothing":
-            if do == "place":
-                place(cgroup, said.pid)
             link.answer(said.event, allow=do != "deny")
-        print(json.dumps({"said": type(said).__name__, **said._asdict()}), flush=True)
+        print(json.dumps({"said": type(said).__name__, "placing": placing, **said._asdict()}), flush=True)
 
 
 def place(cgroup: str, pid: int) -> None:

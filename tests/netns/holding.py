@@ -80,15 +80,15 @@ def rule(
 class Daemon:
     """A stand-in for the daemon. said: what the holder has said to it."""
 
-    def __init__(self, lab: Lab, process: Process, errors: IO[str]) -> None:
+    def __init__(self, lab: Lab, process: Process, told: IO[str], errors: IO[str]) -> None:
         self._lab = lab
+        self._told = told  # a file: it would wait for who reads a pipe too late, and execs for it
+        self._read = 0
         self.process = process
         self.said: list[dict[str, Any]] = []
         self._errors = errors
         self._rest = ""
         self._number = 0
-        assert process.stdout
-        os.set_blocking(process.stdout.fileno(), False)
 
     def tell(self, **words: Any) -> None:
         """Tell it what to do."""
@@ -104,10 +104,9 @@ class Daemon:
 
     def heard(self, kind: str) -> list[dict[str, Any]]:
         """What it has been told of that kind so far."""
-        assert self.process.stdout
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.process.stdout.fileno(), 1 << 16):
-                self._rest += data.decode()
+        while data := os.pread(self._told.fileno(), 1 << 16, self._read):
+            self._read += len(data)
+            self._rest += data.decode()
         *lines, self._rest = self._rest.split("\n")
         self.said += [json.loads(line) for line in lines]
         return [one for one in self.said if one["said"] == kind]
@@ -170,16 +169,15 @@ class Daemon:
 @contextlib.contextmanager
 def holding(lab: Lab, cgroup: str = "") -> Iterator[Daemon]:
     """A daemon that places who is held in `cgroup`, and a holder; both end with the block."""
-    with tempfile.TemporaryFile("w+") as errors:
-        pipe = subprocess.PIPE
+    with tempfile.TemporaryFile("w+") as told, tempfile.TemporaryFile("w+") as errors:
         process = lab.popen(
             [sys.executable, "-m", "tests.netns.hold_daemon", f"/sys/fs/cgroup{cgroup}"],
-            stdin=pipe,
-            stdout=pipe,
+            stdin=subprocess.PIPE,
+            stdout=told,
             stderr=errors,
             env=ENVIRONMENT,
         )
-        daemon = Daemon(lab, process, errors)
+        daemon = Daemon(lab, process, told, errors)
         try:
             until(lambda: daemon.heard("Hello") or process.poll() is not None)
             assert process.poll() is None, daemon.errors()
@@ -187,10 +185,8 @@ def holding(lab: Lab, cgroup: str = "") -> Iterator[Daemon]:
         finally:
             daemon.end()
             assert process.stdin
-            assert process.stdout
             with contextlib.suppress(OSError):
                 process.stdin.close()
-            process.stdout.close()
         assert "Traceback" not in daemon.errors(), daemon.errors()
 
 
