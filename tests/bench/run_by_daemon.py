@@ -4,7 +4,8 @@
 
 All run in one lab, in turns, each with its bytecode at hand as an installed package has it; ratios are
 medians over the rounds. *moving* is a process that puts itself into a fresh cgroup, less an interpreter that
-does not: the kernel's part (an RCU grace period), reported apart. As root `run` also gives CMD its own
+does not: the kernel's part (an RCU grace period), reported apart; a pause before each, as one that follows
+another one's has that grace period for nothing. As root `run` also gives CMD its own
 resolv.conf, in a mount namespace, which it does for nobody else; `--dns system` leaves that out. At a
 terminal a process is forked as well that waits for the end of CMD (cli/afterwards.py).
 
@@ -34,6 +35,7 @@ from tests.netns.daemons import ALICE, as_user, for_users, give_to_group
 from tests.netns.running import ROOT
 
 LIMIT: Final = 2.5  # PERF-04
+_PAUSE: Final = "0.1"  # seconds
 _PYCS: Final = "/tmp/bytecode"
 # In the lab, so that nothing of the repository changes.
 _ENVIRONMENT: Final = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": _PYCS, "SUDO_USER": "root"} | {
@@ -134,7 +136,7 @@ def _rounds(
 ) -> list[dict[str, float]]:
     """How long each command took in each round, in ms. python: the words before its arguments, for who
     starts them; terminal: stderr is one."""
-    timer = [*python, "-c", _TIMER, str(pairs), json.dumps(list(commands.values()))]
+    timer = [*python, "-c", _TIMER, str(pairs), json.dumps(list(commands.values())), _PAUSE]
     master, slave = os.openpty()
     where = slave if terminal else subprocess.PIPE
     with lab.popen(timer, env=_ENVIRONMENT, stdout=subprocess.PIPE, stderr=where) as process:

@@ -42,6 +42,7 @@ for number in range(-2, int(sys.argv[1])):
     times = {}
     turn = number % len(commands)
     for index in [*range(turn, len(commands)), *range(turn)]:
+        time.sleep(float(sys.argv[3]))
         begin = time.perf_counter()
         pid = os.posix_spawn(commands[index][0], commands[index], os.environ, file_actions=quiet)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
@@ -72,7 +73,9 @@ def main() -> int:
     with Lab() as lab, console.status("starting, again and again"):
         only_imports = [sys.executable, "-c", _IMPORTS.format(names=" ".join(imports_of_run(lab)))]
         commands = [RUN, BESIDE, only_imports, EMPTY]
-        done = lab.run([sys.executable, "-c", _TIMER, str(given.pairs), json.dumps(commands)], timeout=300)
+        done = lab.run(
+            [sys.executable, "-c", _TIMER, str(given.pairs), json.dumps(commands), "0"], timeout=300
+        )
     if done.returncode:
         console.print(Text(done.stderr.strip(), "red"))
         return 1
