@@ -64,11 +64,7 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
     gone = 0
     while True:
         try:
-            # Not exist_ok: the folder that was there may be gone when that looks what it was.
-            with contextlib.suppress(FileExistsError):
-                files.mkdir(path.parent, 0o755, parents=True)
-            flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
-            descriptor = passed("open", path, os.open, path, flags, 0o600)
+            descriptor = _open(path)
         except FileNotFoundError as e:
             gone += 1
             if gone == _GONE_AT_MOST:
@@ -91,6 +87,23 @@ def lock(pause: Pause = time.sleep) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    """Open the lock's file, in its folder, and make both where they are missing. Raises OSError."""
+    made = False
+    # Not exist_ok: the folder that was there may be gone when that looks what it was.
+    with contextlib.suppress(FileExistsError):
+        files.mkdir(path.parent, 0o755, parents=True)
+        made = True
+    try:
+        descriptor: int = passed("open", path, os.open, path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError:
+        if made:
+            with contextlib.suppress(OSError):  # somebody else has made his file in it
+                files.rmdir(path.parent)
+        raise
+    return descriptor
 
 
 @contextmanager

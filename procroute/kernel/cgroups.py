@@ -52,7 +52,11 @@ def add_assignment(target: Path, name: str, origin: str) -> Path:
             continue
         except OSError as e:
             raise refused(e, "cgroup", f"make the cgroup {path}") from e
-        note_origin(path, origin)
+        try:
+            note_origin(path, origin)
+        except OSError as e:
+            remove_tree(path)
+            raise refused(e, "cgroup", f"write on the cgroup {path}") from e
         return path
     raise ProcrouteError(
         "target-taken", f"too many assignments named {name} in {target}", "procroute cleanup"

@@ -306,7 +306,7 @@ class Linux:
         match step:
             case plan.AddTarget(live):
                 self._paths[live.number] = records.add_target(
-                    self.placement.make, self.namespace, self.identity, live
+                    self.placement.make, self.placement.remove, self.namespace, self.identity, live
                 )
                 self._lives[live.number] = live
                 if live.marks is Marks.PACKETS:

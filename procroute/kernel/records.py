@@ -7,6 +7,7 @@ identity, too, by whose numbers the route was made: the configuration may have c
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -129,10 +130,16 @@ def forget(path: Path) -> None:
             raise refused(e, "cgroup", f"write on the cgroup {path}") from e
 
 
-def add_target(make: Callable[[str], Path], namespace: int, identity: Identity, live: LiveRoute) -> Path:
+def add_target(
+    make: Callable[[str], Path],
+    unmake: Callable[[Path], None],
+    namespace: int,
+    identity: Identity,
+    live: LiveRoute,
+) -> Path:
     """Make the cgroup of a route; with a suffix where another network namespace has one of that name.
 
-    make: makes it, from the name of its slice (Placement.make).
+    make: makes it, from the name of its slice (Placement.make). unmake: removes it (Placement.remove).
     """
     for name in (live.route.name, f"{live.route.name}@{namespace}"):
         try:
@@ -141,7 +148,13 @@ def add_target(make: Callable[[str], Path], namespace: int, identity: Identity, 
             continue
         except OSError as e:
             raise refused(e, "cgroup", f"make the cgroup {slice_of(name)}") from e
-        describe(path, namespace, identity, live)
+        try:
+            describe(path, namespace, identity, live)
+        except ProcrouteError:
+            # Without that nobody would know whose it is.
+            with contextlib.suppress(ProcrouteError):
+                unmake(path)
+            raise
         return path
     raise ProcrouteError("target-taken", f"the cgroup of {live.route.name} is taken", "procroute cleanup")
 
