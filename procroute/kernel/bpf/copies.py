@@ -101,8 +101,8 @@ def _map_of(map_id: int) -> tuple[str, Marking | None]:
         info = libbpf.map_info(descriptor)
         if not info.name.endswith(RODATA):
             return info.name, None
-        data = objects.Map(descriptor, info.key_size, info.value_size).get(layout.FIRST)
-        return info.name, layout.unpack_cfg(data or b"")
+        data = objects.Map(descriptor, info.key_size, info.value_size).first()
+        return info.name, layout.unpack_cfg(data)
     finally:
         os.close(descriptor)
 
@@ -130,13 +130,13 @@ def read_door(copies: list[Copy]) -> Door:
     for copy in copies:
         with maps_of(copy) as open_map:
             if copy.source == "guard" and DOOR in copy.maps:
-                adapters = layout.unpack_adapters(open_map(DOOR).get(layout.FIRST) or b"")
+                adapters = layout.unpack_adapters(open_map(DOOR).first())
                 if "lan" in copy.maps:
                     lan = layout.unpack_lan(open_map("lan").items())
             if copy.source == "guard" and "addresses" in copy.maps:
                 addresses = layout.unpack_addresses(open_map("addresses").items())
             if copy.source == "dns" and "servers" in copy.maps:
-                servers = layout.unpack_servers(open_map("servers").get(layout.FIRST) or b"")
+                servers = layout.unpack_servers(open_map("servers").first())
                 resolvers = layout.unpack_resolvers(open_map("resolvers").items())
     followed = any(copy.source == "dns" and "servers" in copy.maps for copy in copies)
     return Door(adapters, lan, servers, resolvers, addresses, no_lookups=followed and not servers)
@@ -147,7 +147,7 @@ def sync(copy: Copy, door: Door) -> None:
     with maps_of(copy) as open_map:
         if copy.source == "guard":
             told = open_map(DOOR)
-            told.set(layout.FIRST, layout.pack_door(door.adapters, door.addresses, told.get(layout.FIRST)))
+            told.set(layout.FIRST, layout.pack_door(door.adapters, door.addresses, told.first()))
             if "lan" in copy.maps:
                 _replace(open_map("lan"), layout.pack_lan(door.lan))
             if "addresses" in copy.maps:

@@ -106,6 +106,13 @@ class Map:
             return None
         return value.raw
 
+    def first(self) -> bytes:
+        """The value of the one entry of an array, which is always there. Raises OSError."""
+        value = ctypes.create_string_buffer(self._value_size)
+        key = self._checked(bytes(self._key_size))
+        checked(libbpf.call("bpf_map_lookup_elem", self._fd, key, value), "look up")
+        return value.raw
+
     def get_each(self, key: bytes) -> bytes:
         """The values of a key for every possible CPU, of a map that has one for each; empty: no such key.
 
