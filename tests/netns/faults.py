@@ -17,6 +17,7 @@ from subprocess import run
 
 ERRNOS = ("EPERM", "ENOMEM", "EBUSY", "ENOENT", "ENOBUFS")
 WAYS = ("before", "after", *ERRNOS, *(f"{name}*" for name in ERRNOS))
+_ASKED_A_TABLE = ("netlink", 26)  # RTM_GETROUTE, linux/rtnetlink.h
 PORTS, RAN = 20000, 7
 """From which port on commands send, by which each is known; and the status that they end with."""
 _STATE = """
@@ -54,9 +55,10 @@ class Fate:
         """Whether the process ends."""
         return self.way in ("before", "after")
 
-    def number_for(self, call: str) -> int:
-        """The errno. To say that a file is gone which is there would be no fault but a lie."""
-        if call in ("unlink", "rmdir") and self.way.startswith("ENOENT"):
+    def number_for(self, call: str, about: object) -> int:
+        """The errno. To say that a file is gone which is there, or that a table never was, would be no fault
+        but a lie."""
+        if (call in ("unlink", "rmdir") or (call, about) == _ASKED_A_TABLE) and self.way.startswith("ENOENT"):
             return errno.EBUSY
         return int(getattr(errno, self.way.rstrip("*")))
 
@@ -106,8 +108,8 @@ class Hook:
                 self._sticks = call if fate.way.endswith("*") else ""
                 if fate.way == "before":
                     os.kill(os.getpid(), signal.SIGKILL)
-                return 0 if fate.kills else fate.number_for(call)
-            return fate.number_for(call) if call == self._sticks else 0
+                return 0 if fate.kills else fate.number_for(call, about)
+            return fate.number_for(call, about) if call == self._sticks else 0
 
     def done(self, call: str, about: object) -> None:
         """See Hook of faults.py."""
