@@ -98,8 +98,6 @@ def main() -> int:
         restoring = Begun(restores[turn % len(restores)], "", None)
         left = changes(before, state())
         tell(restored=[*left, *([restoring.said] if restoring.status else [])])
-        if left:
-            return 0
     tell(calls=len(recorded.calls))
     return 0
 
