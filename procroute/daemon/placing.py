@@ -199,7 +199,7 @@ class Placing:
         path = self._register.path(assignment.cgroup)
         uid = None if peer.is_root else peer.uid
         known = [Known(f.pid, f.began) for f in some]
-        gathered = gather(path, known, tree=asked.tree, uid=uid, before=before)
+        gathered = gather(path, known, tree=asked.tree, uid=uid, before=before, likely=ahead.descendants)
         if not gathered.settled:
             notes.append("they fork faster than they can be followed: look again with procroute ps")
         notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]
@@ -212,6 +212,7 @@ class Placing:
             existing=existing,
             servers=servers,
             ahead=ahead,
+            gathered=gathered,
             given=self._routes.marks_given(),
         )
 

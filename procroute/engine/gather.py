@@ -35,12 +35,19 @@ _QUIET = 20
 class Gathered(Struct, frozen=True):
     """Who was moved. others: descendants of another user's, which stay where they are.
 
-    settled: nobody was outside any more; else somebody forks faster than it can be followed.
+    settled: nobody was outside any more; else somebody forks faster than it can be followed. tree: with
+    descendants.
     """
 
     members: frozenset[Known]
     others: frozenset[Known] = frozenset()
     settled: bool = True
+    tree: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether no descendant is outside: those that are born later are inside, too."""
+        return self.tree and self.settled and not self.others
 
 
 Around = Mapping[Path, Collection[int]]
@@ -70,18 +77,21 @@ def gather(
     tree: bool = False,
     uid: int | None = None,
     before: Around | None = None,
+    likely: Iterable[int] = (),
 ) -> Gathered:
     """Move processes into an assignment, which is its cgroup; those that have ended are fine.
 
     tree: with their descendants; of these, where `uid` is given, only that user's. before: `around` of those
-    that were moved into the assignment already. A process that has got the
-    number of another is never touched. Raises ProcrouteError where the kernel refuses; who was moved by then
-    stays moved (let_out).
+    that were moved into the assignment already. likely: PIDs of descendants, parents first, as they were seen
+    a moment ago: saves looking for them. A process that has got the number of another is never touched.
+    Raises ProcrouteError where the kernel refuses; who was moved by then stays moved (let_out).
     """
     gathering = _Gathering(assignment, uid, before or {})
     gathering.begin(given, tree=tree)
+    if tree:
+        gathering.begin_with(likely)
     settled = gathering.follow() if tree else True
-    return Gathered(frozenset(gathering.moved), frozenset(gathering.others), settled)
+    return Gathered(frozenset(gathering.moved), frozenset(gathering.others), settled, tree)
 
 
 class _Gathering:
@@ -113,6 +123,14 @@ class _Gathering:
                     self._note_origin(one.pid)
             self._own = own_stacks((k, self._parent_of(k)) for k in self._members.values())
         self._move(given)
+
+    def begin_with(self, likely: Iterable[int]) -> None:
+        """Move those of them, parents first, whose parent is a member now."""
+        seen = filter(None, (kin(pid) for pid in likely if pid not in self._members))
+        # One after the other: who is met is a member when its children's turn comes.
+        self._move(
+            [one for one, its_kin in seen if its_kin.parent in self._members and self._meet(one, its_kin)]
+        )
 
     def _parent_of(self, child: Kin) -> Kin | None:
         found = kin(child.parent) if child.parent else None
@@ -196,6 +214,8 @@ class _Gathering:
             yield from (pid for pid in reversed(list(_pids(path))) if pid not in before and pid not in but)
 
     def _note_origin(self, pid: int) -> None:
+        if any(pid in there for there in self._origins.values()):
+            return
         path = _place(self._mount, pid)
         if path and path != self._assignment and path not in self._origins:
             self._origins[path] = set(_pids(path))

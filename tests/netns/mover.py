@@ -72,7 +72,7 @@ class Mover:
             given = [one for pid in pids if (one := identify(pid))]
             began = time.monotonic()
             ahead = open_sockets.Ahead(pids, tree=tree)
-            gathered = gather.gather(assignment, given, tree=tree)
+            gathered = gather.gather(assignment, given, tree=tree, likely=ahead.descendants)
             between = time.monotonic()
             with _waiting(waits):
                 moved = move.follow(
@@ -81,6 +81,7 @@ class Mover:
                     assignment,
                     observed.machine,
                     ahead=ahead,
+                    gathered=gathered,
                     given=self._given(),
                     **options,
                 )
