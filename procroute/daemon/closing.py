@@ -14,8 +14,9 @@ from procroute.kernel import cgroups, sockets
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
 
-_SOON, _LATER = 0.02, 1.0
-"""When to look again, in seconds."""
+_SOON, _LATER, _LATEST = 0.02, 1.0, 60.0
+"""When to look again, in seconds. Nobody tells of the end of connections that were kept: these are looked at
+after a quarter of the time that they have lasted."""
 _AT_THE_END, _AT_MOST = 2.0, 10.0
 """For how long data may stand still when the daemon ends, and connections may take to close; in seconds."""
 
@@ -30,6 +31,7 @@ class Closing:
         self._register = register
         self._tell = tell
         self._goodbyes: dict[int, Goodbye] = {}
+        self._kept_since: dict[int, float] = {}
 
     def close_unused(self) -> float | None:
         """Close what can be closed, and remove what could not be before.
@@ -43,12 +45,13 @@ class Closing:
         unused = self._routes.unused(self._routes.kept)
         numbers = {found.live.number for found in unused}
         self._goodbyes = {n: goodbye for n, goodbye in self._goodbyes.items() if n in numbers}
+        self._kept_since = {n: since for n, since in self._kept_since.items() if n in numbers}
         again: list[float] = []
         over: list[OpenRoute] = []
         for found in unused:
             if self._kept(found):
                 self._goodbyes.pop(found.live.number, None)
-                again.append(_LATER)
+                again.append(self._later(found.live.number))
             elif not self._is_said(found):
                 again.append(_SOON)
             else:
@@ -85,6 +88,12 @@ class Closing:
         with lock(patient(self._tell)):
             self._ended(unused)
             self._routes.let_be()
+
+    def _later(self, number: int) -> float:
+        """In how many seconds to look again at a route whose connections were kept."""
+        now = time.monotonic()
+        since = self._kept_since.setdefault(number, now)
+        return min(max(_LATER, (now - since) / 4), _LATEST)
 
     def _is_said(self, found: OpenRoute, stalled: float = STALLED) -> bool:
         """Whether the connections of a route have had their last word, or their time for it."""
