@@ -17,8 +17,9 @@ from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import OpenRoute, Routes
 from procroute.daemon.whole_units import WholeUnit
-from procroute.engine.gather import around, gather, let_out
+from procroute.engine.gather import around, gather
 from procroute.engine.lock import lock, patient
+from procroute.engine.membership import let_out
 from procroute.engine.move import follow
 from procroute.engine.open_sockets import Ahead
 from procroute.engine.reconcile import reconcile

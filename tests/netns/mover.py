@@ -24,7 +24,7 @@ import msgspec
 
 from procroute.config import Settings
 from procroute.core.machine import Observed
-from procroute.engine import gather, move, open_sockets
+from procroute.engine import gather, membership, move, open_sockets
 from procroute.engine.lock import lock
 from procroute.engine.marking import marks_here
 from procroute.engine.reconcile import reconcile
@@ -110,7 +110,7 @@ class Mover:
             observed = linux.observe()
             origin = linux.mount / cgroups.origin(assignment).lstrip("/")
             origin = assignment if silently else origin
-            members = gather.let_out(linux.mount, assignment)
+            members = membership.let_out(linux.mount, assignment)
             with _waiting(waits):
                 moved = move.part(
                     linux.identity,
