@@ -117,9 +117,8 @@ class Identity(Struct, frozen=True, cache_hash=True):
 
     def owns_table(self, table: int) -> bool:
         """Whether a table number lies in one of our ranges."""
-        routes = range(self.table, self.table + (1 << self.number_bits))
-        adapters = range(self.adapter_table, self.adapter_table + ADAPTER_TABLES)
-        return table in routes or table in adapters
+        of_a_route = self.table <= table < self.table + (1 << self.number_bits)
+        return of_a_route or self.adapter_table <= table < self.adapter_table + ADAPTER_TABLES
 
     def owns_rule(self, protocol: int, preference: int, goto: int = 0) -> bool:
         """Whether an ip rule is ours: tagged, and in our range or leading to its beginning (0: no goto)."""

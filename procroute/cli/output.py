@@ -1,4 +1,7 @@
-"""The only place that prints. What is ours goes to stderr, unless a verb's answer is the purpose."""
+"""The only place that prints. What is ours goes to stderr, unless a verb's answer is the purpose.
+
+There names of processes, users and files cannot steer a terminal; who writes to stdout makes them so himself.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import errno
 import sys
 
 from procroute.errors import ProcrouteError
+from procroute.terminal import printable
 
 TYPE_CHECKING = False  # a quick run that has something to say comes through here
 if TYPE_CHECKING:
@@ -18,12 +22,12 @@ _EXACT = {"strict", "surrogateescape"}
 
 def tell(line: str) -> None:
     """A line of ours beside what a command prints."""
-    _write(line, "33")
+    _write(printable(line), "33")
 
 
 def tell_late(*lines: str) -> None:
     """The same for who has the prompt back already: not behind that on its line."""
-    _write("\n".join(lines), "33", before="\n")
+    _write("\n".join(map(printable, lines)), "33", before="\n")
 
 
 def tell_whose() -> None:
@@ -36,8 +40,9 @@ def tell_whose() -> None:
 
 
 def error(problem: ProcrouteError) -> None:
-    """What is wrong, and a hint."""
-    _write(problem.message + (f"\n  hint: {problem.hint}" if problem.hint else ""), "31")
+    """What is wrong, line by line, and a hint."""
+    text = problem.message + (f"\n  hint: {problem.hint}" if problem.hint else "")
+    _write("\n".join(map(printable, text.split("\n"))), "31")
 
 
 def answer(text: str) -> None:
@@ -64,6 +69,14 @@ def line(text: str, colour: str = "") -> None:
 
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
+
+
+def descriptor() -> int | None:
+    """Where lines and answers go, if that is a file of the system's."""
+    try:
+        return sys.stdout.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def columns() -> int:

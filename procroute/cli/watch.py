@@ -42,5 +42,5 @@ def main(options: argparse.Namespace) -> int:
     while True:
         with Client() as client:
             tell(client.ask(protocol.Watch()))
-            for event in client.events():
+            for event in client.events(output.descriptor()):
                 tell(event)

@@ -90,6 +90,11 @@ class Connection:
         """Its descriptor; -1 when it is closed."""
         return self._socket.fileno()
 
+    def has_frame(self) -> bool:
+        """Whether the next frame is here already, as a whole."""
+        size = int.from_bytes(self._received[:HEAD], "big")
+        return len(self._received) >= HEAD + size
+
     def send(self, frame: bytes) -> None:
         """Send all of a frame. Raises ProcrouteError daemon-silent.
 

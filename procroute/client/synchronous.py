@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 from collections import deque
 from collections.abc import Iterator
 from types import TracebackType
@@ -84,16 +87,28 @@ class Client:
                 return answers.answer_to(request, self._asked, answers.reply_in(text))
             self._early.append(event)
 
-    def events(self) -> Iterator[protocol.Event]:
+    def events(self, output: int | None = None) -> Iterator[protocol.Event]:
         """What happens, from the answer to Watch on, for as long as it takes.
 
-        It ends after Lost. Raises ProcrouteError daemon-lost when the daemon ends, and protocol.
+        output: a descriptor to which it is told on; that nobody reads there any more is noticed at once.
+        It ends after Lost. Raises ProcrouteError daemon-lost when the daemon ends, and protocol;
+        BrokenPipeError.
         """
         while True:
+            if output is not None and not self._early and not self._connection.has_frame():
+                self._wait(output)
             event = self._early.popleft() if self._early else self._next_event()
             yield event
             if isinstance(event, protocol.Lost):
                 return
+
+    def _wait(self, output: int) -> None:
+        """Until the daemon says something. Raises BrokenPipeError as soon as the other end is closed."""
+        poll = select.poll()
+        poll.register(self._connection.fileno(), select.POLLIN)
+        poll.register(output, 0)  # POLLERR and POLLHUP are always told (poll(2))
+        if any(descriptor == output for descriptor, _ in poll.poll()):
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
 
     def _next_event(self) -> protocol.Event:
         text = self._connection.receive(None)

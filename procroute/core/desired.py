@@ -58,9 +58,10 @@ def _desired(ground: _Ground) -> Ours:
     by_packets = {r.number for r in routes if r.marks is Marks.PACKETS}
     table = ruleset(identity, machine, routes, doors, entries)
     names = {identity.route_table(r.number): f"procroute-{r.route.name}" for r in routes}
+    there = {entry: entry for entry in ground.entries}  # one object is compared at once, two alike are not
     return Ours(
         rules=frozenset(desired_rules(identity, machine, routes)),
-        entries=frozenset(entries),
+        entries=frozenset(there.get(entry, entry) for entry in entries),
         targets=frozenset(remembered(machine, r) for r in routes),
         doors={number: door for number, door in doors.items() if number not in by_packets},
         ruleset=table,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address
 
 from procroute.model import IPAddress, IPNetwork
 
 
+@lru_cache(1024)  # a route's chains and sets ask for it in turn
 def ranges(
-    lan: Iterable[tuple[IPNetwork, int]], version: int
-) -> dict[int, list[tuple[IPAddress, IPAddress]]]:
+    lan: frozenset[tuple[IPNetwork, int]], version: int
+) -> Mapping[int, list[tuple[IPAddress, IPAddress]]]:
     """A door's LAN as ranges that do not overlap: ifindex (0: any) -> first and last addresses, in order.
 
     The longest prefix decides: where a host goes by another adapter than its subnet, the subnet's ranges

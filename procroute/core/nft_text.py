@@ -25,6 +25,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from procroute.core import steering_text
 from procroute.core.nft_blocks import Block, chain, counter, mapping, settled
@@ -98,8 +99,7 @@ def _blocks(ruleset: Ruleset, places: Mapping[int, Sequence[Place]]) -> Iterable
         yield from _restore(ruleset.restore, ruleset)
     for number, mark in sorted(ruleset.belted.items()):
         yield chain(f"lost_{number}", *_lost(ruleset.mask, number, mark))
-    for route in ruleset.steered:
-        yield from steering_text.of_route(ruleset, route)
+    yield from _of_steered(ruleset)
     yield from steering_text.hooks(ruleset, levels)
     if ruleset.numbers:
         yield chain(
@@ -113,6 +113,13 @@ def _blocks(ruleset: Ruleset, places: Mapping[int, Sequence[Place]]) -> Iterable
             ),
             hook="type route hook output priority mangle",
         )
+
+
+@lru_cache(4)  # asked for by each look, and to write the table
+def _of_steered(ruleset: Ruleset) -> tuple[Block, ...]:
+    """What the routes without BPF have; of blocks that are alike the first."""
+    of_each = (steering_text.of_route(ruleset, route) for route in ruleset.steered)
+    return tuple(dict.fromkeys(block for blocks in of_each for block in blocks))
 
 
 def _slices(places: Mapping[int, Sequence[Place]]) -> list[tuple[int, str, str]]:

@@ -49,6 +49,9 @@ class Ruleset(Struct, frozen=True):
     steered: tuple[Steered, ...] = ()
     restore: Restore | None = None
 
+    def __hash__(self) -> int:
+        return hash((self.mask, self.numbers))
+
     @property
     def bound(self) -> int:
         """The bit that says: answer as a socket does that is tied to an address (identity.py)."""

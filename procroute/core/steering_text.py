@@ -12,18 +12,19 @@ with its SYN, and has no zone: so what has no socket any more is found, the last
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import hashlib
+from collections.abc import Collection, Iterable, Sequence
 
 from procroute.core.lan_ranges import ranges
 from procroute.core.nft_blocks import Block, chain, intervals, mapping, settled
 from procroute.core.ruleset import Ruleset, Steered
 from procroute.identity import ZONES
-from procroute.model import Family, IPAddress
+from procroute.model import Family, IPAddress, IPNetwork
 
 _LOOPBACK = 1
 _HEADERS = {4: "ip", 6: "ip6"}
 _TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
-_OF_LINK = {4: "{ 224.0.0.0/4, 169.254.0.0/16, 255.255.255.255 }", 6: "{ ff00::/8, fe80::/10 }"}
+_OF_LINK = {4: ("224.0.0.0/4", "169.254.0.0/16", "255.255.255.255"), 6: ("ff00::/8", "fe80::/10")}
 _NONE = {4: "0.0.0.0", 6: "::"}
 _HERE = {4: "127.0.0.0/8", 6: "::1"}
 _SOURCE_ROUTES = ("ip option lsrr exists", "ip option ssrr exists", "exthdr rt exists")
@@ -67,8 +68,9 @@ def restored(ruleset: Ruleset) -> Iterable[str]:
 
 
 def of_route(ruleset: Ruleset, route: Steered) -> Iterable[Block]:
-    """The chains and sets of one route."""
+    """The sets and chains of one route. What many have alike is one block for all of them."""
     n = route.number
+    yield from (_set(version, elements) for version, elements in _sets(route) if len(elements) > 1)
     yield from _confined(route)
     yield chain(
         f"mark_{n}", *_refused_lookups(route), f"oif {_LOOPBACK} accept", *_ways(route), f"goto marked_{n}"
@@ -85,16 +87,8 @@ def of_route(ruleset: Ruleset, route: Steered) -> Iterable[Block]:
         f"ct direction original ct mark & {ruleset.mask:#x} == 0x0 "
         + settled("ct mark", ruleset.mask, bound(ruleset, route)),
     )
-    yield chain(
-        f"late_{n}",
-        settled("ct mark", ruleset.mask, route.mark),
-        settled("meta mark", ruleset.mask, route.mark),
-    )
     yield chain(f"zone_{n}", f"ct original zone set {ZONES + n}")
     yield chain(f"lookups_{n}", *_lookups(route))
-    for version in (4, 6):
-        for ifindex, pieces in ranges(route.door.lan, version).items():
-            yield intervals(_lan(route, ifindex, version), _TYPES[version], map(_range, pieces))
     yield chain(f"leave_{n}", f"counter name out_{n}", "accept")
     yield chain(f"refuse_{n}", *_refusal(route))
     yield chain(f"door_{n}", *_door(ruleset, route))
@@ -105,7 +99,7 @@ def maps(ruleset: Ruleset, level: int, targets: Sequence[tuple[str, int]]) -> It
     if not ruleset.steered:
         return
     steered = {route.number for route in ruleset.steered}
-    for name, to in zip(maps_of(level), ("call", "zone", "late"), strict=True):
+    for name, to in zip(maps_of(level), ("call", "zone", "marked"), strict=True):
         yield mapping(name, {path: f"goto {to}_{n}" for path, n in targets if n in steered})
 
 
@@ -154,7 +148,14 @@ def hooks(ruleset: Ruleset, levels: Sequence[int]) -> Iterable[Block]:
         *(f"socket cgroupv2 level {level} vmap @late_{level}" for level in levels),
         hook="type filter hook output priority 300",
     )
-    yield chain("lookups", ours, by_mark("lookups"), hook="type nat hook output priority -100")
+    yield chain(
+        "lookups",
+        ours,
+        "meta l4proto != { tcp, udp } accept",
+        "th dport != 53 accept",
+        by_mark("lookups"),
+        hook="type nat hook output priority -100",
+    )
     yield chain(
         "sources",
         f"meta mark & {number_mask:#x} != {{ {marks} }} accept",
@@ -167,6 +168,44 @@ def hooks(ruleset: Ruleset, levels: Sequence[int]) -> Iterable[Block]:
     yield chain("guard", *doors, hook="type filter hook postrouting priority 110")
 
 
+def _sets(route: Steered) -> Iterable[tuple[int, Sequence[str]]]:
+    """The addresses that its chains compare with, each with their version."""
+    for version in (4, 6):
+        yield version, _OF_LINK[version]
+        yield version, _not_asked(route, version)
+        yield from ((version, pieces) for _, pieces in _lan(route, version))
+    yield from ((family.value, _reached(to)) for family, to in route.confined.items())
+
+
+def _set(version: int, elements: Sequence[str]) -> Block:
+    return intervals(_name(version, elements), _TYPES[version], elements)
+
+
+def _name(version: int, elements: Sequence[str]) -> str:
+    """The same for the same: to make a set takes the kernel as long as to make five rules."""
+    return f"of{version}_{hashlib.sha256(' '.join(elements).encode()).hexdigest()[:16]}"
+
+
+def _among(version: int, elements: Sequence[str]) -> str:
+    """What an address is compared with: one of these, or the set of them."""
+    return elements[0] if len(elements) == 1 else f"@{_name(version, elements)}"
+
+
+def _reached(destinations: Collection[IPNetwork]) -> list[str]:
+    return sorted(map(str, destinations))
+
+
+def _lan(route: Steered, version: int) -> Iterable[tuple[int, list[str]]]:
+    """The LAN: an ifindex, 0: any; and what is reached by it."""
+    return ((ifindex, [*map(_range, pieces)]) for ifindex, pieces in ranges(route.door.lan, version).items())
+
+
+def _by(adapters: Iterable[int]) -> str:
+    """One ifindex, or several."""
+    names = [*map(str, sorted(adapters))]
+    return names[0] if len(names) == 1 else f"{{ {', '.join(names)} }}"
+
+
 def _confined(route: Steered) -> Iterable[Block]:
     """A connection that has no way now is refused at once: TCP is not told that its packets are dropped.
 
@@ -174,17 +213,10 @@ def _confined(route: Steered) -> Iterable[Block]:
     """
     for family, destinations in sorted(route.confined.items(), key=lambda c: c[0].value):
         version, ip = family.value, _HEADERS[family.value]
-        if destinations:
-            prefixes = sorted(map(str, destinations))
-            yield intervals(f"reached{version}_{route.number}", _TYPES[version], prefixes)
+        reached = [_OF_LINK[version], *([_reached(destinations)] if destinations else [])]
         yield chain(
             f"confined{version}_{route.number}",
-            f"{ip} daddr {_OF_LINK[version]} goto marked_{route.number}",
-            *(
-                [f"{ip} daddr @reached{version}_{route.number} goto marked_{route.number}"]
-                if destinations
-                else []
-            ),
+            *(f"{ip} daddr {_among(version, some)} goto marked_{route.number}" for some in reached),
             *(["meta l4proto tcp reject with tcp reset"] if family is Family.IPV6 else []),
             "reject with icmpx no-route",
         )
@@ -206,16 +238,20 @@ def _refused_lookups(route: Steered) -> Iterable[str]:
         return
     for version in (4, 6):
         ip = _HEADERS[version]
-        servers = [s for s in door.dns_servers if s.version == version]
-        asked = [str(r) for r in _resolvers(route, version) if not servers]
-        kept = [str(s) for s in servers if s.is_loopback]
+        kept = [str(s) for s in door.dns_servers if s.version == version and s.is_loopback]
         if kept:
             yield f"{_LOOKUP} {ip} daddr {{ {', '.join(kept)} }} goto marked_{route.number}"
-        yield from _reject(f"{ip} daddr {{ {', '.join([_HERE[version], *asked])} }}")
-    own = f"oif != {{ {', '.join(map(str, sorted(door.adapters)))} }} " if door.adapters else ""
+        yield from _reject(f"{ip} daddr {_among(version, _not_asked(route, version))}")
+    own = f"oif != {_by(door.adapters)} " if door.adapters else ""
     linked = sorted({str(r).partition("%")[0] for r in door.resolvers if r.version == 6 and r.is_link_local})
     if linked:
         yield from _reject(f"{own}ip6 daddr {{ {', '.join(linked)} }}")
+
+
+def _not_asked(route: Steered, version: int) -> list[str]:
+    """This machine, and the resolvers in whose place there is no server."""
+    given = any(s.version == version for s in route.door.dns_servers)
+    return [_HERE[version], *(str(r) for r in _resolvers(route, version) if not given)]
 
 
 def _reject(what: str) -> Iterable[str]:
@@ -231,7 +267,7 @@ def _lookups(route: Steered) -> Iterable[str]:
         for place, resolver in enumerate(_resolvers(route, version)):
             if servers:
                 ip, server = _HEADERS[version], servers[place % len(servers)]
-                yield f"{_LOOKUP} {ip} daddr {resolver} dnat {ip} to {server}"
+                yield f"{ip} daddr {resolver} dnat {ip} to {server}"
 
 
 def _resolvers(route: Steered, version: int) -> list[IPAddress]:
@@ -242,7 +278,7 @@ def _resolvers(route: Steered, version: int) -> list[IPAddress]:
 
 def _door(ruleset: Ruleset, route: Steered) -> Iterable[str]:
     n, door = route.number, route.door
-    own = f"oif {{ {', '.join(map(str, sorted(door.adapters)))} }}" if door.adapters else ""
+    own = f"oif {_by(door.adapters)}" if door.adapters else ""
     answers = f"ct direction reply ct mark & {ruleset.mask:#x} == {bound(ruleset, route):#x}"
     yield f"oif {_LOOPBACK} accept"
     if own:
@@ -253,10 +289,10 @@ def _door(ruleset: Ruleset, route: Steered) -> Iterable[str]:
         yield f"{answers} goto leave_{n}"
         yield from (f"{steered} goto refuse_{n}" for steered in _SOURCE_ROUTES)
         for version, ip in _HEADERS.items():
-            yield f"{ip} daddr {_OF_LINK[version]} goto leave_{n}"
-            for ifindex in ranges(door.lan, version):
+            yield f"{ip} daddr {_among(version, _OF_LINK[version])} goto leave_{n}"
+            for ifindex, pieces in _lan(route, version):
                 by = f"oif {ifindex} " if ifindex else ""
-                yield f"{by}{ip} daddr @{_lan(route, ifindex, version)} goto leave_{n}"
+                yield f"{by}{ip} daddr {_among(version, pieces)} goto leave_{n}"
     yield f"goto refuse_{n}"
 
 
@@ -271,10 +307,6 @@ def _drops(route: Steered) -> dict[int, str]:
     """The counter of what is dropped, by the ifindex that it would have left by."""
     by = (*route.others, *sorted(route.door.adapters))
     return {ifindex: f"drop_{route.number}_{ifindex}" for ifindex in by}
-
-
-def _lan(route: Steered, ifindex: int, version: int) -> str:
-    return f"lan{version}_{route.number}_{ifindex}"
 
 
 def _range(piece: tuple[IPAddress, IPAddress]) -> str:

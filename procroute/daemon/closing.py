@@ -14,8 +14,9 @@ from procroute.kernel import cgroups, sockets
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
 
-_SOON, _LATER = 0.02, 1.0
-"""When to look again, in seconds."""
+_SOON, _LATER, _LATEST = 0.02, 1.0, 60.0
+"""When to look again, in seconds. Nobody tells of the end of connections that were kept: these are looked at
+after a quarter of the time that they have lasted."""
 _AT_THE_END, _AT_MOST = 2.0, 10.0
 """For how long data may stand still when the daemon ends, and connections may take to close; in seconds."""
 
@@ -30,6 +31,7 @@ class Closing:
         self._register = register
         self._tell = tell
         self._goodbyes: dict[int, Goodbye] = {}
+        self._kept_since: dict[int, float] = {}
 
     def close_unused(self) -> float | None:
         """Close what can be closed, and remove what could not be before.
@@ -43,20 +45,29 @@ class Closing:
         unused = self._routes.unused(self._routes.kept)
         numbers = {found.live.number for found in unused}
         self._goodbyes = {n: goodbye for n, goodbye in self._goodbyes.items() if n in numbers}
+        self._kept_since = {n: since for n, since in self._kept_since.items() if n in numbers}
         again: list[float] = []
+        over: list[OpenRoute] = []
         for found in unused:
             if self._kept(found):
                 self._goodbyes.pop(found.live.number, None)
-                again.append(_LATER)
+                again.append(self._later(found.live.number))
             elif not self._is_said(found):
                 again.append(_SOON)
             else:
-                with lock(patient(self._tell)):
-                    if self._ended(found):
-                        self._register.end_with(found.live.number)
-                        self._register.watch(-found.live.number, None)
-                        self._routes.close(found.live.number)
+                over.append(found)
+        if over:
+            with lock(patient(self._tell)):
+                self._close(over)
         return min(again, default=None)
+
+    def _close(self, over: list[OpenRoute]) -> None:
+        """Under the lock; settled once for all of them: that looks at everything there is."""
+        numbers = [found.live.number for found in self._ended(over)]
+        for number in numbers:
+            self._register.end_with(number)
+            self._register.watch(-number, None)
+        self._routes.close(numbers)
 
     def close_all(self) -> None:
         """The end of the daemon: what nobody uses goes, with connections that were kept; the rest stays."""
@@ -75,9 +86,14 @@ class Closing:
         ):
             time.sleep(_SOON)
         with lock(patient(self._tell)):
-            for found in unused:
-                self._ended(found)
+            self._ended(unused)
             self._routes.let_be()
+
+    def _later(self, number: int) -> float:
+        """In how many seconds to look again at a route whose connections were kept."""
+        now = time.monotonic()
+        since = self._kept_since.setdefault(number, now)
+        return min(max(_LATER, (now - since) / 4), _LATEST)
 
     def _is_said(self, found: OpenRoute, stalled: float = STALLED) -> bool:
         """Whether the connections of a route have had their last word, or their time for it."""
@@ -86,13 +102,14 @@ class Closing:
             self._goodbyes[number] = Goodbye(self._identity, self._carried(found), stalled)
         return self._goodbyes[number].is_said()
 
-    def _ended(self, found: OpenRoute) -> bool:
-        """End what is left of its connections, under the lock; False: somebody uses the route again."""
-        self._goodbyes.pop(found.live.number, None)
-        if any(map(cgroups.populated, self._routes.paths(found))):
-            return False
-        end(self._identity, self._carried(found), self._tell)
-        return True
+    def _ended(self, some: list[OpenRoute]) -> list[OpenRoute]:
+        """End what is left of their connections, under the lock; those that nobody uses again."""
+        for found in some:
+            self._goodbyes.pop(found.live.number, None)
+        still = [f for f, paths in self._routes.with_paths(some) if not any(map(cgroups.populated, paths))]
+        for found in still:
+            end(self._identity, self._carried(found), self._tell)
+        return still
 
     def _kept(self, found: OpenRoute) -> list[sockets.InetSocket]:
         """The sockets of processes that were let go which still go by a route."""

@@ -10,9 +10,9 @@ from procroute.core.machine import Machine
 from procroute.core.moved import total
 from procroute.daemon.register import Register
 from procroute.daemon.routes import Routes
-from procroute.engine.gather import back_in, let_out
 from procroute.engine.let_go import let_go
 from procroute.engine.lock import lock, patient
+from procroute.engine.membership import back_in, let_out
 from procroute.engine.move import part
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError

@@ -17,8 +17,9 @@ from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import OpenRoute, Routes
 from procroute.daemon.whole_units import WholeUnit
-from procroute.engine.gather import around, gather, let_out
+from procroute.engine.gather import around, gather
 from procroute.engine.lock import lock, patient
+from procroute.engine.membership import let_out
 from procroute.engine.move import follow
 from procroute.engine.open_sockets import Ahead
 from procroute.engine.reconcile import reconcile
@@ -199,7 +200,7 @@ class Placing:
         path = self._register.path(assignment.cgroup)
         uid = None if peer.is_root else peer.uid
         known = [Known(f.pid, f.began) for f in some]
-        gathered = gather(path, known, tree=asked.tree, uid=uid, before=before)
+        gathered = gather(path, known, tree=asked.tree, uid=uid, before=before, likely=ahead.descendants)
         if not gathered.settled:
             notes.append("they fork faster than they can be followed: look again with procroute ps")
         notes += [f"{describe(other.pid)} is another user's and stays" for other in gathered.others]
@@ -212,6 +213,7 @@ class Placing:
             existing=existing,
             servers=servers,
             ahead=ahead,
+            gathered=gathered,
             given=self._routes.marks_given(),
         )
 

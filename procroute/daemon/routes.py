@@ -125,13 +125,15 @@ class Routes:
         """The routes that are cared for."""
         return list(self._open.values())
 
-    def paths(self, found: OpenRoute) -> list[Path]:
-        """The cgroups of a route: its own, those in users' trees and in place, as far as they still are."""
-        return next(paths for _, paths in self._with_paths([found]))
-
-    def with_paths(self) -> list[tuple[OpenRoute, list[Path]]]:
-        """Every route with its cgroups: looked for once for all."""
-        return list(self._with_paths(self._open.values()))
+    def with_paths(self, some: Iterable[OpenRoute] | None = None) -> Iterator[tuple[OpenRoute, list[Path]]]:
+        """Some routes, or all, each with its cgroups: its own, those in users' trees and in place, as far as
+        they still are."""
+        further: dict[int, list[Path]] = {}
+        for target in self._linux.further_targets():
+            further.setdefault(target.live.number, []).append(target.path)
+        for found in self.all() if some is None else some:
+            paths = (found.path, *further.get(found.live.number, ()))
+            yield found, [path for path in paths if path.exists()]
 
     def marks_given(self) -> dict[int, int]:
         """As engine/move.py tells it, of all routes."""
@@ -144,20 +146,11 @@ class Routes:
         without = [f for n, f in self._open.items() if n not in kept and not cgroups.populated(f.path)]
         if not without:
             return []  # nearly always so, and asked after each request
-        return [f for f, paths in self._with_paths(without) if not any(map(cgroups.populated, paths))]
+        return [f for f, paths in self.with_paths(without) if not any(map(cgroups.populated, paths))]
 
-    def _with_paths(self, some: Iterable[OpenRoute]) -> Iterator[tuple[OpenRoute, list[Path]]]:
-        further: dict[int, list[Path]] = {}
-        for target in self._linux.further_targets():
-            further.setdefault(target.live.number, []).append(target.path)
-        for found in some:
-            paths = (found.path, *further.get(found.live.number, ()))
-            yield found, [path for path in paths if path.exists()]
-
-    def close(self, number: int) -> None:
-        """Care no longer for a route. What is left of it is removed when nobody uses it."""
-        found = self._open.pop(number, None)
-        if found is not None:
+    def close(self, numbers: Iterable[int]) -> None:
+        """Care no longer for some routes. What is left of them is removed when nobody uses it."""
+        for found in filter(None, (self._open.pop(number, None) for number in numbers)):
             self._by_name.pop(found.path.name, None)
             os.close(found.attending)
         self.settle()

@@ -1,4 +1,4 @@
-"""Move processes that run already into an assignment, with all that descends from them, and out again.
+"""Move processes that run already into an assignment, with all that descends from them.
 
 All threads of a process move at once, and what it forks afterwards is born inside. So those that were given
 go first, and then whoever is found outside, until nobody is: a process that forks all the time is inside as
@@ -7,7 +7,6 @@ soon as one of its line is met alive.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -16,12 +15,11 @@ from pathlib import Path
 from msgspec import Struct
 
 from procroute.core.gathering import Kin, alike, belonging, own_stacks
-from procroute.engine.let_go import let_go
-from procroute.errors import ProcrouteError
+from procroute.engine.membership import enter
 from procroute.kernel import cgroup_mount, cgroups, family
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.living import user_of
-from procroute.kernel.pinned import Known, kin, lives, pinned
+from procroute.kernel.pinned import Known, kin
 from procroute.kernel.urgency import urgent
 
 _SECONDS, _PATIENCE = 10.0, 2.0
@@ -35,12 +33,19 @@ _QUIET = 20
 class Gathered(Struct, frozen=True):
     """Who was moved. others: descendants of another user's, which stay where they are.
 
-    settled: nobody was outside any more; else somebody forks faster than it can be followed.
+    settled: nobody was outside any more; else somebody forks faster than it can be followed. tree: with
+    descendants.
     """
 
     members: frozenset[Known]
     others: frozenset[Known] = frozenset()
     settled: bool = True
+    tree: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether no descendant is outside: those that are born later are inside, too."""
+        return self.tree and self.settled and not self.others
 
 
 Around = Mapping[Path, Collection[int]]
@@ -70,18 +75,21 @@ def gather(
     tree: bool = False,
     uid: int | None = None,
     before: Around | None = None,
+    likely: Iterable[int] = (),
 ) -> Gathered:
     """Move processes into an assignment, which is its cgroup; those that have ended are fine.
 
     tree: with their descendants; of these, where `uid` is given, only that user's. before: `around` of those
-    that were moved into the assignment already. A process that has got the
-    number of another is never touched. Raises ProcrouteError where the kernel refuses; who was moved by then
-    stays moved (let_out).
+    that were moved into the assignment already. likely: PIDs of descendants, parents first, as they were seen
+    a moment ago: saves looking for them. A process that has got the number of another is never touched.
+    Raises ProcrouteError where the kernel refuses; who was moved by then stays moved (membership.let_out).
     """
     gathering = _Gathering(assignment, uid, before or {})
     gathering.begin(given, tree=tree)
+    if tree:
+        gathering.begin_with(likely)
     settled = gathering.follow() if tree else True
-    return Gathered(frozenset(gathering.moved), frozenset(gathering.others), settled)
+    return Gathered(frozenset(gathering.moved), frozenset(gathering.others), settled, tree)
 
 
 class _Gathering:
@@ -113,6 +121,14 @@ class _Gathering:
                     self._note_origin(one.pid)
             self._own = own_stacks((k, self._parent_of(k)) for k in self._members.values())
         self._move(given)
+
+    def begin_with(self, likely: Iterable[int]) -> None:
+        """Move those of them, parents first, whose parent is a member now."""
+        seen = filter(None, (kin(pid) for pid in likely if pid not in self._members))
+        # One after the other: who is met is a member when its children's turn comes.
+        self._move(
+            [one for one, its_kin in seen if its_kin.parent in self._members and self._meet(one, its_kin)]
+        )
 
     def _parent_of(self, child: Kin) -> Kin | None:
         found = kin(child.parent) if child.parent else None
@@ -196,6 +212,8 @@ class _Gathering:
             yield from (pid for pid in reversed(list(_pids(path))) if pid not in before and pid not in but)
 
     def _note_origin(self, pid: int) -> None:
+        if any(pid in there for there in self._origins.values()):
+            return
         path = _place(self._mount, pid)
         if path and path != self._assignment and path not in self._origins:
             self._origins[path] = set(_pids(path))
@@ -210,84 +228,6 @@ class _Gathering:
         moved = {one for one in all_of if enter(self._assignment, one)}
         self.moved |= moved
         return len(moved)
-
-
-def enter(assignment: Path, one: Known) -> bool:
-    """Move this very process; whether it was there to be moved. Raises ProcrouteError.
-
-    The kernel moves by number. It is this one's as long as it lives; where it has ended meanwhile, whoever
-    has the number by now is put back.
-    """
-    with pinned(one) as pidfd:
-        if pidfd is None:
-            return False
-        try:
-            cgroups.enter(assignment, one.pid)
-        except ProcrouteError as e:
-            if isinstance(e.__cause__, OSError) and e.__cause__.errno == errno.ESRCH:
-                return False
-            raise
-        if lives(pidfd):
-            return True
-        _put_back(assignment, one)
-        return False
-
-
-def _put_back(assignment: Path, one: Known) -> None:
-    """Return who got the number of one that ended to where it was born: its parent's cgroup."""
-    found = kin(one.pid)
-    if found is None or found[0] == one:
-        return
-    mount = cgroup_mount.find()
-    try:
-        below = mount.below(cgroup_mount.of_process(found[1].parent) or "")
-    except OSError:
-        below = "/"
-    if below and mount.path / below.lstrip("/") != assignment:
-        cgroups.enter(mount.path / below.lstrip("/"), one.pid)
-
-
-def let_out(mount: Path, assignment: Path) -> frozenset[Known]:
-    """Move everybody out of an assignment, to the cgroup that they came from or its nearest living parent.
-
-    mount: where cgroup v2 is. Who was moved. Raises ProcrouteError where somebody forks faster than that, or
-    the kernel refuses; who was moved by then is back, where that can be.
-    """
-    moved: set[Known] = set()
-    try:
-        _let_out(mount, assignment, moved)
-    except ProcrouteError:
-        back_in(assignment, moved)
-        raise
-    return frozenset(moved)
-
-
-def back_in(assignment: Path, members: Collection[Known]) -> bool:
-    """Undo let_out; whether all who live are in it again."""
-    try:
-        for one in members:
-            enter(assignment, one)
-    except (ProcrouteError, OSError):
-        return False
-    return True
-
-
-def _let_out(mount: Path, assignment: Path, moved: set[Known]) -> None:
-    deadline = time.monotonic() + _SECONDS
-    while time.monotonic() < deadline:
-        inside = [(pid, folder) for pid, folder in cgroups.processes(assignment) if pid]
-        if not inside:
-            return
-        for pid, folder in inside:
-            found = kin(pid)
-            if found is not None:
-                moved.add(found[0])
-            let_go(mount, pid, folder)
-    raise ProcrouteError(
-        "release-incomplete",
-        f"processes in {assignment.name} fork faster than they can be moved",
-        "try again",
-    )
 
 
 def _pids(path: Path) -> Iterator[int]:

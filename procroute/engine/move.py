@@ -1,8 +1,8 @@
 """What becomes of open sockets when processes that run already are put on a route, or let go.
 
     ahead = Ahead(pids, tree=True)                            # engine/open_sockets.py
-    gathered = gather(assignment, known, tree=True)           # engine/gather.py
-    moved = follow(identity, live, assignment, machine, ahead=ahead)
+    gathered = gather(assignment, known, tree=True, likely=ahead.descendants)    # engine/gather.py
+    moved = follow(identity, live, assignment, machine, ahead=ahead, gathered=gathered)
     ...
     members = let_out(mount, assignment)
     moved = part(identity, number, members, machine, origin=origin)
@@ -22,6 +22,7 @@ from msgspec import Struct
 from procroute.core.machine import Machine
 from procroute.core.moving import Ground, assigned, moved, released
 from procroute.engine import open_sockets
+from procroute.engine.gather import Gathered
 from procroute.engine.words import describe
 from procroute.identity import Identity
 from procroute.kernel import cgroups, family, held, ports, records, sockets
@@ -42,13 +43,14 @@ def follow(
     existing: Existing = "keep",
     servers: bool = False,
     ahead: open_sockets.Ahead | None = None,
+    gathered: Gathered | None = None,
     given: Mapping[int, int] | None = None,
 ) -> Moved:
     """Have the open sockets of the processes in an assignment follow its route, as far as they can.
 
     assignment: its cgroup. existing: what becomes of connections. servers: UDP servers follow, too. Sockets
-    that a process outside holds as well are left. ahead: begun before the processes were moved, saves time.
-    given: as `marks_given` tells.
+    that a process outside holds as well are left. ahead: begun before the processes were moved, saves time;
+    so does gathered, who they are. given: as `marks_given` tells.
 
     Raises ProcrouteError; what was done by then stays done.
     """
@@ -64,8 +66,10 @@ def follow(
     )
     inside = _once(lambda: {pid for pid, _ in cgroups.processes(assignment)})
     try:
-        seen = _look_inside(assignment, ahead.listing if ahead else open_sockets.listing, given)
-        holders = partial(_outside, ahead, inside) if ahead else held.everybodys
+        known = gathered.members if gathered else frozenset()
+        seen = _look_inside(assignment, known, ahead.listing if ahead else open_sockets.listing, given)
+        whole = gathered is not None and gathered.whole
+        holders = partial(_outside, ahead, inside, whole) if ahead else held.everybodys
         return moved(
             open_sockets.treat(seen, assigned, ground, lambda pid: pid not in inside(), holders=holders)
         )
@@ -210,15 +214,23 @@ def _count(
     return Sockets(on_route, len(counted) - on_route)
 
 
-def _outside(ahead: open_sockets.Ahead, inside: Callable[[], set[int]]) -> dict[int, set[int]]:
-    """Who outside holds which socket; those that have just been forked by members, too."""
-    return ahead.others(inside(), family.descendants(inside()))
+def _outside(ahead: open_sockets.Ahead, inside: Callable[[], set[int]], whole: bool) -> dict[int, set[int]]:
+    """Who outside holds which socket; those that have just been forked by members, too, unless the tree is
+    inside as a whole."""
+    return ahead.others(inside(), () if whole else family.descendants(inside()))
 
 
 def _look_inside(
-    assignment: Path, known: Callable[[], open_sockets.Listing], given: Mapping[int, int] | None
+    assignment: Path,
+    members: Collection[Known],
+    known: Callable[[], open_sockets.Listing],
+    given: Mapping[int, int] | None,
 ) -> list[open_sockets.Seen]:
-    """The sockets of all who are in an assignment; children that came meanwhile may hold others' by now."""
+    """The sockets of all who are in an assignment; children that came meanwhile may hold others' by now.
+
+    members: who is known to be in it.
+    """
+    moved = {one.pid: one for one in members}
     found: dict[int, open_sockets.Seen] = {}
     looked_at: set[int] = set()  # their numbers are nobody else's so soon (kernel/pinned.py)
     made_here = cgroups.ids(assignment)
@@ -226,8 +238,8 @@ def _look_inside(
         new = {pid for pid, _ in cgroups.processes(assignment) if pid} - looked_at
         if not new:
             break
-        members = [one for one in map(identify, new) if one]
-        for seen in open_sockets.look(members, made_here, known, given):
+        who = filter(None, (moved.get(pid) or identify(pid) for pid in new))
+        for seen in open_sockets.look(who, made_here, known, given):
             found.setdefault(seen.inode, seen)
         looked_at |= new
     return list(found.values())

@@ -62,10 +62,14 @@ class Ahead:
     """
 
     def __init__(self, pids: Collection[int], *, tree: bool = False) -> None:
-        """pids: the processes that are to be moved, or with `tree` those from which the others descend."""
+        """pids: the processes that are to be moved, or with `tree` those from which the others descend.
+
+        descendants: these, parents first.
+        """
         self._listing: Future[Listing] | None = None
         self._others: Future[dict[int, set[int]]] | None = None
-        self._pids = {*pids, *family.descendants(pids)} if tree else {*pids}
+        self.descendants = tuple(family.descendants(pids)) if tree else ()
+        self._pids = {*pids, *self.descendants}
         if any(map(has_any, self._pids)):
             pool = ThreadPoolExecutor(1)
             self._listing = pool.submit(listing)

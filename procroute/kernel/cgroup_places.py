@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 
 from procroute.core.ruleset import Place
@@ -18,6 +19,7 @@ from procroute.kernel.cgroup_mount import CgroupMount
 _USUAL = Path("/sys/fs/cgroup")
 
 
+@lru_cache(4096)  # each look asks for those of all targets
 def place(mount: CgroupMount, path: Path) -> Place:
     """A cgroup as it is named to nft. path: below the mount point."""
     named = path.relative_to(_USUAL if mount.path.is_relative_to(_USUAL) else mount.path)

@@ -53,6 +53,7 @@ class Linux:
         self.netlink = Rtnetlink()
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
         self._surroundings = Surroundings(self.netlink, self.families)
+        self._table = nft.Reader(self.cgroup_mount)
         self._paths: dict[int, Path] = {}
         self._lives: dict[int, LiveRoute] = {}
 
@@ -111,7 +112,7 @@ class Linux:
             ),
             targets=frozenset(t.live for t in targets),
             doors=self._doors(targets, further) if doors is None else doors,
-            fingerprint=nft.read(self.cgroup_mount, self._in_nft((*targets, *further))),
+            fingerprint=self._table.fingerprint(self._in_nft((*targets, *further))),
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if machine.names_tables else {},
         )

@@ -71,23 +71,30 @@ class Netlink:
 
     def _together(self, messages: Collection[tuple[int, int, bytes]]) -> list[int]:
         """Send some (type, flags, body) at once; for each what the kernel answered: 0, or an errno."""
-        first = self._sequence + 1
-        answers: dict[int, int] = {}
-        sent = []
-        for number, (kind, flags, body) in enumerate(messages, first):
-            message = self._message(kind, _ACK | flags, body)
-            if refusal := faults.due("netlink", kind):
-                answers[number] = refusal
-            else:
-                sent.append(message)
-        if sent:
-            self._socket.send(b"".join(sent))
-            faults.done("netlink", f"{len(sent)} at once")
-        while len(answers) < len(messages):
+        refusals = [faults.due("netlink", kind) for kind, _, _ in messages]
+        answers = iter(self._sent([m for m, refusal in zip(messages, refusals, strict=True) if not refusal]))
+        return [refusal or next(answers) for refusal in refusals]
+
+    def _sent(self, messages: Collection[tuple[int, int, bytes]]) -> list[int]:
+        """Only the last asks for an answer: they are done in order, and refusals are told unasked."""
+        if not messages:
+            return []
+        first, last = self._sequence + 1, self._sequence + len(messages)
+        self._socket.send(
+            b"".join(
+                self._message(kind, flags | (_ACK if number == last else 0), body)
+                for number, (kind, flags, body) in enumerate(messages, first)
+            )
+        )
+        faults.done("netlink", f"{len(messages)} at once")
+        answers = dict.fromkeys(range(first, last + 1), 0)
+        told = 0
+        while told != last:
             for kind, _, sequence, data in self._receive():
                 if kind == _ERROR and sequence >= first:
                     answers[sequence] = _refusal(data)
-        return [answers[number] for number in sorted(answers)]
+                    told = sequence
+        return list(answers.values())
 
     def _message(self, kind: int, flags: int, body: bytes) -> bytes:
         """A message as sent, padded for the next one."""

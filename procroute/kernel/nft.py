@@ -31,27 +31,42 @@ Targets = Mapping[int, Sequence[Path]]
 """Route number -> the cgroups of its targets."""
 
 
-def read(mount: CgroupMount, targets: Targets) -> str:
-    """The fingerprint of the table; empty where there is none, and another one where it is not whole.
+_Wanted = Mapping[int, Mapping[bytes, int]]
+"""By depth, the cgroups that should lead to the chains of routes, each as an element knows it: by its id."""
 
-    targets: those that should be in it. Raises OSError.
-    """
+
+class Reader:
+    """Tells the table, and which it is; reads it again only where nf_tables changed."""
+
+    def __init__(self, mount: CgroupMount) -> None:
+        self._mount = mount
+        self._seen: nf_tables.Unchanged[str] = nf_tables.Unchanged()
+
+    def fingerprint(self, targets: Targets) -> str:
+        """Of the table; empty where there is none, and another one where it is not whole.
+
+        targets: those that should be in it. Raises OSError.
+        """
+        wanted: dict[int, dict[bytes, int]] = {}
+        for number, paths in targets.items():
+            for path in paths:
+                level = cgroup_places.place(self._mount, path).level
+                wanted.setdefault(level, {})[cgroup_places.key(path)] = number
+        return self._seen.get(lambda: _fingerprint(wanted), about=wanted)
+
+
+def _fingerprint(wanted: _Wanted) -> str:
     known_by = nf_tables.comment(NFT_TABLE)
     if known_by is None:
         return ""
     fingerprint, _, rules = known_by.partition(" ")
-    if rules != str(nf_tables.count_rules(NFT_TABLE)) or not _all_there(mount, targets):
+    if rules != str(nf_tables.count_rules(NFT_TABLE)) or not _all_there(wanted):
         return _CHANGED
     return fingerprint
 
 
-def _all_there(mount: CgroupMount, targets: Targets) -> bool:
-    """Whether each target's cgroup leads to the chain of its route: an element knows a cgroup by its id."""
-    wanted: dict[int, dict[bytes, int]] = {}
-    for number, paths in targets.items():
-        for path in paths:
-            place, key = cgroup_places.place(mount, path), cgroup_places.key(path)
-            wanted.setdefault(place.level, {})[key] = number
+def _all_there(wanted: _Wanted) -> bool:
+    """Whether each target's cgroup leads to the chain of its route."""
     for level, numbers in wanted.items():
         found = nf_tables.verdicts(NFT_TABLE, nft_text.map_of(level))
         if any(found.get(key, "").rpartition("_")[2] != str(number) for key, number in numbers.items()):

@@ -11,6 +11,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterable, Iterator
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -26,7 +27,7 @@ from procroute.kernel.user_managers import TREE
 from procroute.model import IPAddress, LiveRoute, Marks, Route
 
 
-class _Record(msgspec.Struct, frozen=True):
+class _Record(msgspec.Struct, frozen=True, cache_hash=True):
     """What is written on a target."""
 
     namespace: int
@@ -36,10 +37,10 @@ class _Record(msgspec.Struct, frozen=True):
     strict: bool
     gateway4: str
     gateway6: str
-    dns: list[str] | None
-    servers: list[str]
-    known: list[str]
-    silent: list[str] = []
+    dns: tuple[str, ...] | None
+    servers: tuple[str, ...]
+    known: tuple[str, ...]
+    silent: tuple[str, ...] = ()
     no_lookups: bool = False
     ifindex: int = 0
     marks: Marks = Marks.SOCKETS
@@ -170,10 +171,10 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         strict=route.strict,
         gateway4=str(route.gateway4 or ""),
         gateway6=str(route.gateway6 or ""),
-        dns=None if route.dns is None else [str(s) for s in route.dns],
-        servers=[str(s) for s in live.servers],
-        known=[str(g) for g in live.known],
-        silent=[str(g) for g in live.silent],
+        dns=None if route.dns is None else tuple(map(str, route.dns)),
+        servers=tuple(map(str, live.servers)),
+        known=tuple(map(str, live.known)),
+        silent=tuple(map(str, live.silent)),
         no_lookups=live.no_lookups,
         ifindex=live.ifindex,
         marks=live.marks,
@@ -202,11 +203,17 @@ def plain_ids(path: Path) -> frozenset[int]:
 
 def _read(path: Path) -> _Record | None:
     try:
-        return _RECORD.decode(os.getxattr(path, XATTR))
+        return _decoded(os.getxattr(path, XATTR))
     except (OSError, msgspec.DecodeError):
         return None
 
 
+@lru_cache(4096)  # the same bytes say the same: most of what is there was there at the last look
+def _decoded(text: bytes) -> _Record:
+    return _RECORD.decode(text)
+
+
+@lru_cache(4096)
 def _live(record: _Record) -> LiveRoute:
     route = Route(
         adapter=record.adapter,
@@ -221,5 +228,5 @@ def _live(record: _Record) -> LiveRoute:
     )
 
 
-def _addresses(texts: list[str]) -> tuple[IPAddress, ...]:
+def _addresses(texts: tuple[str, ...]) -> tuple[IPAddress, ...]:
     return tuple(ip_address(text) for text in texts)

@@ -13,7 +13,6 @@ from procroute.core.machine import Machine
 from procroute.kernel import (
     adapters,
     entries,
-    firewalls,
     leases,
     neighbours,
     netns,
@@ -21,6 +20,7 @@ from procroute.kernel import (
     sysctl,
     table_names,
 )
+from procroute.kernel.firewalls import Firewalls
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.model import Entry, Family, LiveRoute, Rule
 
@@ -38,6 +38,7 @@ class Surroundings:
         self._families = families
         self.heard_failing: set[Neighbour] = set()
         self._states: dict[Neighbour, int] = {}
+        self._firewalls = Firewalls()
 
     def bare(self) -> Machine:
         """No more than adapters, table main and name servers: what takes no privilege. Raises OSError."""
@@ -57,7 +58,7 @@ class Surroundings:
             bare,
             rules=rules,
             rp_filter=sysctl.rp_filter(a.name for a in bare.adapters),
-            checks_reverse_path=firewalls.checks_reverse_path(),
+            checks_reverse_path=self._firewalls.check_reverse_path(),
             names_tables=netns.is_the_machines() and table_names.possible(),
         )
         gateways = gateways_of(machine, routes)

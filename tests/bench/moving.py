@@ -123,9 +123,9 @@ def assign(
     assert known
     began = time.monotonic()
     ahead = open_sockets.Ahead([pid], tree=tree)
-    gathered = gather.gather(path, [known], tree=tree)
+    gathered = gather.gather(path, [known], tree=tree, likely=ahead.descendants)
     between = time.monotonic()
-    moved = move.follow(linux.identity, live, path, machine, ahead=ahead)
+    moved = move.follow(linux.identity, live, path, machine, ahead=ahead, gathered=gathered)
     size = _TREE if tree else 1
     assert (len(gathered.members), moved.follow, moved.remain) == (size, size, 2 * size), (gathered, moved)
     return (between - began) * 1000, (time.monotonic() - between) * 1000

@@ -24,7 +24,7 @@ import msgspec
 
 from procroute.config import Settings
 from procroute.core.machine import Observed
-from procroute.engine import gather, move, open_sockets
+from procroute.engine import gather, membership, move, open_sockets
 from procroute.engine.lock import lock
 from procroute.engine.marking import marks_here
 from procroute.engine.reconcile import reconcile
@@ -72,7 +72,7 @@ class Mover:
             given = [one for pid in pids if (one := identify(pid))]
             began = time.monotonic()
             ahead = open_sockets.Ahead(pids, tree=tree)
-            gathered = gather.gather(assignment, given, tree=tree)
+            gathered = gather.gather(assignment, given, tree=tree, likely=ahead.descendants)
             between = time.monotonic()
             with _waiting(waits):
                 moved = move.follow(
@@ -81,6 +81,7 @@ class Mover:
                     assignment,
                     observed.machine,
                     ahead=ahead,
+                    gathered=gathered,
                     given=self._given(),
                     **options,
                 )
@@ -109,7 +110,7 @@ class Mover:
             observed = linux.observe()
             origin = linux.mount / cgroups.origin(assignment).lstrip("/")
             origin = assignment if silently else origin
-            members = gather.let_out(linux.mount, assignment)
+            members = membership.let_out(linux.mount, assignment)
             with _waiting(waits):
                 moved = move.part(
                     linux.identity,

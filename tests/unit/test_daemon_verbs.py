@@ -316,15 +316,47 @@ def test_watch_says_it_at_once_and_ends_with_its_reader(
     assert watching.returncode == Exit.SIGNAL + 13
 
 
+@promise("CLIENT-08")
+def test_watch_ends_with_its_reader_though_nothing_happens(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with StandIn(tmp_path, lambda _: [protocol.Watching(assignments=[])]) as daemon:
+        monkeypatch.setenv("PROCROUTE_SOCKET", daemon.path)
+        with subprocess.Popen(
+            [sys.executable, "-m", "procroute", "watch"],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        ) as watching:
+            assert watching.stdout
+            assert b"nothing is assigned" in watching.stdout.readline()
+            with pytest.raises(subprocess.TimeoutExpired):
+                watching.wait(0.5)
+            watching.stdout.close()
+            try:
+                assert watching.wait(10) == Exit.SIGNAL + 13
+            finally:
+                watching.kill()
+            assert watching.stderr
+            assert watching.stderr.read() == b""
+
+
 @promise("CLIENT-09")
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
         (
-            protocol.Assigned(assignments=[WILD], moved=protocol.Moved(left={EVIL: 1}), dns=EVIL),
+            protocol.Assigned(
+                assignments=[WILD], moved=protocol.Moved(left={EVIL: 1}), dns=EVIL, notes=[EVIL]
+            ),
             ["assign", "8", "--via", "wan1"],
         ),
-        (protocol.Released(assignments=[WILD], moved=protocol.Moved(left={EVIL: 1})), ["release", "8"]),
+        (
+            protocol.Released(assignments=[WILD], moved=protocol.Moved(left={EVIL: 1}), notes=[EVIL]),
+            ["release", "8"],
+        ),
+        (protocol.Reloaded(notes=[EVIL]), ["reload"]),
+        (protocol.Error(code="process-unknown", message=EVIL, hint=EVIL), ["ps"]),
         (protocol.Assignments(assignments=[WILD]), ["ps"]),
         (
             [
@@ -337,12 +369,12 @@ def test_watch_says_it_at_once_and_ends_with_its_reader(
             ["watch"],
         ),
     ],
-    ids=["assign", "release", "ps", "watch"],
+    ids=["assign", "release", "reload", "error", "ps", "watch"],
 )
 def test_names_cannot_steer_the_terminal(verb: Verb, answer: Any, words: list[str]) -> None:
-    _, out, _, _ = verb(answer, *words)
-    assert "x?]0;evil" in out
-    assert all(line.isprintable() for line in out.splitlines())
+    _, out, err, _ = verb(answer, *words)
+    assert "x?]0;evil" in out + err
+    assert all(line.isprintable() for line in (out + err).splitlines())
 
 
 @promise("ERR-08", "CLIENT-08")

@@ -50,7 +50,8 @@ def test_ranges_of_one_adapter_are_in_order_and_apart(lan: frozenset[tuple[IPNet
 
 
 def test_families_are_apart() -> None:
-    lan: list[tuple[IPNetwork, int]] = [(IPv4Network("10.0.0.0/8"), 2), (IPv6Network("fd00::/8"), 3)]
+    both: set[tuple[IPNetwork, int]] = {(IPv4Network("10.0.0.0/8"), 2), (IPv6Network("fd00::/8"), 3)}
+    lan = frozenset(both)
     assert ranges(lan, 4).keys() == {2}
     assert ranges(lan, 6).keys() == {3}
-    assert ranges([], 4) == {}
+    assert ranges(frozenset(), 4) == {}

@@ -28,7 +28,7 @@ from procroute.core.moving import (
     released,
     twins,
 )
-from procroute.engine import gather
+from procroute.engine import gather, membership
 from procroute.identity import Identity
 from procroute.kernel import cgroup_mount, cgroups, pinned
 from procroute.kernel.pinned import Known
@@ -193,8 +193,23 @@ def test_who_has_got_the_number_of_another_is_not_touched(monkeypatch: pytest.Mo
     with_number = pinned.kin(1)
     assert with_number
     before = Known(1, with_number[0].began + 1)
-    assert not gather.enter(Path("/assignment"), before)
+    assert not membership.enter(Path("/assignment"), before)
     assert not entered
+
+
+@promise("MOVE-07")
+def test_of_who_was_seen_to_descend_only_those_move_who_still_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = {100: 50, 101: 100, 102: 1, 103: 102}  # 102 is another's by now; 104 has ended
+    monkeypatch.setattr(
+        gather, "kin", lambda pid: (Known(pid, 5), Kin(parents[pid], 1, 1)) if pid in parents else None
+    )
+    monkeypatch.setattr(gather, "enter", lambda path, one: True)
+    mount = cgroup_mount.CgroupMount(Path("/cgroups"))
+    monkeypatch.setattr(cgroup_mount, "find", lambda: mount)
+    gathering = gather._Gathering(Path("/assignment"), None, {Path("/origin"): [50, *parents, 104]})
+    gathering._members[50] = Kin(1, 50, 50)
+    gathering.begin_with([100, 101, 102, 103, 104])
+    assert gathering.moved == {Known(100, 5), Known(101, 5)}
 
 
 @promise("MOVE-07")
@@ -203,10 +218,10 @@ def test_who_gets_it_in_just_that_moment_is_put_back(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(cgroups, "enter", lambda path, pid: entered.append((path, pid)))
     known = pinned.kin(1)
     assert known
-    monkeypatch.setattr(gather, "lives", lambda _: False)
-    monkeypatch.setattr(gather, "kin", lambda pid: (Known(1, 5), Kin(2, 1, 1)))
+    monkeypatch.setattr(membership, "lives", lambda _: False)
+    monkeypatch.setattr(membership, "kin", lambda pid: (Known(1, 5), Kin(2, 1, 1)))
     monkeypatch.setattr(cgroup_mount, "of_process", lambda pid: "/its/parents")
     mount = cgroup_mount.CgroupMount(Path("/cgroups"))
     monkeypatch.setattr(cgroup_mount, "find", lambda: mount)
-    assert not gather.enter(Path("/assignment"), known[0])
+    assert not membership.enter(Path("/assignment"), known[0])
     assert entered == [(Path("/assignment"), 1), (Path("/cgroups/its/parents"), 1)]

@@ -106,6 +106,45 @@ def test_who_may_not_look_at_the_firewall_is_not_told_that_there_is_none(
         ask()
 
 
+def test_of_many_at_once_refusals_come_unasked_and_the_last_is_acknowledged(
+    kernel: Callable[..., None],
+) -> None:
+    def told(sequence: int, number: int) -> bytes:
+        return HEADER.pack(HEADER.size + 20, _ERROR, 0, sequence, 0) + struct.pack("=i", -number) + bytes(16)
+
+    kernel(told(2, errno.EEXIST), told(3, 0), told(5, errno.EPERM))
+    asked = netlink.Netlink(0)
+    assert asked._together([(_THING, 0, b"")] * 3) == [0, errno.EEXIST, 0]
+    assert asked._together([(_THING, 0, b"")] * 2) == [0, errno.EPERM]
+    assert asked._together([]) == []
+
+
+def test_what_was_read_of_nf_tables_holds_until_something_changes_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reads: list[int | None] = []
+    seen: nf_tables.Unchanged[int] = nf_tables.Unchanged()
+
+    def read() -> int:
+        reads.append(nf_tables.generation())
+        return len(reads)
+
+    def at(generation: int | None, about: str = "") -> int:
+        monkeypatch.setattr(nf_tables, "generation", lambda: generation)
+        return seen.get(read, about)
+
+    assert [at(7), at(7), at(8), at(8), at(8, "more"), at(8, "more")] == [1, 1, 2, 2, 3, 3]
+    assert [at(None), at(None)] == [4, 5]  # the kernel does not tell
+
+    def fails() -> int:
+        raise OSError(errno.EINTR, "changed meanwhile")
+
+    monkeypatch.setattr(nf_tables, "generation", lambda: 9)
+    with pytest.raises(OSError, match="changed"):
+        seen.get(fails)
+    assert at(9) == 6
+
+
 def test_a_socket_is_ended_or_gone_or_cannot_be(kernel: Callable[..., None]) -> None:
     for number, ended in ((0, True), (errno.ENOENT, True), (errno.EOPNOTSUPP, False)):
         kernel(refusal(number))

@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 
@@ -15,7 +16,6 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bpf import layout, objects
 from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA
-from procroute.model import IPAddress, IPNetwork
 
 
 class Copy(Struct):
@@ -34,6 +34,10 @@ class Copy(Struct):
 
 _HOOKS = {program.hook for program in PROGRAMS}
 _OpenMap = Callable[[str], objects.Map]
+_Items = tuple[tuple[bytes, bytes], ...]
+_TOLD: Final = {"guard": {DOOR}, "dns": {"servers"}, "mark": set[str]()}
+"""By source, the maps of one value that say what a door is; and those of many."""
+_LISTED: Final = {"guard": {"lan", "addresses"}, "dns": {"resolvers"}, "mark": set[str]()}
 
 
 def find(directory: int) -> list[Copy]:
@@ -122,24 +126,30 @@ def maps_of(copy: Copy) -> Iterator[_OpenMap]:
 
 def read_door(copies: list[Copy]) -> Door:
     """What the programs are told; empty where the program that is told it is not there."""
-    adapters: frozenset[int] = frozenset()
-    lan: frozenset[tuple[IPNetwork, int]] = frozenset()
-    servers: tuple[IPAddress, ...] = ()
-    resolvers: tuple[IPAddress, ...] = ()
-    addresses: frozenset[tuple[IPAddress, int]] = frozenset()
+    told: dict[str, bytes] = {}
+    listed: dict[str, _Items] = {}
     for copy in copies:
         with maps_of(copy) as open_map:
-            if copy.source == "guard" and DOOR in copy.maps:
-                adapters = layout.unpack_adapters(open_map(DOOR).first())
-                if "lan" in copy.maps:
-                    lan = layout.unpack_lan(open_map("lan").items())
-            if copy.source == "guard" and "addresses" in copy.maps:
-                addresses = layout.unpack_addresses(open_map("addresses").items())
-            if copy.source == "dns" and "servers" in copy.maps:
-                servers = layout.unpack_servers(open_map("servers").first())
-                resolvers = layout.unpack_resolvers(open_map("resolvers").items())
-    followed = any(copy.source == "dns" and "servers" in copy.maps for copy in copies)
-    return Door(adapters, lan, servers, resolvers, addresses, no_lookups=followed and not servers)
+            for name in _TOLD[copy.source] & copy.maps.keys():
+                told[name] = open_map(name).first()
+            for name in _LISTED[copy.source] & copy.maps.keys():
+                listed[name] = tuple(open_map(name).items().items())
+    return _door(tuple(sorted(told.items())), tuple(sorted(listed.items())))
+
+
+@lru_cache(4096)  # the same bytes say the same: most of what is there was there at the last look
+def _door(told: tuple[tuple[str, bytes], ...], listed: tuple[tuple[str, _Items], ...]) -> Door:
+    values, maps = dict(told), {name: dict(items) for name, items in listed}
+    followed = "servers" in values
+    servers = layout.unpack_servers(values["servers"]) if values.get("servers") else ()
+    return Door(
+        layout.unpack_adapters(values[DOOR]) if values.get(DOOR) else frozenset(),
+        layout.unpack_lan(maps.get("lan", {})),
+        servers,
+        layout.unpack_resolvers(maps.get("resolvers", {})),
+        layout.unpack_addresses(maps.get("addresses", {})),
+        no_lookups=followed and not servers,
+    )
 
 
 def sync(copy: Copy, door: Door) -> None:
