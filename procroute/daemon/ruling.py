@@ -14,7 +14,16 @@ from msgspec.structs import replace
 
 from procroute.core.access import Peer
 from procroute.core.hold_rules import HoldRule
-from procroute.core.ruling import Kind, asked_for, hold_rules, kind, known_at_exec, needs_news, wanted
+from procroute.core.ruling import (
+    Kind,
+    asked_for,
+    elsewhere,
+    hold_rules,
+    kind,
+    known_at_exec,
+    needs_news,
+    wanted,
+)
 from procroute.daemon import rule_files
 from procroute.daemon.by_rule import ByRule
 from procroute.daemon.letting_go import LettingGo
@@ -26,9 +35,10 @@ from procroute.kernel import user_managers
 from procroute.kernel.living import everybody
 from procroute.kernel.pinned import Known
 from procroute.kernel.rule_subject import name_by, subject, user_by
+from procroute.kernel.unit_starter import unit_starter
 from procroute.protocol import AddRule, Existing, Wanted
 from procroute.rulebook import folders
-from procroute.rulebook.applications import units, units_of
+from procroute.rulebook.applications import unit_around
 from procroute.rulebook.index import Index
 from procroute.rulebook.links import followed
 from procroute.rulebook.matching import Tried, trial
@@ -83,6 +93,7 @@ class Ruling:
                 f"{worst.place}: {worst.message}{more}",
                 f"{hint}procroute rules check tells all; the rules of before hold",
             )
+        self._by_rule.rules_moved(elsewhere(self.book, book))
         self.book, self._asked = book, asked_for(book)
         self._linked = linked = followed(book, os.path.realpath)
         self._index, self._at_exec = Index(linked.rules), known_at_exec(linked)
@@ -108,7 +119,8 @@ class Ruling:
 
     def hold_rules(self) -> list[HoldRule]:
         """The execs that are to be held."""
-        return hold_rules(self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict)
+        starter = unit_starter() if self._by_rule.by_systemd else ""
+        return hold_rules(self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict, starter)
 
     @property
     def needs_news(self) -> bool:
@@ -131,7 +143,9 @@ class Ruling:
         except ProcrouteError as e:
             if e.code in _NOT_MEANT:
                 return True
-            allow = rule.when_down is not None and rule.when_down.value == "allow"
+            # Systemd that is denied its executor starts the unit nevertheless, first outside of its cgroup.
+            of_unit = kind(rule) is Kind.UNIT
+            allow = of_unit or (rule.when_down is not None and rule.when_down.value == "allow")
             self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
             return allow
         return True
@@ -144,7 +158,11 @@ class Ruling:
                 self._meet(*found)
 
     def apply(self, peer: Peer, existing: Existing | None) -> int:
-        """Look at everybody, for users at their own; how many are on a rule's route now that were not."""
+        """Look at everybody, for users at their own; how many are on a rule's route now that were not.
+
+        First whom a rule has put on a route that holds no longer is let go, or finds another one.
+        """
+        self._letting_go.of_rules(peer, {rule.place for rule, _ in self._leading()})
         return sum(
             self._meet(*found, existing)
             for one in everybody()
@@ -228,15 +246,13 @@ class Ruling:
         return replace(who, cgroup=self._by_rule.origin(who.cgroup))
 
     def _unit(self, rule: RouteRule, who: Subject) -> str:
-        """The unit that follows in place for a process; empty: it is to be moved itself."""
+        """The cgroup of the unit that follows in place for a process; empty: it is to be moved itself."""
         its = kind(rule)
         if its is Kind.USER:
             uid = user_managers.tree_of(f"{who.cgroup}/")
-            return f"user-{uid}.slice" if uid == who.uids[1] and self._by_rule.by_systemd else ""
-        if its is not Kind.UNIT:
-            return ""
-        inside = units_of(who.cgroup, rule.owner) if rule.owner else units(who.cgroup)
-        return next((unit for unit in inside if not unit.endswith(".slice")), "")
+            hers = uid == who.uids[1] and self._by_rule.by_systemd
+            return user_managers.slice_of(uid) if hers else ""
+        return unit_around(who.cgroup, rule.owner) if its is Kind.UNIT else ""
 
     def _leading(self) -> Iterator[tuple[RouteRule, Peer]]:
         return ((rule, self._peer(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
