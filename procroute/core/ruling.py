@@ -45,16 +45,17 @@ def kind(rule: RouteRule) -> Kind:
 
 
 def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool], unit_starter: str = "") -> list[HoldRule]:
-    """The execs to hold. strict: of the route that a rule leads to. Exceptions are judged with them.
+    """The execs to hold, of exceptions, too; none where no rule leads to a route. strict: of the route that a
+    rule leads to.
 
     unit_starter: by which units start their programs; empty: by nothing that can be held. It starts those of
     all other units, too: so it is allowed where nobody answers.
     """
     found: list[HoldRule] = []
-    for rule in book.rules:
+    for rule in book.rules if any(map(_leads, book.rules)) else ():
         who = frozenset({rule.owner}) if rule.owner else None
         if is_held(rule):
-            down = rule.if_down(strict=strict(rule))
+            down = rule.if_down(strict=rule.via is not None and strict(rule))
             found.append(HoldRule(rule.place, rule.conditions.exe, down.value, who))
         elif unit_starter and rule.enabled and rule.via is not None and kind(rule) is Kind.UNIT:
             found.append(HoldRule(rule.place, (unit_starter,), "allow", who))
@@ -84,6 +85,12 @@ def _said(rule: RouteRule) -> RouteRule:
     return replace(rule, comment="", file="", line=0, nth=0)
 
 
+def with_exceptions(book: Rulebook) -> frozenset[str]:
+    """The places of rules before which an exception stands: not all that they mean may follow as a whole."""
+    at = next((n for n, rule in enumerate(book.rules) if rule.enabled and rule.via is None), len(book.rules))
+    return frozenset(rule.place for rule in book.rules[at:])
+
+
 def asked_for(book: Rulebook) -> frozenset[str]:
     """The conditions that some rule has: what has to be known of a process."""
     given: Iterable[Conditions] = (
@@ -107,7 +114,7 @@ def known_at_exec(book: Rulebook) -> Index:
 
 def is_held(rule: RouteRule) -> bool:
     """Whether execs are held for a rule."""
-    return rule.enabled and rule.via is not None and kind(rule) is Kind.HELD
+    return rule.enabled and kind(rule) is Kind.HELD
 
 
 def _unknown(rule: RouteRule) -> bool:

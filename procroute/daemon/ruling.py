@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
@@ -23,6 +23,7 @@ from procroute.core.ruling import (
     known_at_exec,
     needs_news,
     wanted,
+    with_exceptions,
 )
 from procroute.daemon import rule_files
 from procroute.daemon.by_rule import ByRule
@@ -46,9 +47,13 @@ from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _ROOT: Final = Peer(0, 0, "root")
 _REMEMBERED: Final = 256
 """So many execs are remembered: of a script its interpreter's comes right after its own."""
+_FREE: Final = 4096
+"""So many processes are remembered that have executed a program which is excepted."""
 _NOT_MEANT: Final = frozenset({"other-namespace", "process-unknown", "process-unfit"})
 """Errors of who is not to be routed at all: no reason to stop a program, nor to speak of it."""
 
@@ -76,6 +81,8 @@ class Ruling:
         self._asked: frozenset[str] = frozenset()
         self._linked = Rulebook()
         self._order: dict[str, int] = {}
+        self._excepted: frozenset[str] = frozenset()
+        self._free: dict[tuple[int, int], int] = {}
         self._before: dict[tuple[int, int], _Before] = {}
 
     def load(self) -> list[str]:
@@ -97,8 +104,10 @@ class Ruling:
         self.book, self._asked = book, asked_for(book)
         self._linked = linked = followed(book, os.path.realpath)
         self._index, self._at_exec = Index(linked.rules), known_at_exec(linked)
+        self._excepted = with_exceptions(book)
         self._order = {rule.place: at for at, rule in enumerate(book.rules)}
         self._before.clear()
+        self._free.clear()
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
 
@@ -136,6 +145,9 @@ class Ruling:
         rule = self._at_exec.first(found, keys)
         if rule is None:
             return True
+        self._free.pop(key := (asked.pid, asked.began), None)
+        if rule.via is None:
+            _remember(self._free, key, self._order[rule.place], _FREE)
         try:
             self._take(rule, found, Known(asked.pid, asked.began))
         except OSError:
@@ -192,7 +204,8 @@ class Ruling:
         if rule is None:
             return False
         try:
-            before = self._order.get(self._by_rule.rule_of(found.pid))
+            placed = self._order.get(self._by_rule.rule_of(found.pid))
+            before = self._free.get((found.pid, began), placed)
             if before is not None and before < self._order[rule.place]:
                 return False  # by what it was executed as, which may be a script
             return self._take(rule, found, Known(found.pid, began), existing)
@@ -227,9 +240,7 @@ class Ruling:
         if script is not None and script.program == now:  # the same exec: of the interpreter by now
             exes.append(script.path)
             keys |= script.keys
-        self._before[key] = _Before(now, asked.path, keys)
-        while len(self._before) > _REMEMBERED:
-            self._before.pop(next(iter(self._before)))
+        _remember(self._before, key, _Before(now, asked.path, keys), _REMEMBERED)
         real, _, saved = who.uids
         effective = user_by(asked.path, who.uids[1])
         its = replace(
@@ -250,7 +261,8 @@ class Ruling:
         its = kind(rule)
         if its is Kind.USER:
             uid = user_managers.tree_of(f"{who.cgroup}/")
-            hers = uid == who.uids[1] and self._by_rule.by_systemd
+            whole = rule.place not in self._excepted and self._by_rule.by_systemd
+            hers = whole and uid == who.uids[1]
             return user_managers.slice_of(uid) if hers else ""
         return unit_around(who.cgroup, rule.owner) if its is Kind.UNIT else ""
 
@@ -269,3 +281,10 @@ class Ruling:
         if line not in self._said:
             self._said.add(line)
             self._tell(line)
+
+
+def _remember(memory: dict[_K, _V], key: _K, value: _V, most: int) -> None:
+    """The oldest go where there are more."""
+    memory[key] = value
+    while len(memory) > most:
+        memory.pop(next(iter(memory)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procroute.core.hold_rules import HoldRule
-from procroute.core.ruling import Kind, elsewhere, hold_rules, kind
+from procroute.core.ruling import Kind, elsewhere, hold_rules, kind, with_exceptions
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.reading import read_text
 from procroute.rulebook.route_rule import Rulebook
@@ -29,6 +29,9 @@ def test_the_execs_that_are_held() -> None:
     assert hold_rules(found, lambda _: True) == [curl]
     (its,) = hold_rules(book(UNIT, 1000), lambda _: False, EXECUTOR)
     assert its.uids == frozenset({1000})
+    direct = CURL.replace('via = "wan1"', "direct = true")
+    assert hold_rules(book(direct + UNIT), lambda _: True) == [HoldRule("f:1", ("/usr/bin/curl",), "allow")]
+    assert hold_rules(book(direct), lambda _: True) == [], "there is nothing to except it from"
     for more in ("enabled = false\n", 'name = "x"\n'):
         assert hold_rules(book(UNIT + more), lambda _: True, EXECUTOR) == []
 
@@ -42,6 +45,15 @@ def test_how_rules_find_their_processes() -> None:
         Kind.USER,
         Kind.HELD,
     ]
+
+
+@pytest.mark.promise("RULE-28")
+def test_rules_that_have_exceptions() -> None:
+    direct = CURL.replace('via = "wan1"', "direct = true")
+    assert with_exceptions(book(CURL + UNIT)) == frozenset()
+    assert "f:7" in with_exceptions(book(CURL + direct + UNIT))
+    assert "f:1" not in with_exceptions(book(CURL + direct + UNIT))
+    assert with_exceptions(book(direct + "enabled = false\n" + UNIT)) == frozenset()
 
 
 @pytest.mark.promise("RULE-62")
