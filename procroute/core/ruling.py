@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
+from msgspec.structs import replace
+
 from procroute.core import asking
 from procroute.core.hold_rules import HoldRule
 from procroute.model import Route
@@ -20,7 +22,8 @@ _AFTER: Final = frozenset({"command"})
 class Kind(Enum):
     """How processes that a rule is for are found.
 
-    HELD: their exec waits until they are on the route. UNIT: the unit's cgroup follows in place. USER: the
+    HELD: their exec waits until they are on the route. UNIT: the unit's cgroup follows in place, from its
+    first program on where systemd starts that by one that can be held, else from the news of it. USER: the
     user's slice does, where systemd keeps one; what is not in it is found by news. NEWS: the kernel tells of
     who has come or become another, so the first packets may go before.
     """
@@ -41,18 +44,51 @@ def kind(rule: RouteRule) -> Kind:
     return Kind.NEWS
 
 
-def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool]) -> list[HoldRule]:
-    """The execs to hold. strict: of the route that a rule leads to. Exceptions are judged with them."""
-    return [
-        HoldRule(
-            rule.place,
-            rule.conditions.exe,
-            rule.if_down(strict=strict(rule)).value,
-            frozenset({rule.owner}) if rule.owner else None,
-        )
-        for rule in book.rules
-        if is_held(rule)
-    ]
+def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool], unit_starter: str = "") -> list[HoldRule]:
+    """The execs to hold, of exceptions, too; none where no rule leads to a route. strict: of the route that a
+    rule leads to.
+
+    unit_starter: by which units start their programs; empty: by nothing that can be held. It starts those of
+    all other units, too: so it is allowed where nobody answers.
+    """
+    found: list[HoldRule] = []
+    for rule in book.rules if any(map(_leads, book.rules)) else ():
+        who = frozenset({rule.owner}) if rule.owner else None
+        if is_held(rule):
+            down = rule.if_down(strict=rule.via is not None and strict(rule))
+            found.append(HoldRule(rule.place, rule.conditions.exe, down.value, who))
+        elif unit_starter and rule.enabled and rule.via is not None and kind(rule) is Kind.UNIT:
+            found.append(HoldRule(rule.place, (unit_starter,), "allow", who))
+    return found
+
+
+def elsewhere(before: Rulebook, now: Rulebook) -> dict[str, str]:
+    """The places of rules that stand elsewhere now, with the new one; "": it is gone, and another has its
+    place. A rule is the same where all is that it says, but its comment."""
+    there: dict[RouteRule, str] = {}
+    for rule in filter(_leads, now.rules):
+        there.setdefault(_said(rule), rule.place)
+    taken = set(there.values())
+    found = {}
+    for rule in filter(_leads, before.rules):
+        place = there.get(_said(rule), "" if rule.place in taken else rule.place)
+        if place != rule.place:
+            found[rule.place] = place
+    return found
+
+
+def _leads(rule: RouteRule) -> bool:
+    return rule.enabled and rule.via is not None
+
+
+def _said(rule: RouteRule) -> RouteRule:
+    return replace(rule, comment="", file="", line=0, nth=0)
+
+
+def with_exceptions(book: Rulebook) -> frozenset[str]:
+    """The places of rules before which an exception stands: not all that they mean may follow as a whole."""
+    at = next((n for n, rule in enumerate(book.rules) if rule.enabled and rule.via is None), len(book.rules))
+    return frozenset(rule.place for rule in book.rules[at:])
 
 
 def asked_for(book: Rulebook) -> frozenset[str]:
@@ -78,7 +114,7 @@ def known_at_exec(book: Rulebook) -> Index:
 
 def is_held(rule: RouteRule) -> bool:
     """Whether execs are held for a rule."""
-    return rule.enabled and rule.via is not None and kind(rule) is Kind.HELD
+    return rule.enabled and kind(rule) is Kind.HELD
 
 
 def _unknown(rule: RouteRule) -> bool:

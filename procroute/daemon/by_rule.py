@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from procroute.core.access import Peer
@@ -16,7 +17,7 @@ from procroute.engine.move import follow
 from procroute.engine.open_sockets import has_any
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups, unit_cgroups
+from procroute.kernel import adapters, cgroups
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import command_of
@@ -61,17 +62,20 @@ class ByRule:
                     self._follow(found, made[0], rule.existing.value)
         return True
 
-    def unit(self, peer: Peer, unit: str, wanted: Wanted, rule: RouteRule) -> bool:
-        """Have a unit follow a rule's route, all of it; whether it did not before. Raises ProcrouteError."""
-        place = unit_cgroups.of_unit(self._linux.mount, unit)
+    def unit(self, peer: Peer, cgroup: str, wanted: Wanted, rule: RouteRule) -> bool:
+        """Have a unit follow a rule's route, all of it; whether it did not before. Raises ProcrouteError.
+
+        cgroup: the unit's, from the mount point: several managers may have one of its name.
+        """
         with lock(patient(self._tell)):
             found, _ = self._placing.opened(peer, wanted)
-            if self._stays(self._register.cgroup(place), found):
+            if self._stays(cgroup, found):
                 return False
-        asked = Assign(route=wanted, unit=unit, existing=rule.existing.value)
+        place = self._register.path(cgroup)
+        asked = Assign(route=wanted, unit=place.name, existing=rule.existing.value)
         for left in reversed(range(_TRIES)):
             try:
-                self._placing.assign(peer, asked, rule.place)
+                self._placing.assign(peer, asked, rule.place, place)
             except ProcrouteError as e:
                 if e.code != "process-unknown" or not left:
                     raise
@@ -84,6 +88,10 @@ class ByRule:
         with lock(patient(self._tell)):
             found, _ = self._placing.opened(peer, wanted)
         return found.live.number
+
+    def rules_moved(self, places: Mapping[str, str]) -> None:
+        """Rules stand elsewhere now (core.ruling.elsewhere). Raises OSError."""
+        self._register.rules_moved(places)
 
     def rule_of(self, pid: int) -> str:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
@@ -100,7 +108,7 @@ class ByRule:
 
     def _stays(self, cgroup: str, found: OpenRoute) -> bool:
         """Whether who is in a cgroup is on that route by a rule, or where a person has put him."""
-        before = self._register.around(cgroup)
+        before = self._register.now_around(cgroup)
         return before is not None and (before.how != "rule" or before.route == found.live.route.name)
 
     def _follow(self, found: OpenRoute, assignment: Assignment, existing: Existing) -> None:

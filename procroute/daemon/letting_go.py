@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 
-from procroute.core.access import Peer
+from procroute.core.access import Peer, may_see
 from procroute.core.machine import Machine
 from procroute.core.moved import total
 from procroute.daemon.register import Register
@@ -67,6 +67,19 @@ class LettingGo:
                 return
             let_go(mount, who.pid, path)
             self._register.let_be(who.pid)
+
+    def of_rules(self, peer: Peer, places: Collection[str]) -> None:
+        """Let go what was put on routes by other rules than those at these places; for users their own.
+
+        What cannot be let go is told, and stays.
+        """
+        with lock(patient(self._tell)):
+            for one in self._register.known():
+                if one.how == "rule" and one.rule not in places and may_see(peer, one.owner):
+                    try:
+                        self.let_go(one, by=peer.uid)
+                    except (ProcrouteError, OSError) as e:
+                        self._tell(f"assignment {one.id} could not be let go: {e}")
 
     def let_go(self, assignment: Assignment, existing: Existing = "keep", by: int | None = None) -> Moved:
         """Move every process back, and what it has open, as far as that can be; then it is forgotten.

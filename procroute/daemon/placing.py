@@ -26,7 +26,7 @@ from procroute.engine.reconcile import reconcile
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, family, resolvers, user_managers
+from procroute.kernel import adapters, family, resolvers, unit_cgroups, user_managers
 from procroute.kernel.linux import Linux
 from procroute.kernel.lookup_daemons import asked_by
 from procroute.kernel.pinned import Known, pinned
@@ -72,17 +72,19 @@ class Placing:
             resolv_conf=resolvers.private(found.live),
         )
 
-    def assign(self, peer: Peer, asked: Assign, rule: str = "") -> Assigned:
-        """Put processes that run already on a route. rule: that asks for it. Raises ProcrouteError; then none
-        was moved."""
-        who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked)), self._namespace)
+    def assign(self, peer: Peer, asked: Assign, rule: str = "", place: Path | None = None) -> Assigned:
+        """Put processes that run already on a route. rule: that asks for it. place: the cgroup of the unit
+        that is asked for; None: it is found by its name. Raises ProcrouteError; then none was moved."""
+        if asked.unit and place is None:
+            place = unit_cgroups.of_unit(self._linux.mount, asked.unit)
+        who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked, place)), self._namespace)
         with lock(patient(self._tell)):
             found, notes = self.opened(peer, asked.route)
             machine = Machine(adapters=adapters.read(self._linux.netlink))
             made: list[Assignment] = []
             moved = Moved()
             with self.undoing(made):
-                whole, apart = self._whole_units(peer, asked, found, who)
+                whole, apart = self._whole_units(peer, asked, place, found, who)
                 for unit in whole:
                     if self._followed(found, unit, notes):
                         moved = total(moved, self._in_place(peer, asked, found, unit, machine, made, rule))
@@ -103,20 +105,20 @@ class Placing:
         if not peer.is_root and access:
             check_route(access, peer, self._asked(wanted, meant.via))
 
-    def _named(self, peer: Peer, asked: Assign) -> list[int]:
+    def _named(self, peer: Peer, asked: Assign, place: Path | None) -> list[int]:
         if sum(map(bool, (asked.pids, asked.name, asked.unit))) > 1:
             raise ProcrouteError("usage", "processes were named in two ways", "give PIDs, --name or --unit")
         pids = [*asked.pids]
         if asked.name:
             pids += subjects.of_name(peer, asked.name, self._namespace)
-        if asked.unit:
-            pids += subjects.of_unit(self._linux.mount, asked.unit)
+        if place is not None:
+            pids += subjects.of_unit(place)
         if not pids:
             raise ProcrouteError("usage", "no process was named", "give PIDs, --name or --unit")
         return pids
 
     def _whole_units(
-        self, peer: Peer, asked: Assign, found: OpenRoute, who: list[Facts]
+        self, peer: Peer, asked: Assign, place: Path | None, found: OpenRoute, who: list[Facts]
     ) -> tuple[list[WholeUnit], list[Facts]]:
         """The units that can follow in place, and who of those that were named has to be moved.
 
@@ -125,7 +127,7 @@ class Placing:
         live = found.live
         if not self._linux.placement.by_systemd or live.marks is Marks.PACKETS:
             return [], who
-        wanted = whole_units.Wanted(who, asked.tree, asked.unit, live.route.strict)
+        wanted = whole_units.Wanted(who, asked.tree, place, live.route.strict)
         whole = whole_units.whole_units(self._linux.mount, peer, wanted, self._namespace)
         inside = {one.pid for unit in whole for one in unit.members}
         apart = [one for one in who if one.pid not in inside]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -164,6 +164,12 @@ class Register:
         """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
         return not assignment.in_place or records.named(self.path(assignment.cgroup))
 
+    def rules_moved(self, places: Mapping[str, str]) -> None:
+        """Assignments by rules that stood at these places are of the others. Raises OSError."""
+        for one in self._ledger:
+            if one.rule in places:
+                self._ledger.add(replace(one, rule=places[one.rule]))
+
     def let_be(self, pid: int) -> None:
         """A process has left its assignment on purpose: it is a bystander."""
         self._leavers.let_be(pid)
@@ -227,6 +233,11 @@ class Register:
         """The assignment whose cgroup, from the mount point, this is, or lies in. Takes no lock."""
         around = map(self._ledger.at, (cgroup, *map(str, Path(cgroup).parents)))
         return next((found for found in around if found is not None), None)
+
+    def now_around(self, cgroup: str) -> Assignment | None:
+        """The same, but for units in place that were started anew meanwhile, which is not heard of yet."""
+        found = self.around(cgroup)
+        return found if found is not None and self._is_as_noted(found) else None
 
     def number(self, assignment: Assignment) -> int:
         """Of its route; 0: that has gone."""

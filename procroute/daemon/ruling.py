@@ -8,13 +8,23 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
 
 from procroute.core.access import Peer
 from procroute.core.hold_rules import HoldRule
-from procroute.core.ruling import Kind, asked_for, hold_rules, kind, known_at_exec, needs_news, wanted
+from procroute.core.ruling import (
+    Kind,
+    asked_for,
+    elsewhere,
+    hold_rules,
+    kind,
+    known_at_exec,
+    needs_news,
+    wanted,
+    with_exceptions,
+)
 from procroute.daemon import rule_files
 from procroute.daemon.by_rule import ByRule
 from procroute.daemon.letting_go import LettingGo
@@ -26,9 +36,10 @@ from procroute.kernel import user_managers
 from procroute.kernel.living import everybody
 from procroute.kernel.pinned import Known
 from procroute.kernel.rule_subject import name_by, subject, user_by
+from procroute.kernel.unit_starter import unit_starter
 from procroute.protocol import AddRule, Existing, Wanted
 from procroute.rulebook import folders
-from procroute.rulebook.applications import units, units_of
+from procroute.rulebook.applications import unit_around
 from procroute.rulebook.index import Index
 from procroute.rulebook.links import followed
 from procroute.rulebook.matching import Tried, trial
@@ -36,9 +47,13 @@ from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 _ROOT: Final = Peer(0, 0, "root")
 _REMEMBERED: Final = 256
 """So many execs are remembered: of a script its interpreter's comes right after its own."""
+_FREE: Final = 4096
+"""So many processes are remembered that have executed a program which is excepted."""
 _NOT_MEANT: Final = frozenset({"other-namespace", "process-unknown", "process-unfit"})
 """Errors of who is not to be routed at all: no reason to stop a program, nor to speak of it."""
 
@@ -66,6 +81,8 @@ class Ruling:
         self._asked: frozenset[str] = frozenset()
         self._linked = Rulebook()
         self._order: dict[str, int] = {}
+        self._excepted: frozenset[str] = frozenset()
+        self._free: dict[tuple[int, int], int] = {}
         self._before: dict[tuple[int, int], _Before] = {}
 
     def load(self) -> list[str]:
@@ -83,11 +100,14 @@ class Ruling:
                 f"{worst.place}: {worst.message}{more}",
                 f"{hint}procroute rules check tells all; the rules of before hold",
             )
+        self._by_rule.rules_moved(elsewhere(self.book, book))
         self.book, self._asked = book, asked_for(book)
         self._linked = linked = followed(book, os.path.realpath)
         self._index, self._at_exec = Index(linked.rules), known_at_exec(linked)
+        self._excepted = with_exceptions(book)
         self._order = {rule.place: at for at, rule in enumerate(book.rules)}
         self._before.clear()
+        self._free.clear()
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
 
@@ -108,7 +128,8 @@ class Ruling:
 
     def hold_rules(self) -> list[HoldRule]:
         """The execs that are to be held."""
-        return hold_rules(self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict)
+        starter = unit_starter() if self._by_rule.by_systemd else ""
+        return hold_rules(self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict, starter)
 
     @property
     def needs_news(self) -> bool:
@@ -124,6 +145,9 @@ class Ruling:
         rule = self._at_exec.first(found, keys)
         if rule is None:
             return True
+        self._free.pop(key := (asked.pid, asked.began), None)
+        if rule.via is None:
+            _remember(self._free, key, self._order[rule.place], _FREE)
         try:
             self._take(rule, found, Known(asked.pid, asked.began))
         except OSError:
@@ -131,7 +155,9 @@ class Ruling:
         except ProcrouteError as e:
             if e.code in _NOT_MEANT:
                 return True
-            allow = rule.when_down is not None and rule.when_down.value == "allow"
+            # Systemd that is denied its executor starts the unit nevertheless, first outside of its cgroup.
+            of_unit = kind(rule) is Kind.UNIT
+            allow = of_unit or (rule.when_down is not None and rule.when_down.value == "allow")
             self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
             return allow
         return True
@@ -144,7 +170,11 @@ class Ruling:
                 self._meet(*found)
 
     def apply(self, peer: Peer, existing: Existing | None) -> int:
-        """Look at everybody, for users at their own; how many are on a rule's route now that were not."""
+        """Look at everybody, for users at their own; how many are on a rule's route now that were not.
+
+        First whom a rule has put on a route that holds no longer is let go, or finds another one.
+        """
+        self._letting_go.of_rules(peer, {rule.place for rule, _ in self._leading()})
         return sum(
             self._meet(*found, existing)
             for one in everybody()
@@ -174,7 +204,8 @@ class Ruling:
         if rule is None:
             return False
         try:
-            before = self._order.get(self._by_rule.rule_of(found.pid))
+            placed = self._order.get(self._by_rule.rule_of(found.pid))
+            before = self._free.get((found.pid, began), placed)
             if before is not None and before < self._order[rule.place]:
                 return False  # by what it was executed as, which may be a script
             return self._take(rule, found, Known(found.pid, began), existing)
@@ -209,9 +240,7 @@ class Ruling:
         if script is not None and script.program == now:  # the same exec: of the interpreter by now
             exes.append(script.path)
             keys |= script.keys
-        self._before[key] = _Before(now, asked.path, keys)
-        while len(self._before) > _REMEMBERED:
-            self._before.pop(next(iter(self._before)))
+        _remember(self._before, key, _Before(now, asked.path, keys), _REMEMBERED)
         real, _, saved = who.uids
         effective = user_by(asked.path, who.uids[1])
         its = replace(
@@ -228,15 +257,14 @@ class Ruling:
         return replace(who, cgroup=self._by_rule.origin(who.cgroup))
 
     def _unit(self, rule: RouteRule, who: Subject) -> str:
-        """The unit that follows in place for a process; empty: it is to be moved itself."""
+        """The cgroup of the unit that follows in place for a process; empty: it is to be moved itself."""
         its = kind(rule)
         if its is Kind.USER:
             uid = user_managers.tree_of(f"{who.cgroup}/")
-            return f"user-{uid}.slice" if uid == who.uids[1] and self._by_rule.by_systemd else ""
-        if its is not Kind.UNIT:
-            return ""
-        inside = units_of(who.cgroup, rule.owner) if rule.owner else units(who.cgroup)
-        return next((unit for unit in inside if not unit.endswith(".slice")), "")
+            whole = rule.place not in self._excepted and self._by_rule.by_systemd
+            hers = whole and uid == who.uids[1]
+            return user_managers.slice_of(uid) if hers else ""
+        return unit_around(who.cgroup, rule.owner) if its is Kind.UNIT else ""
 
     def _leading(self) -> Iterator[tuple[RouteRule, Peer]]:
         return ((rule, self._peer(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
@@ -253,3 +281,10 @@ class Ruling:
         if line not in self._said:
             self._said.add(line)
             self._tell(line)
+
+
+def _remember(memory: dict[_K, _V], key: _K, value: _V, most: int) -> None:
+    """The oldest go where there are more."""
+    memory[key] = value
+    while len(memory) > most:
+        memory.pop(next(iter(memory)))

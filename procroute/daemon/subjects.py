@@ -9,7 +9,7 @@ from pathlib import Path
 from procroute.core.access import Peer, check_process
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, unit_cgroups
+from procroute.kernel import cgroups
 from procroute.kernel.process_facts import Facts, facts, named, why_not
 from procroute.terminal import printable
 
@@ -65,13 +65,12 @@ def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
     return found
 
 
-def of_unit(mount: Path, unit: str) -> list[int]:
-    """The processes of a systemd unit. Raises ProcrouteError unit-unknown."""
-    pids = [pid for pid, _ in cgroups.processes(unit_cgroups.of_unit(mount, unit)) if pid]
+def of_unit(place: Path) -> list[int]:
+    """The processes of the systemd unit that has this cgroup. Raises ProcrouteError unit-unknown."""
+    pids = [pid for pid, _ in cgroups.processes(place) if pid]
     if not pids:
-        raise ProcrouteError(
-            "unit-unknown", f"no process of a unit {unit} runs", "systemctl status says what it does"
-        )
+        hint = "systemctl status says what it does"
+        raise ProcrouteError("unit-unknown", f"no process of a unit {printable(place.name)} runs", hint)
     return pids
 
 

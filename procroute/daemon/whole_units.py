@@ -10,7 +10,7 @@ from msgspec import Struct
 from procroute.core.access import Peer
 from procroute.daemon import subjects
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, family, records, unit_cgroups, user_managers
+from procroute.kernel import cgroups, family, records, user_managers
 from procroute.kernel.process_facts import Facts
 
 _NEVER = frozenset({"init.scope"})
@@ -31,11 +31,14 @@ class WholeUnit(Struct, frozen=True):
 
 
 class Wanted(Struct, frozen=True):
-    """Who is asked for, with their descendants or not (tree), by which unit's name; a strict route or not."""
+    """Who is asked for, with their descendants or not (tree). unit: the cgroup of the one that was named.
+
+    strict: of the route.
+    """
 
     who: Collection[Facts]
     tree: bool = False
-    unit: str = ""
+    unit: Path | None = None
     strict: bool = False
 
 
@@ -45,11 +48,11 @@ def whole_units(mount: Path, peer: Peer, wanted: Wanted, namespace: int) -> list
     if wanted.tree:
         meant |= set(family.descendants(meant))
     known = {one.pid: one for one in wanted.who}
-    places = [unit_cgroups.of_unit(mount, wanted.unit)] if wanted.unit else _units_of(mount, meant)
+    places = [wanted.unit] if wanted.unit else _units_of(mount, meant)
     found = []
     for place in dict.fromkeys(places):
         if _may_follow(mount, place, peer, strict=wanted.strict):
-            members = _members(place, peer, meant, known, namespace, named=bool(wanted.unit))
+            members = _members(place, peer, meant, known, namespace, named=wanted.unit is not None)
             found += [WholeUnit(place, members)] if members else []
     return found
 

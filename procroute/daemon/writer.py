@@ -27,7 +27,7 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters
+from procroute.kernel import adapters, unit_cgroups
 from procroute.kernel.linux import Linux
 from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
 from procroute.terminal import printable
@@ -80,7 +80,10 @@ class Writer:
 
     def explain(self, peer: Peer, asked: Explain) -> Explained:
         """How packets of a process go, to whom it belongs or root. Raises ProcrouteError."""
-        pids = [asked.pid] if asked.pid is not None else subjects.of_unit(self._linux.mount, asked.unit)
+        if asked.pid is not None:
+            pids = [asked.pid]
+        else:
+            pids = subjects.of_unit(unit_cgroups.of_unit(self._linux.mount, asked.unit))
         if not peer.is_root:
             subjects.checked(peer, pids, self._namespace)
         return explain(self._linux, asked.pid, asked.unit, asked.destination, self._register.at)

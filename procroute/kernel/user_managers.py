@@ -32,6 +32,11 @@ def tree_of(cgroup: str) -> int:
     return int(found[1]) if found else 0
 
 
+def slice_of(uid: int) -> str:
+    """A user's part of the tree, from the mount point."""
+    return f"/user.slice/user-{uid}.slice"
+
+
 def leaf(uid: int) -> str:
     """The one cgroup in a user's part of the tree that is there as long as his manager is."""
     return f"/{TREE.format(uid)}/init.scope"

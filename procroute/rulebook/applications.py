@@ -42,8 +42,25 @@ def units(cgroup: str) -> tuple[str, ...]:
 
 def units_of(cgroup: str, uid: int) -> tuple[str, ...]:
     """Those of a user's own manager alone: what lies below his user@UID.service."""
-    manager = f"/user.slice/user-{uid}.slice/user@{uid}.service/"
+    manager = _manager(uid)
     return units(cgroup.removeprefix(manager)) if cgroup.startswith(manager) else ()
+
+
+def unit_around(cgroup: str, uid: int = 0) -> str:
+    """The cgroup of the innermost unit that a cgroup is or lies in, slices left out; empty: of none.
+
+    uid: of a user's own manager alone; 0: of any.
+    """
+    top = _manager(uid) if uid else "/"
+    while cgroup.startswith(top) and cgroup != top:
+        if cgroup.endswith(_ENDINGS) and not cgroup.endswith(".slice"):
+            return cgroup
+        cgroup = cgroup.rpartition("/")[0]
+    return ""
+
+
+def _manager(uid: int) -> str:
+    return f"/user.slice/user-{uid}.slice/user@{uid}.service/"
 
 
 @lru_cache(4096)

@@ -31,11 +31,6 @@ class Tried(Struct, frozen=True):
         return not self.why
 
 
-def first(rulebook: Rulebook, subject: Subject) -> RouteRule | None:
-    """The rule that holds for a process: the first enabled one that matches; None: it goes as it likes."""
-    return next((r for r in rulebook.rules if meets(r, subject)), None)
-
-
 def trial(rulebook: Rulebook, subject: Subject) -> tuple[Tried, ...]:
     """Each rule in order, up to and with the one that is met."""
     found = []

@@ -37,7 +37,8 @@ class Case:
 def within(cgroup: str) -> tuple[str, ...]:
     """Words that start what follows in a cgroup, which is made."""
     path = f"{_GROUPS}{cgroup}"
-    return ("sh", "-c", f'mkdir -p {path}; echo $$ >{path}/cgroup.procs; exec "$@"', "sh", *PROBE)
+    into = 'mkdir -p "$0"; echo $$ >"$0/cgroup.procs"; exec "$@"'
+    return ("sh", "-c", into, path, *PROBE)
 
 
 def python(*options: str, name: str = "") -> tuple[str, ...]:
@@ -45,7 +46,10 @@ def python(*options: str, name: str = "") -> tuple[str, ...]:
     return (f"{PROGRAMS}/{name}" if name else PROBE[0], "-S", *options, PROBE[-1])
 
 
-SCOPE = "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-org.example.{}-12.scope"
+APPS = "/user.slice/user-1000.slice/user@1000.service/app.slice"
+SCOPE = f"{APPS}/app-gnome-org.example.{{}}-12.scope"
+UUID = "0f6c1b2e-8d1c-4b93-9d2a-1f0e3c5d7a99"
+LONG = "a-name-of-more-than-15-bytes"
 OF_USER = ("setpriv", "--clear-groups", "--reuid={}", "--regid={}")
 CASES = [
     Case("exe", (f'exe = "{PROGRAM}"',), (PROGRAM, *PROBE), (f"{PROGRAMS}/other", *PROBE), True),
@@ -102,6 +106,47 @@ CASES = [
         (*(word.format(ALICE, ALICE) for word in OF_USER), PROGRAM, "PYTHON"),
         True,
     ),
+    Case(
+        "exe-by-a-linked-folder",
+        (f'exe = "{PROGRAMS}/a/wrap"',),
+        (f"{PROGRAMS}/folder/wrap", *PROBE),
+        (PROGRAM, *PROBE),
+        True,
+    ),
+    Case(
+        "exe-in-a-linked-folder",
+        (f'exe = "{PROGRAMS}/folder/wrap"',),
+        (f"{PROGRAMS}/a/wrap", *PROBE),
+        (PROGRAM, *PROBE),
+        True,
+    ),
+    Case(
+        "exe-in-other-mounts",
+        (f'exe = "{PROGRAM}"',),
+        ("unshare", "-m", PROGRAM, *PROBE),
+        ("unshare", "-m", f"{PROGRAMS}/other", *PROBE),
+        True,
+    ),
+    Case(
+        "exe-script-by-env",
+        (f'exe = "{PROGRAMS}/by-env"',),
+        (f"{PROGRAMS}/by-env", *PROBE),
+        (f"{PROGRAMS}/other", *PROBE),
+        True,
+    ),
+    Case(
+        "exe-of-an-interpreter",
+        (f'exe = "{PROGRAMS}/shell"',),
+        (f"{PROGRAMS}/by-shell", *PROBE),
+        (PROGRAM, *PROBE),
+        True,
+    ),
+    Case(
+        "name-longer-than-the-kernel-keeps",
+        (f'name = "{LONG}-one"',),
+        python(name=f"{LONG}-one"),
+        python(name=f"{LONG}-other"),
+    ),
     Case("name", ('name = "snake*"',), python(name="snake-one"), python(name="worm")),
     Case("command", ('command = "*marker=a *"',), python("-X", "marker=a"), python("-X", "marker=b")),
     Case(
@@ -124,6 +169,36 @@ CASES = [
         within("/system.slice/theirs.service"),
     ),
     Case("app", ('app = "org.example.A*"',), within(SCOPE.format("Ab")), within(SCOPE.format("Ba"))),
+    Case(
+        "app-escaped",
+        ('app = "org.example-b"',),
+        within(SCOPE.format("x").replace("org.example.x", r"org.example\x2db")),
+        within(SCOPE.format("x").replace("org.example.x", r"org.example\x2dc")),
+    ),
+    Case(
+        "app-flatpak",
+        ('app = "org.example.A"',),
+        within(f"{APPS}/app-flatpak-org.example.A-77.scope"),
+        within(f"{APPS}/app-flatpak-org.example.B-78.scope"),
+    ),
+    Case(
+        "app-service",
+        ('app = "org.example.A"',),
+        within(f"{APPS}/app-org.example.A@autostart.service"),
+        within(f"{APPS}/app-org.example.B@autostart.service"),
+    ),
+    Case(
+        "app-snap",
+        ('app = "example_tool"',),
+        within(f"{APPS}/snap.example.tool-{UUID}.scope"),
+        within(f"{APPS}/snap.example.other-{UUID}.scope"),
+    ),
+    Case(
+        "app-snap-service",
+        ('app = "example"',),
+        within("/system.slice/snap.example.daemon.service"),
+        within("/system.slice/snap.other.daemon.service"),
+    ),
     Case("parent", ('parent = "boss"',), (f"{PROGRAMS}/boss", *PROBE), (*PROBE,)),
 ]
 
@@ -138,7 +213,10 @@ def running() -> Iterator[Daemon]:
         lab.sh(
             f"cp $(command -v env) {PROGRAMS}/env; ln -s wrap {PROGRAMS}/link; ln {PROGRAM} {PROGRAMS}/hard"
         )
-        for name in ("snake-one", "worm"):
+        lab.sh(f"ln -s a {PROGRAMS}/folder; cp $(readlink -f /bin/sh) {PROGRAMS}/shell")
+        for name, interpreter in (("by-env", "/usr/bin/env sh"), ("by-shell", f"{PROGRAMS}/shell")):
+            lab.path(script(lab, f"{PROGRAMS}/{name}")).write_text(f'#!{interpreter}\nexec "$@"\n')
+        for name in ("snake-one", "worm", f"{LONG}-one", f"{LONG}-other"):
             lab.path(f"{PROGRAMS}/{name}").symlink_to(os.path.realpath(sys.executable))
         with daemon(lab) as found:
             yield found
@@ -183,6 +261,23 @@ def test_a_rule_takes_whom_it_means(running: Daemon, ruled: Callable[[str], None
         assert (assignment["how"], assignment["rule"]) == ("rule", told["place"])
         assert pid_of(its) in [str(process["pid"]) for process in assignment["processes"]]
         assert pid_of(beside) not in [str(process["pid"]) for process in assignment["processes"]]
+
+
+@pytest.mark.promise("RULE-25", "RULE-22")
+def test_a_program_whose_file_has_gone(running: Daemon, ruled: Callable[[str], None]) -> None:
+    """It runs on, and is still the program that a rule names."""
+    lab = running.lab
+    for name in ("gone", "beside"):
+        lab.sh(f"cp $(readlink -f /bin/sh) {PROGRAMS}/{name}")
+    loop = ("-c", '"$@"; exit $?', "sh")
+    with probe(lab, (f"{PROGRAMS}/gone", *loop, *PROBE)), probe(lab, (f"{PROGRAMS}/beside", *loop, *PROBE)):
+        lab.sh(f"rm {PROGRAMS}/gone {PROGRAMS}/beside")
+        ruled(rule(f'exe = "{PROGRAMS}/gone"'))
+        assert not running.ps()
+        assert done(lab, "apply")["placed"] == 1
+        (assignment,) = running.ps()
+        (process,) = assignment["processes"]
+        assert process["command"][0] == f"{PROGRAMS}/gone"
 
 
 @pytest.mark.promise("RULE-21")

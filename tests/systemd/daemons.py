@@ -119,10 +119,13 @@ def placed(
 
 
 @contextlib.contextmanager
-def started(box: SystemdBox, *how: str, before: Sequence[str] = ()) -> Iterator[Inhabitant]:
-    """A probe that systemd-run has started with these options, in no slice of ours."""
-    by = [*before, "systemd-run", "--quiet", *how, f"--setenv=PYTHONPATH={ROOT}"]
-    with start(box, [*by, *PROBE]) as (process, errors):
+def started(
+    box: SystemdBox, *how: str, before: Sequence[str] = (), by: Sequence[str] = ()
+) -> Iterator[Inhabitant]:
+    """A probe that systemd-run has started with these options, in no slice of ours. by: a program that
+    becomes the words after it."""
+    words = [*before, "systemd-run", "--quiet", *how, f"--setenv=PYTHONPATH={ROOT}", *by]
+    with start(box, [*words, *PROBE]) as (process, errors):
         living = Inhabitant(process, errors)
         living.ask("hello")
         try:

@@ -12,6 +12,7 @@ from tests.systemd.daemons import AS_ADA, daemon, started
 pytestmark = pytest.mark.promise("RULE-46")
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 FOLDER = "/etc/procroute/rules.d"
+SCRIPT = "/run/programs/call"
 
 
 @both_families
@@ -28,5 +29,38 @@ def test_what_a_user_runs_goes_by_her_route(box: SystemdBox, family: int) -> Non
                 assert not astray(box, hers, "tcp", family, box.uplinks["wan1"])
                 assert not astray(box, hers, "udp", family, box.uplinks["wan1"])
             assert not astray(box, bystander, "tcp", family, box.uplinks["wan2"])
+    finally:
+        box.sh(f"rm -r {FOLDER}")
+
+
+@pytest.mark.promise("RULE-28")
+def test_what_is_excepted_from_a_users_route(box: SystemdBox) -> None:
+    """Before her rule stands an exception: so not all of her slice follows, but who is not excepted."""
+    text = f"""[[rule]]
+exe = "{SCRIPT}"
+direct = true
+
+[[rule]]
+user = "{ADA}"
+via = "wan1"
+"""
+    place = box.path(SCRIPT)
+    place.parent.mkdir(exist_ok=True)
+    place.write_text('#!/bin/sh\nexec "$@"\n')
+    place.chmod(0o755)
+    box.sh(f"mkdir -p {FOLDER}")
+    box.path(f"{FOLDER}/10-ada.toml").write_text(text)
+    hers = ("--pipe", "--wait", "--collect", "--user")
+    try:
+        with (
+            daemon(box) as running,
+            started(box, *hers, before=AS_ADA) as its,
+            started(box, *hers, before=AS_ADA, by=(SCRIPT,)) as excepted,
+        ):
+            pid = its.ask("hello").pid
+            until(lambda: pid in [p["pid"] for one in running.ps() for p in one["processes"]])
+            for family in FAMILIES:
+                assert not astray(box, its, "tcp", family, box.wan1)
+                assert not astray(box, excepted, "tcp", family, box.wan2), running.log()
     finally:
         box.sh(f"rm -r {FOLDER}")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procroute.rulebook.index import Index
-from procroute.rulebook.matching import first
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.subject import Subject
+from tests.unit.rule_oracle import first
 
 pytestmark = pytest.mark.promise("RULE-29")
 _PATHS = st.lists(st.sampled_from(["/a", "/b", "/*", "/c/**"]), max_size=2).map(tuple)

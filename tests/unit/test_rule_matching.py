@@ -15,11 +15,12 @@ from procroute.errors import ProcrouteError
 from procroute.model import Allowed
 from procroute.rulebook.globs import matches_path, matches_tree
 from procroute.rulebook.links import followed
-from procroute.rulebook.matching import first, meets, trial, why_not
+from procroute.rulebook.matching import meets, trial, why_not
 from procroute.rulebook.owner import check_owner
 from procroute.rulebook.reading import read_text
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.subject import Ancestor, Subject
+from tests.unit.rule_oracle import first
 
 APP = "/user.slice/user-1000.slice/user@1000.service/app.slice/app-gnome-org.mozilla.firefox-4711.scope"
 SUBJECT = Subject(

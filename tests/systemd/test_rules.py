@@ -1,0 +1,274 @@
+"""Rules by unit and by application, where systemd starts and stops what they mean."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import pytest
+
+from procroute.kernel import programs as programs_of_bpf
+from tests.lab.systemd_box import ADA, SYSTEMD, SystemdBox
+from tests.netns.holding import first, programs
+from tests.netns.inhabitants import Inhabitant
+from tests.netns.running import ours, until
+from tests.netns.traffic import FAMILIES, astray
+from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, daemon, started
+
+promise = pytest.mark.promise
+both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
+FOLDER: Final = "/etc/procroute/rules.d"
+RULE: Final = f"{FOLDER}/50-test.toml"
+UNITS: Final = "/run/systemd/system"
+
+
+@pytest.fixture
+def running(box: SystemdBox) -> Iterator[Daemon]:
+    """A daemon, with no rules before and after it; nothing of ours is left."""
+    box.sh(f"mkdir -p {FOLDER}")
+    try:
+        with daemon(box) as running:
+            yield running
+            box.sh(f"rm -rf {FOLDER}/*")
+            running.ask("reload")
+    finally:
+        box.sh(f"rm -rf {FOLDER}")
+        box.sh(f"systemctl stop 'probed*'; rm -f {UNITS}/probed*; systemctl daemon-reload")
+    until(lambda: not ours(box), what="the end of what is ours")
+
+
+def rules(running: Daemon, text: str) -> None:
+    """Have these rules hold, and no others."""
+    running.box.path(RULE).write_text(text)
+    running.ask("reload")
+
+
+def unit_rule(*units: str, way: str = 'via = "wan1"', more: str = "") -> str:
+    return f"[[rule]]\nunit = {list(units)}\n{way}\n{more}\n".replace("'", '"')
+
+
+def unit_file(box: SystemdBox, name: str, *lines: str) -> None:
+    """A unit of systemd's, which is loaded."""
+    text = "\n".join(("[Unit]", "StartLimitIntervalSec=0", "[Service]", *lines, ""))
+    box.sh(f"mkdir -p {UNITS}")
+    box.path(f"{UNITS}/{name}").write_text(text)
+    box.run(["systemctl", "daemon-reload"], check=True)
+
+
+def at_once(box: SystemdBox, family: int) -> None:
+    """probed and probed-other, whose programs connect by their first system calls."""
+    programs(box)
+    for name in ("probed.service", "probed-other.service"):
+        unit_file(box, name, "Type=oneshot", f"ExecStartPre={first(family)}", f"ExecStart={first(family)}")
+
+
+def came_out(box: SystemdBox) -> dict[str, int]:
+    """How many packets came out by which adapter since the last `clear`."""
+    box.settle()
+    return {name: len(uplink.packets()) for name, uplink in box.uplinks.items() if uplink.packets()}
+
+
+def holds_first_programs(box: SystemdBox) -> bool:
+    """Whether this systemd starts programs by one whose exec can be held."""
+    return SYSTEMD[box.suite] >= 255
+
+
+def restarted(box: SystemdBox, count: int, unit: str = "probed") -> list[dict[str, int]]:
+    """What came out at each of so many restarts of a unit."""
+    found = []
+    for _ in range(count):
+        box.clear()
+        box.run(["systemctl", "restart", unit], check=True)
+        found.append(came_out(box))
+    return found
+
+
+@promise("RULE-60")
+@both_families
+def test_first_packets_of_a_unit(running: Daemon, family: int) -> None:
+    """Of each of its starts, and of what it runs before the main program."""
+    box = running.box
+    at_once(box, family)
+    assert [one.keys() for one in restarted(box, 1)] == [{"wan2"}]
+    rules(running, unit_rule("probed"))
+    its, other = restarted(box, 10), restarted(box, 1, "probed-other")
+    assert all(its), "nothing was sent"
+    if holds_first_programs(box):
+        assert [one.keys() for one in its] == [{"wan1"}] * 10, running.log()
+    else:
+        assert {"wan2"} <= set().union(*its), "systemd of this age forks: it cannot be held"
+    assert other[0].keys() == {"wan2"}
+    assert {(one["how"], one["in_place"], one["rule"]) for one in running.ps()} <= {
+        ("rule", True, f"{RULE}:1")
+    }
+
+
+@promise("RULE-60", "RULE-40")
+@both_families
+def test_first_packets_of_a_unit_whose_program_is_named(running: Daemon, family: int) -> None:
+    """So it is held by any systemd; started by somebody else the program goes its own way."""
+    box = running.box
+    at_once(box, family)
+    rules(running, unit_rule("probed", more=f'exe = "{first(family)}"'))
+    assert [one.keys() for one in restarted(box, 10)] == [{"wan1"}] * 10, running.log()
+    box.clear()
+    box.run([first(family)], check=True)
+    assert came_out(box).keys() == {"wan2"}
+
+
+@promise("RULE-60")
+def test_no_unit_is_denied_its_start(running: Daemon) -> None:
+    """Neither where its route cannot be, nor where nobody answers."""
+    box = running.box
+    at_once(box, 4)
+    rules(running, unit_rule("probed", way='via = "vpn9"\nstrict = true', more='when_down = "deny"'))
+    assert [one.keys() for one in restarted(box, 1)] == [{"wan2"}]
+    assert "there is no adapter vpn9" in running.log()
+    assert "denied" not in running.log()
+    rules(running, unit_rule("probed", way='via = "wan1"\nstrict = true'))
+    with running.stopped():
+        assert [one.keys() for one in restarted(box, 2)] == [{"wan2"}] * 2
+    if holds_first_programs(box):
+        until(lambda: restarted(box, 1)[0].keys() == {"wan1"}, what="a start by its route")
+
+
+UNIT_CASES: Final = [
+    pytest.param("probed", ("--unit=probed.service",), (), id="service"),
+    pytest.param("probed@home.service", ("--unit=probed@home.service",), (), id="instance"),
+    pytest.param("probed@*", ("--unit=probed@home.service",), (), id="glob"),
+    pytest.param("probed.slice", ("--unit=some.service", "--slice=probed.slice"), (), id="slice"),
+    pytest.param("probed", ("--user", "--unit=probed.service"), AS_ADA, id="of-a-user"),
+]
+RUN: Final = ("--pipe", "--wait", "--collect")
+
+
+def goes_by(box: SystemdBox, who: Inhabitant, adapter: str) -> None:
+    """In both families."""
+    for family in FAMILIES:
+        for way in ("tcp", "unconnected"):
+            assert not astray(box, who, way, family, box.uplinks[adapter])
+
+
+@promise("RULE-61")
+@pytest.mark.parametrize(("unit", "how", "before"), UNIT_CASES)
+def test_a_unit_follows_in_place(
+    running: Daemon, unit: str, how: Sequence[str], before: Sequence[str]
+) -> None:
+    box = running.box
+    rules(running, unit_rule(unit))
+    with (
+        started(box, *RUN, *how, before=before) as its,
+        started(box, *RUN, "--unit=probe.service") as beside,
+    ):
+        until(running.ps, what="its place on the route")
+        (found,) = running.ps()
+        cgroup = its.ask("hello").cgroup
+        assert (found["in_place"], found["cgroup"], found["rule"]) == (True, cgroup, f"{RULE}:1")
+        assert (found["owner"], cgroup.startswith(ADAS_MANAGER)) == ((ADA, True) if before else (0, False))
+        goes_by(box, its, "wan1")
+        goes_by(box, beside, "wan2")
+        box.run(["systemctl", "daemon-reload"], check=True)
+        goes_by(box, its, "wan1")
+        running.kill()
+        goes_by(box, its, "wan1")
+        running.start()
+        (again,) = running.ps()
+        assert again == found
+        goes_by(box, its, "wan1")
+        with running.stopped():
+            programs_of_bpf.detach(str(box.path(f"/sys/fs/cgroup{cgroup}")), ("mark", "guard"))
+            box.sh("nft delete table inet procroute 2>/dev/null || true")
+            for family in FAMILIES:
+                assert astray(box, its, "tcp", family, box.wan1), "it was its own target that did it"
+    until(lambda: not running.ps(), what="the end of the assignment")
+
+
+@promise("RULE-61")
+def test_units_of_one_name(running: Daemon) -> None:
+    """The system has one, and so has ada: the administrator's rule is for both, hers for her own."""
+    box = running.box
+    mine = f"{FOLDER}/users/{ADA}/50-hers.toml"
+    rules(running, "")
+    with (
+        started(box, *RUN, "--unit=probed.service") as its,
+        started(box, *RUN, "--user", "--unit=probed.service", before=AS_ADA) as hers,
+    ):
+        box.sh(f"mkdir -p {FOLDER}/users/{ADA}")
+        box.path(mine).write_text(unit_rule("probed"))
+        running.ask("reload")
+        running.ask("rules", "apply")
+        (found,) = running.ps()
+        assert (found["owner"], found["rule"]) == (ADA, f"{mine}:1")
+        goes_by(box, hers, "wan1")
+        goes_by(box, its, "wan2")
+        rules(running, unit_rule("probed"))
+        running.ask("rules", "apply")
+        assert {one["cgroup"] for one in running.ps()} == {w.ask("hello").cgroup for w in (its, hers)}
+        goes_by(box, its, "wan1")
+    until(lambda: not running.ps(), what="the end of the assignments")
+
+
+@promise("RULE-61")
+def test_each_start_follows(running: Daemon) -> None:
+    """Stopped and started, by `systemctl restart` or killed and started again by systemd."""
+    box = running.box
+    programs(box)
+    rules(running, unit_rule("probed"))
+    forever = f"/bin/sh -c 'sleep 0.3; while :; do {first(4)}; {first(6)}; sleep 0.1; done'"
+    unit_file(box, "probed.service", f"ExecStart={forever}", "Restart=always", "RestartSec=50ms")
+    for ways in (["start"], ["restart"], ["kill", "--signal=KILL"], ["restart"]):
+        before = box.unit_property("probed", "MainPID")
+        box.run(["systemctl", *ways, "probed"], check=True)
+        began_anew(box, before)
+        until(running.ps, what="its place on the route")
+        until(lambda: box.unit_property("probed", "MainPID") in pids(running), what="its new place")
+        box.clear()
+        until(lambda: came_out(box).get("wan1", 0) > 20, what="its packets")
+        assert came_out(box).keys() == {"wan1"}, ways
+    box.run(["systemctl", "stop", "probed"], check=True)
+    until(lambda: not running.ps(), what="the end of the assignment")
+
+
+def began_anew(box: SystemdBox, before: str) -> None:
+    """Wait until another one is the main process."""
+    until(lambda: box.unit_property("probed", "MainPID") not in ("0", before), what="its start")
+
+
+def pids(running: Daemon) -> list[str]:
+    """Who is on a route."""
+    return [str(process["pid"]) for one in running.ps() for process in one["processes"]]
+
+
+@promise("RULE-62")
+@pytest.mark.parametrize("how", ["disable", "remove"])
+def test_a_rule_that_holds_no_longer(running: Daemon, how: str) -> None:
+    box = running.box
+    rules(running, unit_rule("probed"))
+    with started(box, *RUN, "--unit=probed.service") as its:
+        until(running.ps, what="its place on the route")
+        goes_by(box, its, "wan1")
+        running.ask("rules", how, f"{RULE}:1")
+        goes_by(box, its, "wan1")
+        running.ask("rules", "apply")
+        assert not running.ps()
+        goes_by(box, its, "wan2")
+    with started(box, *RUN, "--unit=probed.service") as its:
+        goes_by(box, its, "wan2")
+        assert not running.ps()
+
+
+@promise("RULE-63")
+def test_an_application_of_a_users_manager(running: Daemon) -> None:
+    """Its scope is named as desktops name them (https://systemd.io/DESKTOP_ENVIRONMENTS)."""
+    box = running.box
+    rules(running, '[[rule]]\napp = "org.example"\nvia = "wan1"\n')
+    scope = ("--user", "--scope", "--collect")
+    with (
+        started(box, *scope, "--unit=app-org.example-123.scope", before=AS_ADA) as its,
+        started(box, *scope, "--unit=app-org.other-123.scope", before=AS_ADA) as beside,
+    ):
+        until(running.ps, what="its place on the route")
+        (found,) = running.ps()
+        assert (found["owner"], found["rule"]) == (ADA, f"{RULE}:1")
+        goes_by(box, its, "wan1")
+        goes_by(box, beside, "wan2")
