@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from typing import Any
 
 from procroute import protocol
@@ -18,18 +20,24 @@ Answer = Callable[[Peer, Any], Awaitable[protocol.Reply]]
 
 
 class RuleRequests:
-    """In the loop's thread. do: has something done in the writer's."""
+    """In the loop's thread. do: has something done in the writer's; thread: where is looked at who lives."""
 
     def __init__(
-        self, rules: Rules, ruling: Ruling, do: Callable[[Callable[[], Any]], Awaitable[Any]]
+        self,
+        rules: Rules,
+        ruling: Ruling,
+        do: Callable[[Callable[[], Any]], Awaitable[Any]],
+        thread: Executor,
     ) -> None:
         self._rules = rules
         self._ruling = ruling
         self._do = do
+        self._thread = thread
         self._namespace = os.stat("/proc/self/ns/net").st_ino
         self.by_type: dict[type, Answer] = {
             protocol.Rules: self._list,
             protocol.TryRules: self._try,
+            protocol.MatchRule: self._match,
             protocol.ApplyRules: self._apply,
             protocol.AddRule: self._add,
             protocol.EditRule: self._edit,
@@ -38,7 +46,9 @@ class RuleRequests:
     async def _list(self, peer: Peer, _: protocol.Rules) -> protocol.RuleList:
         rules = [r for r in self._ruling.book.rules if peer.is_root or r.owner in (0, peer.uid)]
         told = [rule_facts(r) for r in rules]
-        return protocol.RuleList(rules=told, notes=self._rules.notes, held=self._rules.held)
+        return protocol.RuleList(
+            rules=told, notes=self._rules.notes, held=self._rules.held, wrong=self._rules.wrong
+        )
 
     async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
         def tried() -> protocol.Tried:
@@ -51,6 +61,11 @@ class RuleRequests:
 
         reply: protocol.Tried = await self._do(tried)
         return reply
+
+    async def _match(self, peer: Peer, asked: protocol.MatchRule) -> protocol.Matched:
+        loop = asyncio.get_running_loop()
+        pids = await loop.run_in_executor(self._thread, self._ruling.matching, peer, asked.rule)
+        return protocol.Matched(pids=pids)
 
     async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
         placed: int = await self._do(lambda: self._ruling.apply(peer, asked.existing))

@@ -31,8 +31,9 @@ from procroute.rulebook import folders
 from procroute.rulebook.applications import units, units_of
 from procroute.rulebook.index import Index
 from procroute.rulebook.links import followed
-from procroute.rulebook.matching import Tried, trial
+from procroute.rulebook.matching import Tried, meets, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook
+from procroute.rulebook.shape import WrittenRule
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
@@ -69,7 +70,7 @@ class Ruling:
         self._before: dict[tuple[int, int], _Before] = {}
 
     def load(self) -> list[str]:
-        """Read all rules again; lines on what of them does not hold. A bad file changes nothing.
+        """Read all rules again; lines on what is left out of them. A bad file changes nothing.
 
         Raises ProcrouteError rules-bad.
         """
@@ -89,7 +90,7 @@ class Ruling:
         self._order = {rule.place: at for at, rule in enumerate(book.rules)}
         self._before.clear()
         self._said.clear()
-        return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
+        return [f"{f.place}: {f.message}" for f in book.findings]
 
     def keep(self) -> list[str]:
         """Have the routes there that rules lead to, so that no start waits for one; lines on those that
@@ -163,6 +164,20 @@ class Ruling:
         """A process as all rules see it; None: there is none."""
         found = subject(pid, self._asked | {"user", "group", "parent"})
         return found and self._from_origin(found[0])
+
+    def matching(self, peer: Peer, written: WrittenRule) -> list[int]:
+        """Who would meet a rule that is in no file yet, of those whom the asker may place. In any thread, as
+        it takes long. Raises ProcrouteError rule-bad, not-permitted."""
+        rule = rule_files.checked(written, peer, dict(self._routes.settings.access))
+        book = followed(Rulebook((rule,)), os.path.realpath)
+        asked = asked_for(book)
+        return [
+            one.pid
+            for one in everybody()
+            if (peer.is_root or set(one.uids) == {peer.uid})
+            and (found := subject(one.pid, asked)) is not None
+            and meets(book.rules[0], self._from_origin(found[0]))
+        ]
 
     def trial(self, who: Subject) -> tuple[Tried, ...]:
         """Each rule in order, asked, up to and with the one that holds."""
