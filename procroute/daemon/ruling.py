@@ -7,7 +7,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from msgspec.structs import replace
@@ -146,12 +146,7 @@ class Ruling:
 
     def apply(self, peer: Peer, existing: Existing | None) -> int:
         """Look at everybody, for users at their own; how many are on a rule's route now that were not."""
-        return sum(
-            self._meet(*found, existing)
-            for one in everybody()
-            if (peer.is_root or set(one.uids) == {peer.uid})
-            and (found := subject(one.pid, self._asked)) is not None
-        )
+        return sum(self._meet(*found, existing) for found in _of(peer, self._asked))
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
@@ -169,15 +164,9 @@ class Ruling:
         """Who would meet a rule that is in no file yet, of those whom the asker may place. In any thread, as
         it takes long. Raises ProcrouteError rule-bad, not-permitted."""
         rule = rule_files.checked(written, peer, dict(self._routes.settings.access))
-        book = followed(Rulebook((rule,)), os.path.realpath)
-        asked = asked_for(book)
-        return [
-            one.pid
-            for one in everybody()
-            if (peer.is_root or set(one.uids) == {peer.uid})
-            and (found := subject(one.pid, asked)) is not None
-            and meets(book.rules[0], self._from_origin(found[0]))
-        ]
+        (rule,) = followed(Rulebook((rule,)), os.path.realpath).rules
+        asked = asked_for(Rulebook((rule,)))
+        return [found.pid for found, _ in _of(peer, asked) if meets(rule, self._from_origin(found))]
 
     def trial(self, who: Subject) -> tuple[Tried, ...]:
         """Each rule in order, asked, up to and with the one that holds."""
@@ -268,3 +257,12 @@ class Ruling:
         if line not in self._said:
             self._said.add(line)
             self._tell(line)
+
+
+def _of(peer: Peer, asked: Collection[str]) -> Iterator[tuple[Subject, int]]:
+    """Everybody whom somebody may place, as `subject` has them."""
+    for one in everybody():
+        if peer.is_root or set(one.uids) == {peer.uid}:
+            found = subject(one.pid, asked)
+            if found is not None:
+                yield found
