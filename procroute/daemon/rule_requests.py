@@ -15,6 +15,7 @@ from procroute.daemon import rule_files, subjects
 from procroute.daemon.rules import Rules
 from procroute.daemon.ruling import Ruling
 from procroute.errors import ProcrouteError
+from procroute.rulebook.folders import FOLDERS, USERS
 
 Answer = Callable[[Peer, Any], Awaitable[protocol.Reply]]
 
@@ -46,9 +47,8 @@ class RuleRequests:
     async def _list(self, peer: Peer, _: protocol.Rules) -> protocol.RuleList:
         rules = [r for r in self._ruling.book.rules if peer.is_root or r.owner in (0, peer.uid)]
         told = [rule_facts(r) for r in rules]
-        return protocol.RuleList(
-            rules=told, notes=self._rules.notes, held=self._rules.held, wrong=self._rules.wrong
-        )
+        notes = _seen_by(peer, self._rules.notes)
+        return protocol.RuleList(rules=told, notes=notes, held=self._rules.held, wrong=self._rules.wrong)
 
     async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
         def tried() -> protocol.Tried:
@@ -76,8 +76,15 @@ class RuleRequests:
             return rule_facts(self._ruling.add(peer, asked))
 
         rule: protocol.RuleFacts = await self._do(add)
-        return protocol.Edited(rule=rule, notes=await self._rules.reload())
+        return protocol.Edited(rule=rule, notes=_seen_by(peer, await self._rules.reload()))
 
     async def _edit(self, peer: Peer, asked: protocol.EditRule) -> protocol.Edited:
         rule: protocol.RuleFacts = await self._do(lambda: rule_facts(rule_files.edit(peer, asked)))
-        return protocol.Edited(rule=rule, notes=await self._rules.reload())
+        return protocol.Edited(rule=rule, notes=_seen_by(peer, await self._rules.reload()))
+
+
+def _seen_by(peer: Peer, notes: list[str]) -> list[str]:
+    """Without those on other users' rules."""
+    folders = [f"{folder / USERS}/" for folder in FOLDERS]
+    own = tuple(f"{folder}{peer.uid}/" for folder in folders)
+    return [n for n in notes if peer.is_root or n.startswith(own) or not n.startswith(tuple(folders))]

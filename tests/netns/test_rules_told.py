@@ -97,6 +97,19 @@ def test_a_way_that_comes_and_goes_is_told(running: Daemon) -> None:
             lab.ip("link del late0")
 
 
+@promise("RULE-26")
+def test_what_does_not_hold_of_a_users_rules_is_his_to_know(running: Daemon) -> None:
+    lab = running.lab
+    path = write(lab, rule('name = "x"', way='via = "gone0"'), folder=f"{FOLDER}/users/{ALICE}")
+    write(lab, rule('name = "y"', way='via = "gone1"'))
+    assert procroute(lab, "reload").returncode == 0
+    assert [note.partition(":")[0] for note in listed(lab)["notes"]] == [f"{FOLDER}/50-test.toml", path]
+    assert len(listed(lab, ALICE)["notes"]) == 2
+    assert [note.partition(":")[0] for note in listed(lab, BOB)["notes"]] == [f"{FOLDER}/50-test.toml"]
+    added = ask(lab, BOB, do="add-rule", rule={"name": "z", "via": "wan1"})
+    assert path not in str(added["notes"])
+
+
 @promise("RULE-33")
 def test_whom_a_rule_would_match_is_told_before_it_is_written(running: Daemon) -> None:
     lab = running.lab

@@ -12,6 +12,7 @@ from procroute.errors import ProcrouteError
 from procroute_tui.model.machine import Machine
 from procroute_tui.model.rules import RuleBook
 from procroute_tui.screens.rules import RulesScreen
+from procroute_tui.widgets.rule_table import RuleTable
 from tests.tui.driving import Driver, driven
 from tests.tui.fake_daemon import ASSIGNMENTS, NOW, PROCESSES, RULES, assignment, rule
 
@@ -92,6 +93,7 @@ async def test_changes_by_others_appear_by_themselves(on: Driver) -> None:
     await on.until(lambda: on.line("10-lines.toml:8").rstrip().endswith("3"))
     on.daemon.lose()
     await on.see("trying again. What you see is what was")
+    assert on.app.screen.query_one(RuleTable).has_class("stale")
     on.daemon.tell(on.daemon.watching())
     await on.until(lambda: "trying again" not in on.screen())
 

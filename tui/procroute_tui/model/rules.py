@@ -48,6 +48,7 @@ class RuleBook:
         self.doubts: Doubts = {}
         self.rows: list[RuleRow] = []
         self._of_none: list[str] = []
+        self._made_of: object = None
 
     def take(self, told: protocol.RuleList, machine: Machine) -> None:
         """The daemon's answer to `rules`."""
@@ -55,15 +56,19 @@ class RuleBook:
         self.count(machine)
 
     def count(self, machine: Machine) -> bool:
-        """Who is placed by what now; whether any row is other than before."""
+        """Who is placed by what now; whether anything is other than before."""
         if self.told is None:
             return False
-        wrong, self._of_none = _by_rule(self.told.notes, {rule.place for rule in self.told.rules})
         placed = Counter[str]()
         for assignment in machine.assignments.values():
             if assignment.rule:
                 placed[assignment.rule] += len(machine.members.get(assignment.id, ()))
-        rows = [
+        made_of = (self.told, self.doubts, placed)
+        if self._made_of == made_of:
+            return False
+        self._made_of = made_of
+        wrong, self._of_none = _by_rule(self.told.notes, {rule.place for rule in self.told.rules})
+        self.rows = [
             RuleRow(
                 number,
                 rule,
@@ -73,8 +78,7 @@ class RuleBook:
             )
             for number, rule in enumerate(self.told.rules, 1)
         ]
-        different, self.rows = rows != self.rows, rows
-        return different
+        return True
 
     def summary(self) -> str:
         """All of it in one line."""

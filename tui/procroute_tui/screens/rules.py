@@ -153,6 +153,8 @@ class RulesScreen(Screen[None]):
     def _show_trouble(self) -> None:
         self._told = self._tui.trouble
         self._banner.show(self._tui.trouble, known=self._book.told is not None)
+        self.table.set_class(self._tui.trouble is not None, "stale")
+        self.table.notify_style_update()
 
     def on_rule_table_laid_out(self) -> None:
         """Titles stand above their columns."""

@@ -39,6 +39,8 @@ class RuleTable(ScrollView, can_focus=True):
         & > .rules--name { color: $foreground; }
         & > .rules--route, & > .rules--good { color: $success; }
         & > .rules--bad { color: $error; text-style: bold; }
+        &.stale { color: $foreground 40%; }
+        &.stale > .rules--name, &.stale > .rules--route, &.stale > .rules--bad { color: $foreground 40%; }
     }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
