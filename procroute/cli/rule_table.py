@@ -19,8 +19,13 @@ _HEADINGS: Final = ("rule", "whose", "who takes it", "way", "finds")
 
 
 def as_json(reply: protocol.RuleList) -> str:
-    """One object: {"version": 1, "rules": [...], "notes": [...]}."""
-    told = {"version": VERSION, "rules": [plain(rule) for rule in reply.rules], "notes": reply.notes}
+    """One object: {"version": 1, "rules": [...], "notes": [...], "wrong": …}."""
+    told = {
+        "version": VERSION,
+        "rules": [plain(rule) for rule in reply.rules],
+        "notes": reply.notes,
+        "wrong": reply.wrong or None,
+    }
     return json.dumps(told, indent=2)
 
 

@@ -4,45 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from procroute.rulebook import in_words
 from procroute.terminal import printable
 from procroute.user_names import spoken
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from procroute import protocol
 
 VERSION: Final = 1
 """Of the JSON of the words of `rules` that ask the daemon."""
-_SHOWN: Final = 3
-"""So many of a list are shown."""
 
 
 def what(rule: protocol.RuleFacts) -> str:
     """Its conditions in short: `exe /usr/bin/curl, not user ada or bob`."""
-    told = [conditions(rule.conditions)] if rule.conditions else []
-    if rule.unless:
-        told.append(f"not {conditions(rule.unless, ' and ')}")
-    return ", ".join(told)
-
-
-def conditions(given: Mapping[str, list[str]], between: str = ", ") -> str:
-    """Each by its key; of a long list the first."""
-    return between.join(f"{key} {_any_of(patterns)}" for key, patterns in given.items())
-
-
-def _any_of(patterns: list[str]) -> str:
-    shown = [printable(pattern) for pattern in patterns[:_SHOWN]]
-    more = len(patterns) - _SHOWN
-    return " or ".join([*shown, f"{more} more"] if more > 0 else shown)
+    return in_words.who(rule.conditions, rule.unless)
 
 
 def way(rule: protocol.RuleFacts) -> str:
     """Where it leads: `wan1, strict`, or `direct`."""
-    if not rule.via:
-        return "direct"
-    strict = {None: "", True: ", strict", False: ", not strict"}[rule.strict]
-    return f"{printable(rule.via)}{strict}"
+    return in_words.way(rule.via, strict=rule.strict)
 
 
 def whose(rule: protocol.RuleFacts) -> str:

@@ -35,6 +35,8 @@ def main(options: argparse.Namespace) -> int:
         output.answer(rule_table.as_json(reply))
         return Exit.OK
     output.answer(rule_table.as_table(reply.rules, output.columns()))
+    if reply.wrong:
+        output.tell(f"the rules of before hold: {printable(reply.wrong)}")
     for note in reply.notes:
         output.tell(printable(note))
     return Exit.OK

@@ -13,6 +13,7 @@ REPLY_TO = {
     protocol.Ps: protocol.Assignments,
     protocol.Rules: protocol.RuleList,
     protocol.TryRules: protocol.Tried,
+    protocol.MatchRule: protocol.Matched,
     protocol.ApplyRules: protocol.Applied,
     protocol.AddRule: protocol.Edited,
     protocol.EditRule: protocol.Edited,

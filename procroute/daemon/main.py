@@ -115,8 +115,8 @@ class Daemon:
         self._server = Server(self._answer, user_name, tell, feed=self._feed)
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watched.watch)
-        self._rules = Rules(self._writer.ruling, self._do, self._looker, tell)
-        self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do)
+        self._rules = Rules(self._writer.ruling, self._do, self._looker, self._said, tell)
+        self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do, self._looker)
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
         self._due: dict[int, None] = {}

@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from msgspec.structs import replace
+
 from procroute.core.access import EVERYBODY, Peer
 from procroute.errors import ProcrouteError
 from procroute.kernel import files
@@ -13,10 +15,12 @@ from procroute.protocol import AddRule, EditRule
 from procroute.rulebook import editing
 from procroute.rulebook.folders import ENDING, FOLDERS, USERS, load
 from procroute.rulebook.owner import check_owner
-from procroute.rulebook.reading import read_text
+from procroute.rulebook.reading import read_text, rule_of
 from procroute.rulebook.route_rule import RouteRule, Rulebook
+from procroute.rulebook.shape import WrittenRule
 from procroute.rulebook.trusted import DistrustError, read
 from procroute.terminal import printable
+from procroute.written.document import Wrong
 
 _LASTING, _PASSING = FOLDERS
 _MODE: Final = 0o644
@@ -40,12 +44,21 @@ def add(peer: Peer, asked: AddRule, access: dict[str, Allowed]) -> RouteRule:
     text = editing.added(_text(path), asked.rule, str(path))
     rules = read_text(text, str(path), peer.uid).rules
     if not peer.is_root:
-        allowed = access.get(peer.name) or access.get(EVERYBODY) or Allowed()
-        check_owner(rules[-1], peer.uid, peer.name, allowed)
+        _check_owner(rules[-1], peer, access)
         if len([rule for rule in rulebook.rules if rule.owner == peer.uid]) >= _ROOM:
             raise ProcrouteError("not-permitted", f"you have {_ROOM} rules", "procroute rules remove")
     files.replace(path, text, _MODE)
     return rules[-1]
+
+
+def checked(written: WrittenRule, peer: Peer, access: dict[str, Allowed]) -> RouteRule:
+    """A rule that is in no file, as its owner may have it. Raises ProcrouteError rule-bad, not-permitted."""
+    rule = rule_of(written)
+    if isinstance(rule, Wrong):
+        raise ProcrouteError("rule-bad", rule.message, rule.hint)
+    rule = replace(rule, owner=peer.uid)
+    _check_owner(rule, peer, access)
+    return rule
 
 
 def edit(peer: Peer, asked: EditRule) -> RouteRule:
@@ -59,6 +72,11 @@ def edit(peer: Peer, asked: EditRule) -> RouteRule:
         text = editing.switched(text, rule.nth, rule.file, enabled=asked.edit == "enable")
     files.replace(path, text, _MODE)
     return rule
+
+
+def _check_owner(rule: RouteRule, peer: Peer, access: dict[str, Allowed]) -> None:
+    allowed = access.get(peer.name) or access.get(EVERYBODY) or Allowed()
+    check_owner(rule, peer.uid, peer.name, allowed)
 
 
 def _meant(peer: Peer, words: str) -> RouteRule:

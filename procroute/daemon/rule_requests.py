@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from concurrent.futures import Executor
 from typing import Any
 
 from procroute import protocol
@@ -13,23 +15,30 @@ from procroute.daemon import rule_files, subjects
 from procroute.daemon.rules import Rules
 from procroute.daemon.ruling import Ruling
 from procroute.errors import ProcrouteError
+from procroute.rulebook.folders import FOLDERS, USERS
 
 Answer = Callable[[Peer, Any], Awaitable[protocol.Reply]]
 
 
 class RuleRequests:
-    """In the loop's thread. do: has something done in the writer's."""
+    """In the loop's thread. do: has something done in the writer's; thread: where is looked at who lives."""
 
     def __init__(
-        self, rules: Rules, ruling: Ruling, do: Callable[[Callable[[], Any]], Awaitable[Any]]
+        self,
+        rules: Rules,
+        ruling: Ruling,
+        do: Callable[[Callable[[], Any]], Awaitable[Any]],
+        thread: Executor,
     ) -> None:
         self._rules = rules
         self._ruling = ruling
         self._do = do
+        self._thread = thread
         self._namespace = os.stat("/proc/self/ns/net").st_ino
         self.by_type: dict[type, Answer] = {
             protocol.Rules: self._list,
             protocol.TryRules: self._try,
+            protocol.MatchRule: self._match,
             protocol.ApplyRules: self._apply,
             protocol.AddRule: self._add,
             protocol.EditRule: self._edit,
@@ -38,7 +47,8 @@ class RuleRequests:
     async def _list(self, peer: Peer, _: protocol.Rules) -> protocol.RuleList:
         rules = [r for r in self._ruling.book.rules if peer.is_root or r.owner in (0, peer.uid)]
         told = [rule_facts(r) for r in rules]
-        return protocol.RuleList(rules=told, notes=self._rules.notes, held=self._rules.held)
+        notes = _seen_by(peer, self._rules.notes)
+        return protocol.RuleList(rules=told, notes=notes, held=self._rules.held, wrong=self._rules.wrong)
 
     async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
         def tried() -> protocol.Tried:
@@ -52,6 +62,11 @@ class RuleRequests:
         reply: protocol.Tried = await self._do(tried)
         return reply
 
+    async def _match(self, peer: Peer, asked: protocol.MatchRule) -> protocol.Matched:
+        loop = asyncio.get_running_loop()
+        pids = await loop.run_in_executor(self._thread, self._ruling.matching, peer, asked.rule)
+        return protocol.Matched(pids=pids)
+
     async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
         placed: int = await self._do(lambda: self._ruling.apply(peer, asked.existing))
         return protocol.Applied(placed=placed)
@@ -61,8 +76,15 @@ class RuleRequests:
             return rule_facts(self._ruling.add(peer, asked))
 
         rule: protocol.RuleFacts = await self._do(add)
-        return protocol.Edited(rule=rule, notes=await self._rules.reload())
+        return protocol.Edited(rule=rule, notes=_seen_by(peer, await self._rules.reload()))
 
     async def _edit(self, peer: Peer, asked: protocol.EditRule) -> protocol.Edited:
         rule: protocol.RuleFacts = await self._do(lambda: rule_facts(rule_files.edit(peer, asked)))
-        return protocol.Edited(rule=rule, notes=await self._rules.reload())
+        return protocol.Edited(rule=rule, notes=_seen_by(peer, await self._rules.reload()))
+
+
+def _seen_by(peer: Peer, notes: list[str]) -> list[str]:
+    """Without those on other users' rules."""
+    folders = [f"{folder / USERS}/" for folder in FOLDERS]
+    own = tuple(f"{folder}{peer.uid}/" for folder in folders)
+    return [n for n in notes if peer.is_root or n.startswith(own) or not n.startswith(tuple(folders))]

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Awaitable, Callable, Collection
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, Final
 
+from procroute import protocol
 from procroute.daemon.holding import Holding
 from procroute.daemon.newcomers import Newcomers
 from procroute.daemon.ruling import Ruling
@@ -28,9 +30,10 @@ _TOGETHER: Final = 0.1
 
 
 class Rules:
-    """do: has something done in the writer's thread. thread: where is waited for the holder of execs.
+    """do: has something done in the writer's thread. thread: where is waited for the holder of execs. say:
+    takes what is to be told to who watches.
 
-    notes: what of the rules does not hold, as it was when they were read.
+    wrong: why the files as they are now are not used; empty: they are.
     """
 
     def __init__(
@@ -38,8 +41,10 @@ class Rules:
         ruling: Ruling,
         do: Callable[[Callable[[], Any]], Awaitable[Any]],
         thread: Executor,
+        say: Callable[[protocol.Event], None],
         tell: Tell,
     ) -> None:
+        self._say = say
         self._ruling = ruling
         self._do = do
         self._tell = tell
@@ -51,7 +56,14 @@ class Rules:
         self._one = asyncio.Lock()
         self._works = Works(tell, "not done for rules")
         self._missed: set[int] = set()
-        self.notes: list[str] = []
+        self._left_out: list[str] = []
+        self._impossible: list[str] = []
+        self.wrong = ""
+
+    @property
+    def notes(self) -> list[str]:
+        """What of the rules does not hold now."""
+        return self._left_out + self._impossible
 
     async def start(self) -> None:
         """Put the rules into effect that there are; what is wrong with them is told."""
@@ -63,15 +75,28 @@ class Rules:
 
         Raises ProcrouteError rules-bad.
         """
+
+        def load() -> tuple[list[str], list[str]]:
+            return self._ruling.load(), self._ruling.keep()
+
         async with self._one:
-            notes: list[str] = await self._do(self._ruling.load)
+            try:
+                left_out, impossible = await self._do(load)
+            except ProcrouteError as e:
+                self.wrong = f"{e.message}; {e.hint}"
+                self._changed()
+                raise
+            self.wrong = ""
             try:
                 await self._holding.want(self._ruling.hold_rules())
             except ProcrouteError as e:
-                notes.append(f"{e.message}: programs with a rule of their own start by the machine's own way")
+                left_out.append(
+                    f"{e.message}: programs with a rule of their own start by the machine's own way"
+                )
             self._newcomers.want(self._ruling.needs_news)
-            self.notes = notes
-        return notes
+            self._left_out, self._impossible = left_out, impossible
+            self._changed()
+        return self.notes
 
     @property
     def held(self) -> int:
@@ -95,7 +120,14 @@ class Rules:
             self._watch.close()
 
     async def _keep(self) -> None:
-        await self._do(self._ruling.keep)
+        async with self._one:
+            impossible = await self._do(self._ruling.keep)
+            if impossible != self._impossible:
+                self._impossible = impossible
+                self._changed()
+
+    def _changed(self) -> None:
+        self._say(protocol.RulesChanged(at=time.time()))
 
     async def _held(self, asked: Exec) -> bool:
         allowed: bool = await self._do(lambda: self._ruling.held(asked))
@@ -143,9 +175,9 @@ class Rules:
 
     def _on_news(self) -> None:
         if self._watch is not None and self._watch.drain() and self._timer is None:
-            self._timer = self._loop.call_later(_TOGETHER, self._changed)
+            self._timer = self._loop.call_later(_TOGETHER, self._read_again)
 
-    def _changed(self) -> None:
+    def _read_again(self) -> None:
         self._timer = None
         self._follow()
         self._works.begin(self._again())

@@ -7,7 +7,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -42,8 +42,9 @@ from procroute.rulebook import folders
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.index import Index
 from procroute.rulebook.links import followed
-from procroute.rulebook.matching import Tried, trial
+from procroute.rulebook.matching import Tried, meets, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook
+from procroute.rulebook.shape import WrittenRule
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
@@ -86,7 +87,7 @@ class Ruling:
         self._before: dict[tuple[int, int], _Before] = {}
 
     def load(self) -> list[str]:
-        """Read all rules again; lines on what of them does not hold. A bad file changes nothing.
+        """Read all rules again; lines on what is left out of them. A bad file changes nothing.
 
         Raises ProcrouteError rules-bad.
         """
@@ -109,7 +110,7 @@ class Ruling:
         self._before.clear()
         self._free.clear()
         self._said.clear()
-        return [f"{f.place}: {f.message}" for f in book.findings] + self.keep()
+        return [f"{f.place}: {f.message}" for f in book.findings]
 
     def keep(self) -> list[str]:
         """Have the routes there that rules lead to, so that no start waits for one; lines on those that
@@ -175,12 +176,7 @@ class Ruling:
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
         self._letting_go.of_rules(peer, {rule.place for rule, _ in self._leading()})
-        return sum(
-            self._meet(*found, existing)
-            for one in everybody()
-            if (peer.is_root or set(one.uids) == {peer.uid})
-            and (found := subject(one.pid, self._asked)) is not None
-        )
+        return sum(self._meet(*found, existing) for found in _of(peer, self._asked))
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
@@ -193,6 +189,14 @@ class Ruling:
         """A process as all rules see it; None: there is none."""
         found = subject(pid, self._asked | {"user", "group", "parent"})
         return found and self._from_origin(found[0])
+
+    def matching(self, peer: Peer, written: WrittenRule) -> list[int]:
+        """Who would meet a rule that is in no file yet, of those whom the asker may place. In any thread, as
+        it takes long. Raises ProcrouteError rule-bad, not-permitted."""
+        rule = rule_files.checked(written, peer, dict(self._routes.settings.access))
+        (rule,) = followed(Rulebook((rule,)), os.path.realpath).rules
+        asked = asked_for(Rulebook((rule,)))
+        return [found.pid for found, _ in _of(peer, asked) if meets(rule, self._from_origin(found))]
 
     def trial(self, who: Subject) -> tuple[Tried, ...]:
         """Each rule in order, asked, up to and with the one that holds."""
@@ -288,3 +292,12 @@ def _remember(memory: dict[_K, _V], key: _K, value: _V, most: int) -> None:
     memory[key] = value
     while len(memory) > most:
         memory.pop(next(iter(memory)))
+
+
+def _of(peer: Peer, asked: Collection[str]) -> Iterator[tuple[Subject, int]]:
+    """Everybody whom somebody may place, as `subject` has them."""
+    for one in everybody():
+        if peer.is_root or set(one.uids) == {peer.uid}:
+            found = subject(one.pid, asked)
+            if found is not None:
+                yield found

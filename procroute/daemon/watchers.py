@@ -11,6 +11,8 @@ from procroute.core.access import Peer
 
 EVENTS: Final = 1000
 """So many events may wait for one that watches."""
+_MORE: Final = (protocol.AdaptersChanged, protocol.RulesChanged)
+"""Events for who has asked for more than assignments."""
 
 
 class Watcher:
@@ -66,7 +68,7 @@ class Watchers:
     def say(self, event: protocol.Event, seen_by: Callable[[Peer, protocol.Event], protocol.Event]) -> None:
         """Give an event to all, as each may see it."""
         for watcher in list(self._all):
-            if isinstance(event, protocol.AdaptersChanged) and not watcher.wants_more:
+            if isinstance(event, _MORE) and not watcher.wants_more:
                 continue
             watcher.put(seen_by(watcher.who, event))
             if watcher.lost:

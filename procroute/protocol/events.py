@@ -67,6 +67,10 @@ class AdaptersChanged(_Event, frozen=True, tag="adapters_changed"):
     """To who asked for processes or traffic: adapters or their ways out are other than before."""
 
 
+class RulesChanged(_Event, frozen=True, tag="rules_changed"):
+    """To who asked for processes or traffic: rules, or what of them does not hold, are other than before."""
+
+
 class Traffic(_Event, frozen=True, tag="traffic"):
     """What was carried since each began to be, to who asked for it."""
 
@@ -79,4 +83,4 @@ class Lost(_Event, frozen=True, tag="lost"):
     """You read too slowly: events were dropped, and no more come. Ask anew."""
 
 
-Event = Added | Removed | Left | Processes | AdaptersChanged | Traffic | Repaired | Lost
+Event = Added | Removed | Left | Processes | AdaptersChanged | RulesChanged | Traffic | Repaired | Lost

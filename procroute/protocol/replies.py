@@ -86,17 +86,27 @@ class Reloaded(_Reply, frozen=True, tag="reloaded"):
 
 
 class RuleList(_Reply, frozen=True, tag="rule-list"):
-    """The answer to `rules`. notes: what of them does not hold now. held: files whose execs are held."""
+    """The answer to `rules`. notes: what of them does not hold now. held: files whose execs are held.
+
+    wrong: why the rule files as they are now are not used, and these rules, read before, still are.
+    """
 
     rules: list[RuleFacts]
     held: int = 0
     notes: list[str] = []
+    wrong: str = ""
 
 
 class Tried(_Reply, frozen=True, tag="tried"):
     """The answer to `try`: up to and with the rule that holds, or all where none does."""
 
     rules: list[TriedRule]
+
+
+class Matched(_Reply, frozen=True, tag="matched"):
+    """The answer to `match`: the PIDs, in order."""
+
+    pids: list[int]
 
 
 class Applied(_Reply, frozen=True, tag="applied"):
@@ -145,6 +155,7 @@ Reply = (
     | Reloaded
     | RuleList
     | Tried
+    | Matched
     | Applied
     | Edited
     | Watching

@@ -81,6 +81,12 @@ class TryRules(_Request, frozen=True, tag="try"):
     pid: Pid
 
 
+class MatchRule(_Request, frozen=True, tag="match"):
+    """Which processes a rule would match that is not written yet: of all that the asker may place."""
+
+    rule: WrittenRule
+
+
 class ApplyRules(_Request, frozen=True, tag="apply"):
     """Have rules take what runs already: for root all, else the asker's own processes by rules that he has.
 
@@ -136,6 +142,7 @@ Request = (
     | Ps
     | Rules
     | TryRules
+    | MatchRule
     | ApplyRules
     | AddRule
     | EditRule

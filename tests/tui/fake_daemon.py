@@ -11,6 +11,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+from msgspec.structs import replace
+
 from procroute import protocol
 from procroute.errors import ProcrouteError
 from procroute.protocol import (
@@ -20,6 +23,7 @@ from procroute.protocol import (
     Carried,
     Options,
     Process,
+    RuleFacts,
     Running,
     Sockets,
 )
@@ -148,6 +152,27 @@ def traffic(at: float, step: int = 1) -> protocol.Traffic:
     )
 
 
+def rule(
+    line: int, conditions: dict[str, list[str]], *, file: str = "10-lines.toml", **more: Any
+) -> RuleFacts:
+    """Of the administrator, held, in use, by wan1."""
+    facts: dict[str, Any] = {"owner": 0, "finds": "held", "via": "wan1", **more}
+    folder = "/etc/procroute/rules.d" + (f"/users/{facts['owner']}" if facts["owner"] else "")
+    return RuleFacts(f"{folder}/{file}:{line}", conditions=conditions, **facts)
+
+
+RULES: Final = [
+    rule(3, {"exe": ["/usr/bin/zoom", "/opt/zoom/zoom"]}, via="", comment="calls need the low latency"),
+    rule(
+        8, {"exe": ["/usr/lib/firefox/firefox"]}, strict=True, when_down="deny", comment="nothing beside it"
+    ),
+    rule(1, {"unit": ["backup.service"]}, file="50-backups.toml", via="lte0", finds="unit", existing="reset"),
+    rule(7, {"user": ["ben"]}, file="50-backups.toml", unless={"name": ["ssh"]}, finds="news", enabled=False),
+    rule(3, {"name": ["rsync*"]}, file="90-added.toml", owner=1000, finds="news", via="vpn", comment="cheap"),
+]
+RULE_NOTE: Final = f"{RULES[4].place}: there is no adapter vpn"
+
+
 class FakeDaemon:
     """asked: the requests that came, in order. answers: by type of request, instead of the usual."""
 
@@ -157,6 +182,7 @@ class FakeDaemon:
         self.processes = PROCESSES if processes is None else processes
         self.assignments = ASSIGNMENTS if assignments is None else assignments
         self.adapters = ADAPTERS
+        self.rules = protocol.RuleList(rules=RULES, notes=[RULE_NOTE], held=3)
         self.asked: list[protocol.Request] = []
         self.answers: dict[type, Callable[[Any], Any]] = {}
         self.changes: list[protocol.Request] = []
@@ -195,6 +221,18 @@ class FakeDaemon:
                     for a in self.assignments
                 ]
             )
+        if isinstance(request, protocol.Rules):
+            return self.rules
+        if isinstance(request, protocol.TryRules):
+            why = [
+                "exe is /usr/bin/rsync, not /usr/bin/zoom or /opt/zoom/zoom",
+                "exe is /usr/bin/rsync",
+                "no",
+            ]
+            earlier = [protocol.TriedRule(r, w) for r, w in zip(RULES, why, strict=False)]
+            return protocol.Tried(rules=[*earlier, protocol.TriedRule(RULES[4])])
+        if isinstance(request, protocol.MatchRule):
+            return protocol.Matched(pids=[2502])
         if isinstance(request, protocol.Inspect):
             return self._inspected(request.pid)
         if isinstance(request, protocol.Explain):
@@ -215,6 +253,12 @@ class FakeDaemon:
             return self.answers[type(request)](request)
         if isinstance(request, protocol.Assign):
             return self._assigned(request)
+        if isinstance(request, protocol.AddRule | protocol.EditRule):
+            return self._edited(request)
+        if isinstance(request, protocol.ApplyRules):
+            return protocol.Applied(placed=2)
+        if isinstance(request, protocol.Reload):
+            return protocol.Reloaded(notes=["packet_marks holds for routes opened from now on"])
         assert isinstance(request, protocol.Release)
         gone = [a for a in self.assignments if a.id in request.ids]
         self.tell(*(protocol.Removed(at=NOW, assignment=a, why="released") for a in gone))
@@ -222,6 +266,24 @@ class FakeDaemon:
 
     async def close(self) -> None:
         return
+
+    def _edited(self, request: protocol.AddRule | protocol.EditRule) -> protocol.Edited:
+        """As procrouted does it, and tells who watches."""
+        rules = self.rules.rules
+        if isinstance(request, protocol.AddRule):
+            plain = msgspec.to_builtins(request.rule)
+            via = plain.pop("via", "")
+            given = {key: [plain[key]] for key in ("exe", "name", "user", "unit") if key in plain}
+            made = rule(9, given, file=request.file, via=via, strict=plain.get("strict"))
+            rules = [*rules, made]
+        else:
+            (made,) = (one for one in rules if one.place == request.rule)
+            off = replace(made, enabled=request.edit == "enable")
+            rules = [off if one is made else one for one in rules]
+            rules = [one for one in rules if request.edit != "remove" or one.place != made.place]
+        self.rules = replace(self.rules, rules=rules)
+        self.tell(protocol.RulesChanged(at=NOW))
+        return protocol.Edited(rule=made)
 
     def _assigned(self, request: protocol.Assign) -> protocol.Assigned:
         strict = "~strict" if request.route.strict else ""

@@ -34,8 +34,9 @@ class Acting(Seeing):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Those of the palette: what keys do, and themes."""
-        for binding in self.BINDINGS:
-            if isinstance(binding, Binding):
+        main = screen is self.screen_stack[0]
+        for binding in self.BINDINGS if main else screen.BINDINGS:
+            if isinstance(binding, Binding) and (main or binding.action.startswith("screen.")):
                 typed = binding.key_display or " ".join(binding.key.split(","))
                 yield SystemCommand(
                     binding.description, f"key: {typed}", partial(self._command, binding.action)
@@ -61,29 +62,25 @@ class Acting(Seeing):
 
     async def action_assign(self) -> None:
         """Choose a way out."""
-        await self._start(self.changer.assign)
+        await self.start(self.changer.assign)
 
     async def action_release(self) -> None:
         """Let go."""
-        await self._start(self.changer.release)
+        await self.start(self.changer.release)
 
     async def action_undo(self) -> None:
         """Take the last change back."""
-        await self._start(self.changer.undo, asks=False)
+        await self.start(self.changer.undo, asks=False)
 
     async def action_launch(self) -> None:
         """Start a command."""
-        await self._start(self.changer.launch)
+        await self.start(self.changer.launch)
 
     def action_end(self) -> None:
         """Quit; what is assigned stays so."""
         self.exit()
 
-    def action_rule(self) -> None:
-        """A place that is kept."""
-        self.say("rules are not there yet: R will make one of the chosen process", wrong=True)
-
-    async def _start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
+    async def start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
         """One change at a time: what a change does must be known before the next.
 
         asks: it opens a dialog, which is waited for, or the next key would be for what is behind it.

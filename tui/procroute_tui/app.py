@@ -18,7 +18,6 @@ from procroute import protocol
 from procroute.errors import ProcrouteError
 from procroute.terminal import printable
 from procroute_tui import settings as kept
-from procroute_tui.acting import Acting
 from procroute_tui.changing import Changer
 from procroute_tui.launching import Launch, in_terminal
 from procroute_tui.link import Daemon, Gone
@@ -26,7 +25,9 @@ from procroute_tui.looking import Looker
 from procroute_tui.model.columns import Users
 from procroute_tui.model.listing import Listing
 from procroute_tui.model.machine import Machine
-from procroute_tui.seeing import KEYS, key
+from procroute_tui.rule_changing import RuleChanger
+from procroute_tui.ruling import Ruling
+from procroute_tui.seeing import KEYS, SPARE, key
 from procroute_tui.themes import THEMES
 from procroute_tui.widgets.adapters import AdapterBar
 from procroute_tui.widgets.filter import FilterBar
@@ -44,7 +45,7 @@ _WIDE: Final = 120
 """From so many cells on details are beside the table."""
 
 
-class Tui(Acting):
+class Tui(Ruling):
     """Ends with an error where it cannot go on.
 
     users: names of uids; place: of the settings, None: nowhere.
@@ -64,7 +65,7 @@ class Tui(Acting):
         key("a", "assign", "Assign"),
         key("r", "release", "Release"),
         key("u", "undo", "Undo"),
-        key("R", "rule", "Make a rule", show=False),
+        key("R", "rule", "Rule"),
         *KEYS,
         key("question_mark", "help", "Help", shown="?"),
         key("q", "end", "Quit"),
@@ -77,8 +78,8 @@ class Tui(Acting):
         self.listing = Listing(self.machine, users)
         self.listing.reshape(settings.shape())
         self.first_paint: Callable[[], None] = lambda: None
-        self._settings, self._place, self._users = settings, place, users
-        self.changer, self._looker = Changer(self), Looker(self)
+        self._settings, self._place, self.user_name = settings, place, users
+        self.changer, self.rule_changer, self._looker = Changer(self), RuleChanger(self), Looker(self)
         self.trouble: ProcrouteError | None = None
         self.picture = ""
         self._known = False
@@ -94,8 +95,12 @@ class Tui(Acting):
         """From the top."""
         self.table = Table(self.listing)
         self.table.wanted = self._settings.columns
-        self.heading, self.filter_bar, self.keys = Heading(self.table), FilterBar(), KeyLine(self.BINDINGS)
-        self.pane = Pane(self.machine, self._users)
+        self.heading, self.filter_bar, self.keys = (
+            Heading(self.table),
+            FilterBar(),
+            KeyLine(self.BINDINGS, SPARE),
+        )
+        self.pane = Pane(self.machine, self.user_name)
         self.top, self.banner, self.adapters = Top(self.listing), Banner(), AdapterBar(self.machine)
         yield self.top
         yield self.banner
@@ -165,6 +170,8 @@ class Tui(Acting):
                 self._show_error(None)
                 self._known = True
                 self._looker.again.set()
+            if isinstance(told, protocol.Watching | protocol.RulesChanged):
+                self.rules_news.set()
             changes = self.machine.take(told)
             if self.pane.has_class("shown") and not isinstance(told, protocol.Processes):
                 self.pane.show()

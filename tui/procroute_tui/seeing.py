@@ -36,6 +36,8 @@ KEYS: Final[tuple[BindingType, ...]] = (
     key("t", "view", "View"),
     key("enter,d", "details", "Info", shown="⏎"),
     key("l", "launch", "Launch"),
+    key("b", "rules", "Rules"),
+    key("w", "why", "Which rule holds for it, and why", show=False),
     key("less_than_sign", "sort(-1)", "Sort by the column before", show=False),
     key("greater_than_sign", "sort(1)", "Sort by the next column", show=False),
     key("i", "invert", "Sort the other way round", show=False),
@@ -46,6 +48,8 @@ KEYS: Final[tuple[BindingType, ...]] = (
     key("right", "fold(False)", "Unfold", show=False),
     Binding("escape", "leave", "Leave", show=False),
 )
+SPARE: Final = ("mark", "view", "details", "launch", "filter", "undo", "rules", "rule", "release")
+"""Actions whose keys are left out of the last line where it is short, the first of them first."""
 _ANYWHERE: Final = frozenset({"leave", "row", "keep_filter"})
 
 
@@ -207,6 +211,11 @@ class Seeing(App[ProcrouteError]):
     def _open_filter(self, *, opened: bool) -> None:
         """In the place of the line of keys, which are letters of the filter meanwhile."""
         self.filter_bar.display, self.keys.display = opened, not opened
+
+    def filter_by(self, text: str) -> None:
+        """Show the rows that contain this, whatever was chosen before."""
+        self.filter_bar.value = text
+        self.reshape(replace(self.listing.shape, filter=text, routed=False))
 
     def leave_filter(self) -> None:
         """All rows again."""

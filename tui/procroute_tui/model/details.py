@@ -69,6 +69,20 @@ def _is(process: protocol.Running, users: Users, asked: Asked) -> Iterator[Line]
     yield "cgroup", printable(process.cgroup), ""
 
 
+def route_lines(machine: Machine, users: Users, pid: int) -> Iterator[Line]:
+    """The route of a process and who put it there."""
+    assignment = machine.assignment_of(pid)
+    if assignment is None:
+        yield "", "it goes the machine's own way", "dim"
+        return
+    yield "", f"{printable(assignment.route)}, by {printable(assignment.adapter)}", "route"
+    if assignment.rule:
+        yield "", f"put there by {printable(assignment.rule)}", ""
+    else:
+        who = printable(users(assignment.by))
+        yield "", f"put there by {who} ({assignment.how}): there it stays whatever rules say", ""
+
+
 def _route(machine: Machine, users: Users, process: protocol.Running, now: float) -> Iterator[Line]:
     assignment = machine.assignments.get(process.assignment)
     if assignment is None:
@@ -79,6 +93,9 @@ def _route(machine: Machine, users: Users, process: protocol.Running, now: float
     since = f", {words.ago(now - assignment.since)} ago" if assignment.since else ""
     by = f"{how.get(assignment.how, assignment.how)}, by {printable(users(assignment.by))}{since}"
     yield words.tag(assignment), by + (", in place" if assignment.in_place else ""), ""
+    if assignment.rule:
+        yield "rule", printable(assignment.rule), ""
+        yield "", "w tells why this one", "dim"
     rate = machine.rates.assignments.get(assignment.id)
     if rate is not None:
         yield "carries", f"in {words.rate(rate.received)}/s, out {words.rate(rate.sent)}/s", ""

@@ -161,7 +161,7 @@ class Listing:
         values = [str(process.pid), process.name, self.facts.users(process.user), process.unit]
         assignment = self.machine.assignments.get(process.assignment)
         if assignment is not None:
-            values += [assignment.route, assignment.adapter]
+            values += [assignment.route, assignment.adapter, f"{assignment.rule}:"]
         return "\n".join(values).casefold()
 
     def _is_shown(self, pid: int, entry: _Entry) -> bool:

@@ -42,7 +42,24 @@ KEYS: Final = (
             ("m Space", "mark; a click on the left edge as well"),
             ("u", "undo the last change: release what was assigned, assign again what was released"),
             ("l", "launch a command on a route"),
-            ("R", "make a rule of the chosen process: not there yet"),
+        ),
+    ),
+    (
+        "rules",
+        (
+            (
+                "R",
+                "make a rule of the chosen process: it finds its way by itself from its next start on",
+            ),
+            ("w", "which rule holds for the chosen process, and why each earlier one does not"),
+            ("b", "all rules, in the order in which they are asked: the first that matches holds. There:"),
+            ("e Space", "switch the chosen rule off, and on again"),
+            ("x Del", "remove it from its file, after a question"),
+            ("p", "the processes that it has placed"),
+            ("Enter d", "all that it says, what of it does not hold, and whom it has placed"),
+            ("a", "apply all rules to what runs already, after a question"),
+            ("r", "have the daemon read the configuration and all rules again; by root"),
+            ("Esc b q", "back to the processes"),
         ),
     ),
     (
@@ -62,6 +79,7 @@ SIGNS: Final = (
     ("·", "counted with the first process of its assignment"),
     ("+2 old", "two sockets go on by the way that they were opened on"),
     ("✓ ▌", "a marked row; the chosen one"),
+    ("! ?", "of a rule: it does not hold now; it names what is not there now"),
 )
 
 

@@ -6,16 +6,12 @@ import time
 
 from textual.app import ComposeResult
 from textual.containers import VerticalScroll
-from textual.content import Content
 from textual.widgets import Static
 
 from procroute_tui.model.columns import Users
 from procroute_tui.model.details import Asked, Section, sections
 from procroute_tui.model.machine import Machine
-from procroute_tui.widgets.adapters import STYLES
-from procroute_tui.widgets.lines import hanging
-
-_LABEL = 9
+from procroute_tui.widgets.sections import drawn
 
 
 class Pane(VerticalScroll, can_focus=True):
@@ -52,7 +48,7 @@ class Pane(VerticalScroll, can_focus=True):
         if told != self._shown:
             self._shown = told
             room = max(self.size.width - 1, 20)
-            self._text.update(Content("\n").join(_drawn(section, room) for section in told))
+            self._text.update(drawn(told, room))
 
     def on_resize(self) -> None:
         """Lines break elsewhere."""
@@ -64,14 +60,6 @@ class Pane(VerticalScroll, can_focus=True):
 def now() -> float:
     """Seconds of the Epoch."""
     return time.time()
-
-
-def _drawn(section: Section, room: int) -> Content:
-    parts: list[tuple[str, str]] = [(section.title, "bold $accent")]
-    for label, text, role in section.lines:
-        shown = label[: _LABEL - 1].ljust(_LABEL)
-        parts += [("\n", ""), *hanging(shown, text, room, STYLES["dim"], STYLES[role])]
-    return Content.assemble(*parts, ("\n", ""))
 
 
 def _clock(at: float) -> str:

@@ -16,7 +16,7 @@ class Top(Static):
     """One line."""
 
     DEFAULT_CSS = """
-    Top { height: 1; background: $panel; padding: 0 1; }
+    Top { height: 1; background: $panel; padding: 0 1; text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, listing: Listing) -> None:
@@ -29,15 +29,15 @@ class Top(Static):
         machine, shape = self._listing.machine, self._listing.shape
         threads = 0 if shape.threads else machine.kernel_threads()
         parts = [f"{machine.routed()} of {len(machine.processes) - threads} processes on a route"]
-        parts.append({"list": "list", "tree": "tree", "unit": "by unit"}[shape.view])
-        parts.append(f"by {BY_KEY[shape.sort].title.lower()}{'▼' if shape.descending else '▲'}")
-        if shape.routed:
-            parts.append("routed only")
         if shape.filter:
             rows = sum(self._listing.matches(key) for key in self._listing.rows)
             parts.append(f"filter “{printable(shape.filter)}”: {rows}")
         if marked:
             parts.append(f"{marked} marked")
+        parts.append({"list": "list", "tree": "tree", "unit": "by unit"}[shape.view])
+        parts.append(f"by {BY_KEY[shape.sort].title.lower()}{'▼' if shape.descending else '▲'}")
+        if shape.routed:
+            parts.append("routed only")
         shown = [("procroute", "bold $accent"), ("  " + " · ".join(parts), STYLES["dim"])]
         if busy:
             shown.append((f"  … {busy}", "bold $accent"))
