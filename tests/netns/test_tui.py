@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +11,8 @@ from procroute.lab import Lab
 from tests.netns.daemons import ALICE, as_user, daemon
 from tests.netns.running import ENVIRONMENT, PROCROUTE, unchanged, until
 from tests.netns.tmux import Tmux
-from tests.netns.traffic import SERVER
+from tests.netns.traffic import TRAVELLER
 
-TRAVELLER = [sys.executable, str(Path(__file__).with_name("traveller.py")), SERVER[4], SERVER[6]]
-
-_CATCHES = "sh -c 'trap \"echo caught it; exit 7\" INT; echo handles; sleep 1000'"
 _COLOUR = re.compile(r"\x1b\[(?:[014];)*(?:[349][1-6]|10[1-6]|[34]8;5;(\d+))m")
 _EXACT = re.compile(r"\x1b\[(?:[\d;]*;)?[34]8;2;(\d+);(\d+);(\d+)m")
 _GREYS = {0, 7, 8, 15, 16, 59, 102, 145, 188, 231, *range(232, 256)}
@@ -87,35 +81,6 @@ def test_users_are_told_what_helps(lab: Lab) -> None:
     done = lab.run([*as_user(ALICE), *PROCROUTE, "tui", "--screenshot", "/x.svg"], env=ENVIRONMENT)
     assert done.returncode == 125
     assert "sudo procroute tui" in done.stderr
-
-
-@pytest.mark.promise("VIEW-15")
-def test_a_command_that_is_launched_here_has_the_terminal_until_it_ends(lab: Lab) -> None:
-    with unchanged(lab), daemon(lab), Tmux(lab, 100, 30) as tmux:
-        tui = tmux.window(*PROCROUTE, "tui")
-        tmux.see(tui, "processes on a route", "wan1")
-        tmux.type(tui, "l", "cat", "C-t", "Enter")
-        until(lambda: "Assign" not in tmux.screen(tui), 20)
-        tmux.type(tui, "said", "Enter")
-        tmux.see(tui, "said\nsaid")
-        (found,) = json.loads(lab.run([*PROCROUTE, "ps", "--json"], env=ENVIRONMENT).stdout)["assignments"]
-        assert (found["route"], found["command"]) == ("wan1", "cat")
-        tmux.type(tui, "C-d")
-        tmux.see(tui, "cat has ended with 0: Enter leads back", "said")
-        tmux.type(tui, "Enter")
-        tmux.see(tui, "Assign", "0 of", "cat has ended with 0")
-        tmux.type(tui, "l", _CATCHES, "C-t", "Enter")
-        until(lambda: "Assign" not in tmux.screen(tui) and "handles" in tmux.screen(tui), 20)
-        tmux.type(tui, "C-c")
-        tmux.see(tui, "caught it", "has ended with 7: Enter")
-        tmux.type(tui, "Enter")
-        tmux.see(tui, "Assign")
-        tmux.type(tui, "l", "sleep 1000", "C-t", "Enter")
-        until(lambda: lab.sh("pgrep -x sleep -a || true").count("sleep 1000"), 20)
-        tmux.type(tui, "C-c")
-        tmux.see(tui, "has ended with 130: Enter")
-        tmux.type(tui, "Enter", "q")
-        tmux.see(tui, "ended with 0")
 
 
 @pytest.mark.promise("VIEW-16")

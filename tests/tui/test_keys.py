@@ -360,3 +360,42 @@ def test_letters_are_for_the_filter_also_before_the_first_picture() -> None:
             await on.see("filter “ngi”: 3", "· tree ·")
 
     asyncio.run(run())
+
+
+@pytest.mark.promise("VIEW-04")
+@pytest.mark.parametrize("twice", ["enter", "escape"])
+@pytest.mark.parametrize("key", ["a", "r", "c", "l", "question_mark"])
+def test_a_dialog_is_answered_once_however_often_one_types(key: str, twice: str) -> None:
+    @driven()
+    async def test(on: Driver) -> None:
+        await on.burst(key)
+        if key == "l":
+            await on.burst("true")
+        await on.burst(twice, twice, twice)
+        await on.until(lambda: len(on.app.screen_stack) == 1, "the end of the dialog")
+        await on.pilot.pause(0.1)
+        assert on.app.is_running
+        assert len(on.daemon.changes) == (key in "ar" and twice == "enter")
+
+    test()
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_what_is_typed_ahead_edits_in_its_order(on: Driver) -> None:
+    launched: list[Launch] = []
+
+    async def background(launch: Launch, folder: object) -> str:
+        launched.append(launch)
+        return "/the/output.log"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("procroute_tui.launching.in_background", background)
+        await on.burst("l", "ecxx", "backspace", "backspace", "ho a", "home", "./", "enter", "t")
+        await on.until(lambda: launched, "the launch")
+    assert launched[0].command == ("./echo", "a")
+    await on.see("· tree ·")
+    await on.burst("c", "space", "down", "space", "enter")
+    await on.until(lambda: "USER" not in on.screen(), "columns without USER")
+    await on.burst("slash", "nxg", "left", "backspace", "end", "i", "enter")
+    await on.see("filter “ngi”: 3")
