@@ -13,6 +13,8 @@ from tests.netns.running import ENVIRONMENT, PROCROUTE, unchanged, until
 from tests.netns.tmux import Tmux
 from tests.netns.traffic import TRAVELLER
 
+_ONCE = ("COLUMNS=80", "LINES=24")
+"""As a program that uses readline(3) hands them down; the terminal has another size by then."""
 _COLOUR = re.compile(r"\x1b\[(?:[014];)*(?:[349][1-6]|10[1-6]|[34]8;5;(\d+))m")
 _EXACT = re.compile(r"\x1b\[(?:[\d;]*;)?[34]8;2;(\d+);(\d+);(\d+)m")
 _GREYS = {0, 7, 8, 15, 16, 59, 102, 145, 188, 231, *range(232, 256)}
@@ -25,6 +27,12 @@ def coloured(text: str) -> bool:
     return any(max(rgb) - min(rgb) > 8 for rgb in exact) or any(
         not number or int(number) not in _GREYS for number in _COLOUR.findall(text)
     )
+
+
+def is_drawn(screen: str, title: str, rows: int) -> bool:
+    """Whether there is a column of this title, and the keys are in the last of so many rows."""
+    lines = screen.splitlines()
+    return any(f" {title}" in line for line in lines) and len(lines) == rows and "Quit" in lines[-1]
 
 
 @pytest.fixture
@@ -64,6 +72,37 @@ def test_a_user_moves_a_program_of_hers_with_two_keys(lab: Lab) -> None:
             tmux.see(tui, "ended with 0")
 
 
+@pytest.mark.promise("VIEW-04")
+@pytest.mark.parametrize("user", [0, ALICE])
+def test_undo_restores_a_route_with_all_of_its_options(lab: Lab, user: int) -> None:
+    """One whose name is a digest of them; let go, undone, and sent to another adapter and undone."""
+    gateway = ["--gateway4", lab.wan1.wire.gateway4, "--dns", lab.wan1.wire.gateway4]
+    with unchanged(lab), daemon(lab) as running, Tmux(lab, 100, 30) as tmux:
+        traveller = tmux.window(*as_user(user), *TRAVELLER)
+        until(lambda: "IPv4 wan2" in tmux.last(traveller), 20)
+        pid = tmux.last(traveller).partition(":")[0]
+        words = [*as_user(user), *PROCROUTE, "assign", pid, "--via", "wan1", *gateway]
+        lab.run(words, env=ENVIRONMENT, check=True)
+        (before,) = running.ps()
+        assert re.fullmatch("wan1~[0-9a-f]{8}", before["route"])
+        tui = tmux.window(*as_user(user), *PROCROUTE, "tui")
+        tmux.see(tui, "1 of", before["route"])
+        for keys, said in (["r"], "go back"), (["a"], "is to leave by"):
+            tmux.type(tui, *keys)
+            tmux.see(tui, said)
+            tmux.type(tui, "Enter")
+            until(lambda: tmux.last(traveller).startswith(f"{pid}: IPv4 wan2"), 20)
+            tmux.type(tui, "u")
+            until(lambda: tmux.last(traveller).startswith(f"{pid}: IPv4 wan1"), 20)
+            (now,) = running.ps()
+            assert now["route"] == before["route"]  # a digest of its options
+            assert "cannot be restored" not in tmux.screen(tui)
+        tmux.type(tui, "r")
+        tmux.see(tui, "go back")
+        tmux.type(tui, "Enter", "q")
+        tmux.see(tui, "ended with 0")
+
+
 @pytest.mark.promise("VIEW-12")
 def test_root_gets_a_daemon_for_as_long_as_it_looks(lab: Lab) -> None:
     with unchanged(lab), Tmux(lab, 100, 30) as tmux:
@@ -87,9 +126,13 @@ def test_users_are_told_what_helps(lab: Lab) -> None:
 @pytest.mark.parametrize("kind", ["TERM=xterm", "TERM=vt100", "TERM=screen"])
 def test_terminals_that_can_little_will_do(lab: Lab, kind: str) -> None:
     """As over ssh: what TERM says is all that is known; and its size changes."""
-    with unchanged(lab), daemon(lab), Tmux(lab, 120, 30) as tmux:
-        tui = tmux.window("env", "-u", "COLORTERM", "-u", "TERM_PROGRAM", kind, *PROCROUTE, "tui")
+    with unchanged(lab), daemon(lab), Tmux(lab, 80, 24) as tmux:
+        tui = tmux.window("env", "-u", "COLORTERM", "-u", "TERM_PROGRAM", kind, *_ONCE, *PROCROUTE, "tui")
         tmux.see(tui, "processes on a route", "wan1", "Assign", "OUT/s")
+        assert "ADAPTER" not in tmux.screen(tui)
+        for columns, rows, title in ((100, 24, "ADAPTER"), (120, 30, "DROPS"), (160, 48, "COMMAND")):
+            tmux.resize(tui, columns, rows)
+            until(lambda title=title, rows=rows: is_drawn(tmux.screen(tui), title, rows), 20)
         tmux.resize(tui, 50, 24)
         until(lambda: "OUT/s" not in tmux.screen(tui), 20)
         tmux.resize(tui, 80, 24)

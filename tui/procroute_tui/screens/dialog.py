@@ -30,7 +30,10 @@ class Dialog(ModalScreen[Answer]):
     Dialog > .box {
         width: 74; max-width: 96%; height: auto; max-height: 94%; padding: 1 2; background: $surface;
         border: round $primary; border-title-color: $accent; border-title-style: bold;
+        overflow-y: auto; scrollbar-size-vertical: 1;
     }
+    Dialog.-low > .box { padding: 0 1; max-height: 100%; }
+    Dialog.-low > .box * { margin: 0; }
     Dialog .said { height: auto; margin: 0 0 1 0; color: $foreground 80%; }
     Dialog .keys { height: auto; margin: 1 0 0 0; color: $foreground 60%; }
     Dialog .wrong { height: auto; margin: 1 0 0 0; color: $error; display: none; }
@@ -45,6 +48,7 @@ class Dialog(ModalScreen[Answer]):
     Dialog Input { border: round $panel; background: $background; margin: 0 0 1 0; }
     Dialog Input:focus { border: round $primary; }
     """
+    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-low"), (20, "-high")]
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel", priority=True)]
 
     def on_mount(self) -> None:
