@@ -29,10 +29,14 @@ def coloured(text: str) -> bool:
     )
 
 
-def is_drawn(screen: str, title: str, rows: int) -> bool:
-    """Whether there is a column of this title, and the keys are in the last of so many rows."""
-    lines = screen.splitlines()
-    return any(f" {title}" in line for line in lines) and len(lines) == rows and "Quit" in lines[-1]
+def see_drawn(tmux: Tmux, window: str, title: str, rows: int) -> None:
+    """Wait until there is a column of this title, and the keys are in the last of so many rows."""
+
+    def drawn() -> bool:
+        lines = tmux.screen(window).splitlines()
+        return any(f" {title}" in line for line in lines) and len(lines) == rows and "Quit" in lines[-1]
+
+    until(drawn, 20, title)
 
 
 @pytest.fixture
@@ -132,7 +136,7 @@ def test_terminals_that_can_little_will_do(lab: Lab, kind: str) -> None:
         assert "ADAPTER" not in tmux.screen(tui)
         for columns, rows, title in ((100, 24, "ADAPTER"), (120, 30, "DROPS"), (160, 48, "COMMAND")):
             tmux.resize(tui, columns, rows)
-            until(lambda title=title, rows=rows: is_drawn(tmux.screen(tui), title, rows), 20)
+            see_drawn(tmux, tui, title, rows)
         tmux.resize(tui, 50, 24)
         until(lambda: "OUT/s" not in tmux.screen(tui), 20)
         tmux.resize(tui, 80, 24)

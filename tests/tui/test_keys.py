@@ -255,6 +255,33 @@ async def test_q_quits(on: Driver) -> None:
     await on.until(lambda: not on.app.is_running)
 
 
+@pytest.mark.promise("VIEW-04")
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_being_changed_is_first_when_one_quits(again: bool) -> None:
+    @driven()
+    async def test(on: Driver) -> None:
+        answers = asyncio.Event()
+        change = on.daemon.change
+
+        async def late(request: protocol.Request) -> object:
+            await answers.wait()
+            return await change(request)
+
+        on.daemon.change = late  # type: ignore[method-assign]
+        await on.burst("r", "enter", "q")
+        await on.see("quits right after; q again: at once")
+        if again:
+            await on.burst("q")
+        else:
+            await on.pilot.pause(0.2)
+            assert on.app.is_running
+            answers.set()
+        await on.until(lambda: not on.app.is_running, "the end")
+        assert len(on.daemon.changes) == (not again)
+
+    test()
+
+
 @pytest.mark.promise("VIEW-08")
 @driven()
 async def test_a_daemon_that_goes_and_comes_back(on: Driver) -> None:

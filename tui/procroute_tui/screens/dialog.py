@@ -48,7 +48,7 @@ class Dialog(ModalScreen[Answer]):
     Dialog Input { border: round $panel; background: $background; margin: 0 0 1 0; }
     Dialog Input:focus { border: round $primary; }
     """
-    VERTICAL_BREAKPOINTS: ClassVar[list[tuple[int, str]]] = [(0, "-low"), (20, "-high")]
+    VERTICAL_BREAKPOINTS = [(0, "-low"), (20, "-high")]  # noqa: RUF012 - as Textual declares it
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "leave", "Cancel", priority=True)]
 
     def on_mount(self) -> None:
