@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import Final
 
 from procroute.lab import ICMP, ICMP6, Lab, Uplink
@@ -12,6 +14,8 @@ FAMILIES: Final = (4, 6)
 WAYS: Final = ("tcp", "udp", "unconnected", "ping")
 SERVER: Final = {4: SERVER4, 6: SERVER6}
 OTHER_SERVER: Final = {4: OTHER_SERVER4, 6: OTHER_SERVER6}
+TRAVELLER: Final = (sys.executable, str(Path(__file__).with_name("traveller.py")), SERVER4, SERVER6)
+"""Words that start a program which says over and over by which routers it leaves."""
 NO_WAY: Final = ("ENETUNREACH", "EHOSTUNREACH")
 """How the kernel says at once that there is no way."""
 

@@ -19,7 +19,10 @@ from procroute_tui.app import Tui
 from procroute_tui.model.columns import Column
 from tests.tui.fake_daemon import FakeDaemon, application
 
-_NAMED: Final = {"down": None, "enter": "\r", "escape": "\x1b", "slash": "/", "space": " "}
+_NAMED: Final = {
+    "backspace": "\x7f", "down": None, "end": None, "enter": "\r", "escape": "\x1b", "home": None,
+    "left": None, "question_mark": "?", "slash": "/", "space": " ",
+}  # fmt: skip
 """Keys with a name, and the character that each has."""
 
 

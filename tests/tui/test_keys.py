@@ -255,6 +255,33 @@ async def test_q_quits(on: Driver) -> None:
     await on.until(lambda: not on.app.is_running)
 
 
+@pytest.mark.promise("VIEW-04")
+@pytest.mark.parametrize("again", [False, True])
+def test_what_is_being_changed_is_first_when_one_quits(again: bool) -> None:
+    @driven()
+    async def test(on: Driver) -> None:
+        answers = asyncio.Event()
+        change = on.daemon.change
+
+        async def late(request: protocol.Request) -> object:
+            await answers.wait()
+            return await change(request)
+
+        on.daemon.change = late  # type: ignore[method-assign]
+        await on.burst("r", "enter", "q")
+        await on.see("quits right after; q again: at once")
+        if again:
+            await on.burst("q")
+        else:
+            await on.pilot.pause(0.2)
+            assert on.app.is_running
+            answers.set()
+        await on.until(lambda: not on.app.is_running, "the end")
+        assert len(on.daemon.changes) == (not again)
+
+    test()
+
+
 @pytest.mark.promise("VIEW-08")
 @driven()
 async def test_a_daemon_that_goes_and_comes_back(on: Driver) -> None:
@@ -360,3 +387,42 @@ def test_letters_are_for_the_filter_also_before_the_first_picture() -> None:
             await on.see("filter “ngi”: 3", "· tree ·")
 
     asyncio.run(run())
+
+
+@pytest.mark.promise("VIEW-04")
+@pytest.mark.parametrize("twice", ["enter", "escape"])
+@pytest.mark.parametrize("key", ["a", "r", "c", "l", "question_mark"])
+def test_a_dialog_is_answered_once_however_often_one_types(key: str, twice: str) -> None:
+    @driven()
+    async def test(on: Driver) -> None:
+        await on.burst(key)
+        if key == "l":
+            await on.burst("true")
+        await on.burst(twice, twice, twice)
+        await on.until(lambda: len(on.app.screen_stack) == 1, "the end of the dialog")
+        await on.pilot.pause(0.1)
+        assert on.app.is_running
+        assert len(on.daemon.changes) == (key in "ar" and twice == "enter")
+
+    test()
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
+async def test_what_is_typed_ahead_edits_in_its_order(on: Driver) -> None:
+    launched: list[Launch] = []
+
+    async def background(launch: Launch, folder: object) -> str:
+        launched.append(launch)
+        return "/the/output.log"
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("procroute_tui.launching.in_background", background)
+        await on.burst("l", "ecxx", "backspace", "backspace", "ho a", "home", "./", "enter", "t")
+        await on.until(lambda: launched, "the launch")
+    assert launched[0].command == ("./echo", "a")
+    await on.see("· tree ·")
+    await on.burst("c", "space", "down", "space", "enter")
+    await on.until(lambda: "USER" not in on.screen(), "columns without USER")
+    await on.burst("slash", "nxg", "left", "backspace", "end", "i", "enter")
+    await on.see("filter “ngi”: 3")

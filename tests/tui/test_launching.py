@@ -7,9 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from textual.drivers.headless_driver import HeadlessDriver
 
 from procroute.errors import ProcrouteError
-from procroute_tui.launching import Launch, in_background, in_terminal, outputs
+from procroute_tui.in_terminal import in_terminal
+from procroute_tui.launching import Launch, in_background, outputs
+from tests.tui.driving import Driver, driven
 
 
 class _Straight(Launch, frozen=True):
@@ -50,3 +53,19 @@ def test_nor_in_the_terminal() -> None:
 def test_where_output_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", "/state")
     assert outputs() == Path("/state/procroute")
+
+
+@pytest.mark.promise("VIEW-15", "VIEW-09")
+@driven()
+async def test_the_terminal_is_taken_back_from_a_command_that_cannot_be_started(on: Driver) -> None:
+    done: list[str] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Launch, "words", lambda _: ["/no/such"])
+        patch.setattr(HeadlessDriver, "can_suspend", True)
+        for each in ("suspend_application_mode", "resume_application_mode"):
+            patch.setattr(HeadlessDriver, each, lambda _, each=each: done.append(each))
+        await on.press("l", *"date", "ctrl+t", "enter")
+        await on.see("not done", "date cannot be started: No such file")
+    assert done == ["suspend_application_mode", "resume_application_mode"]
+    await on.press("t")
+    await on.see("· tree ·")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.worker import Worker, WorkerError
 
 from procroute_tui.screens.dialog import Answer, Dialog
 from procroute_tui.seeing import Seeing
@@ -27,6 +29,7 @@ class Acting(Seeing):
         super().__init__()
         self._opened = asyncio.Event()
         self._busy = ""
+        self._ending = False
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A few lines that go away by themselves."""
@@ -77,15 +80,27 @@ class Acting(Seeing):
         await self.start(self.changer.launch)
 
     def action_end(self) -> None:
-        """Quit; what is assigned stays so."""
-        self.exit()
+        """Quit; what is assigned stays so. What is being changed is first; again: at once."""
+        worker = self._changing()
+        if worker is None or self._ending:
+            self.exit()
+            return
+        self._ending = True
+        self.say(f"still {self._busy or 'busy'}: quits right after; q again: at once")
+
+        async def end() -> None:
+            with contextlib.suppress(WorkerError):
+                await worker.wait()
+            self.exit()
+
+        self.run_worker(end())
 
     async def start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
         """One change at a time: what a change does must be known before the next.
 
         asks: it opens a dialog, which is waited for, or the next key would be for what is behind it.
         """
-        if any(worker.name == "change" and worker.is_running for worker in self.workers):
+        if self._changing() is not None:
             self.say(f"still {self._busy or 'busy'}", wrong=True)
             return
 
@@ -99,3 +114,7 @@ class Acting(Seeing):
         self.run_worker(changing(), name="change")
         if asks:
             await self._opened.wait()
+
+    def _changing(self) -> Worker[object] | None:
+        """What changes something now."""
+        return next((each for each in self.workers if each.name == "change" and not each.is_finished), None)

@@ -19,7 +19,6 @@ from procroute.errors import ProcrouteError
 from procroute.terminal import printable
 from procroute_tui import settings as kept
 from procroute_tui.changing import Changer
-from procroute_tui.launching import Launch, in_terminal
 from procroute_tui.link import Daemon, Gone
 from procroute_tui.looking import Looker
 from procroute_tui.model.columns import Users
@@ -257,10 +256,3 @@ class Tui(Ruling):
         """No row is marked any more."""
         self.table.marked.clear()
         self.draw()
-
-    def run_here(self, launch: Launch) -> None:
-        """Leave the terminal to a command until it ends. Raises ProcrouteError launch-failed."""
-        with self.suspend():
-            status = in_terminal(launch)
-        self.refresh(layout=True)
-        self.say(f"{launch.shown} has ended with {status}", wrong=status != 0)

@@ -78,12 +78,13 @@ class Changer:
         from procroute_tui.screens.launch import LaunchDialog
 
         app = self._app
-        launch = await app.answer(LaunchDialog(app.machine.adapters))
+        launch = await app.answer(LaunchDialog(app.machine.adapters, app.hand_over))
         if launch is None:
             return
         try:
             if launch.here:
-                app.run_here(launch)
+                status = app.run_here(launch)
+                app.say(f"{launch.shown} has ended with {status}", wrong=status != 0)
                 return
             path = await launching.in_background(launch, launching.outputs())
         except ProcrouteError as e:

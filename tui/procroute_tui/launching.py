@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -66,7 +63,7 @@ async def in_background(launch: Launch, folder: Path) -> Path:
                 start_new_session=True,
             )
     except OSError as e:
-        raise _not_started(launch, e) from e
+        raise not_started(launch, e) from e
     try:
         status = await asyncio.wait_for(process.wait(), _EARLY)
     except TimeoutError:
@@ -78,38 +75,8 @@ async def in_background(launch: Launch, folder: Path) -> Path:
     return path
 
 
-def in_terminal(launch: Launch) -> int:
-    """Run it in the foreground of this terminal, which has to be free; its exit status, as a shell has it.
-
-    What it has written can be read until somebody presses Enter. Raises ProcrouteError launch-failed.
-    """
-    with _signals_are_for_it():
-        try:
-            status = subprocess.Popen(launch.words()).wait()
-        except OSError as e:
-            raise _not_started(launch, e) from e
-        status = 128 - status if status < 0 else status
-        sys.stdout.write(f"\n{launch.shown} has ended with {status}: Enter leads back ")
-        sys.stdout.flush()
-        sys.stdin.readline()
-    return status
-
-
-@contextlib.contextmanager
-def _signals_are_for_it() -> Iterator[None]:
-    """Ctrl-C and Ctrl-\\ reach us as well: they end a command, or mean something else to it, but not us.
-
-    By a handler, which is not inherited where a command is executed, as being ignored is (execve(2)).
-    """
-    before = {each: signal.signal(each, lambda *_: None) for each in (signal.SIGINT, signal.SIGQUIT)}
-    try:
-        yield
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-
-
-def _not_started(launch: Launch, error: OSError) -> ProcrouteError:
+def not_started(launch: Launch, error: OSError) -> ProcrouteError:
+    """What to raise for it."""
     return ProcrouteError("launch-failed", f"{launch.shown} cannot be started: {error.strerror}")
 
 

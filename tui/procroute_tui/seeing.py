@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Final
 
 from msgspec.structs import replace
@@ -11,7 +10,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
-from procroute.errors import ProcrouteError
+from procroute_tui.lending import Lending
 from procroute_tui.model.columns import BY_KEY
 from procroute_tui.model.listing import VIEWS, Key, Listing, Shape
 from procroute_tui.widgets.filter import FilterBar
@@ -53,7 +52,7 @@ SPARE: Final = ("mark", "view", "details", "launch", "filter", "undo", "rules", 
 _ANYWHERE: Final = frozenset({"leave", "row", "keep_filter"})
 
 
-class Seeing(App[ProcrouteError]):
+class Seeing(Lending):
     """The half of the application that chooses, sorts, folds and opens."""
 
     listing: Listing
@@ -203,9 +202,7 @@ class Seeing(App[ProcrouteError]):
     async def _take_letters(self) -> None:
         """Filter by what was typed so far: letters may still be on their way, and what comes next is meant
         for the rows that they leave."""
-        taken = asyncio.Event()
-        self.filter_bar.call_later(taken.set)
-        await taken.wait()
+        await self.filter_bar.settle()
         self._filter_by(self.filter_bar.value)
 
     def _open_filter(self, *, opened: bool) -> None:

@@ -33,11 +33,20 @@ def main(picture: str | None, size: tuple[int, int] | None) -> int:
 
             take(Tui(Link(), user_name, settings.Settings(), None), Path(picture), size or (120, 36))
             return Exit.OK
+        _ask_the_terminal_for_its_size()
         app = Tui(Link(), user_name, settings.read(path), path)
         app.run()
         if app.return_value is not None:
             raise app.return_value
         return app.return_code or Exit.OK
+
+
+def _ask_the_terminal_for_its_size() -> None:
+    """And not what it was once: programs that use readline(3) hand COLUMNS and LINES down, and Textual would
+    believe them for as long as it runs. A terminal that does not know has size 0 (tty_ioctl(4))."""
+    if all(os.get_terminal_size(sys.stdout.fileno())):
+        os.environ.pop("COLUMNS", None)
+        os.environ.pop("LINES", None)
 
 
 @contextmanager

@@ -21,10 +21,11 @@ class AssignDialog(Dialog[protocol.Assign]):
 
     AUTO_FOCUS = "AdapterChoice"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("s", "switch('strict')", "Strict"),
-        Binding("t", "switch('tree')", "Tree"),
-        Binding("x", "switch('reset')", "Reset"),
-        Binding("v", "switch('servers')", "Servers"),
+        Binding("enter", "assign", "Assign", priority=True),
+        Binding("s", "switch('strict')", "Strict", priority=True),
+        Binding("t", "switch('tree')", "Tree", priority=True),
+        Binding("x", "switch('reset')", "Reset", priority=True),
+        Binding("v", "switch('servers')", "Servers", priority=True),
     ]
 
     def __init__(self, pids: list[int], who: str, adapters: list[AdapterFacts], now: str) -> None:
@@ -42,14 +43,18 @@ class AssignDialog(Dialog[protocol.Assign]):
             yield Toggle("t", "whole tree: also all that descends from it", "tree")
             yield Toggle("x", "end open connections; else they go on as they are", "reset")
             yield Toggle("v", "UDP servers on a port of their choice follow, too", "servers")
-            yield Static("Enter assign   Escape cancel   Tab to the options", classes="keys", markup=False)
+            yield Static("Enter assign   Escape cancel   ↑ ↓ adapter", classes="keys", markup=False)
 
     def action_switch(self, name: str) -> None:
         """Switch an option."""
         self.query_one(f"#{name}", Toggle).action_switch()
 
     def on_option_list_option_selected(self, _: OptionList.OptionSelected) -> None:
-        """Enter, or a click."""
+        """A click."""
+        self.action_assign()
+
+    def action_assign(self) -> None:
+        """To the adapter that is highlighted."""
         adapter = self.query_one(AdapterChoice).chosen
         if adapter is None:
             return

@@ -22,11 +22,14 @@ class ColumnsDialog(Dialog[tuple[str, ...]]):
 
     AUTO_FOCUS = "Toggle"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(n), f"switch('{column.key}')", column.title) for n, column in enumerate(_FREE, 1)),
-        Binding("0", "all", "All"),
+        *(
+            Binding(str(n), f"switch('{column.key}')", column.title, priority=True)
+            for n, column in enumerate(_FREE, 1)
+        ),
+        Binding("0", "all", "All", priority=True),
         Binding("enter,c", "keep", "Done", priority=True),
-        Binding("up", "app.focus_previous", "Up"),
-        Binding("down", "app.focus_next", "Down"),
+        Binding("up", "app.focus_previous", "Up", priority=True),
+        Binding("down", "app.focus_next", "Down", priority=True),
     ]
 
     def __init__(self, shown: tuple[str, ...]) -> None:

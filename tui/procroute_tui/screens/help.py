@@ -67,7 +67,7 @@ KEYS: Final = (
         (
             ("^p", "all commands, to be searched; themes are there"),
             ("?", "this"),
-            ("q", "quit; what is assigned stays so"),
+            ("q", "quit; what is assigned stays so; what is being changed is first"),
         ),
     ),
 )

@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.widgets import Input, OptionList, Static
+from textual.widgets import OptionList, Static
 
 from procroute.protocol import AdapterFacts
 from procroute_tui.launching import Launch
 from procroute_tui.screens.dialog import AdapterChoice, Dialog
+from procroute_tui.widgets.entry import Entry
 from procroute_tui.widgets.toggle import Toggle
 
 
 class LaunchDialog(Dialog[Launch]):
-    """Gives the command and its route."""
+    """Gives the command and its route. hand_over: called as soon as it is to have the terminal."""
 
     DEFAULT_CSS = """
     LaunchDialog OptionList > .option-list--option-highlighted { background: $primary-muted; }
     """
-    AUTO_FOCUS = "Input"
+    AUTO_FOCUS = "Entry"
     BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "launch", "Launch", priority=True),
         Binding("up", "choose(-1)", "Adapter", priority=True),
         Binding("down", "choose(1)", "Adapter", priority=True),
         Binding("ctrl+s", "switch('strict')", "Strict", priority=True),
         Binding("ctrl+t", "switch('terminal')", "Terminal", priority=True),
     ]
 
-    def __init__(self, adapters: list[AdapterFacts]) -> None:
+    def __init__(self, adapters: list[AdapterFacts], hand_over: Callable[[], None]) -> None:
         super().__init__()
-        self._adapters = adapters
+        self._adapters, self._hand_over = adapters, hand_over
 
     def compose(self) -> ComposeResult:
         """The command first; arrows choose the adapter meanwhile."""
         with Vertical(classes="box") as box:
             box.border_title = "launch"
-            yield Input(placeholder="command and its words, as in a shell")
+            yield Entry(placeholder="command and its words, as in a shell")
             yield AdapterChoice(self._adapters)
             yield Toggle("^s", "strict: nothing but this adapter, no LAN either", "strict")
             yield Toggle("^t", "here, in this terminal, until it ends; else in the background", "terminal")
             yield Static("", classes="wrong", markup=False)
-            yield Static("Enter launch   ↑ ↓ adapter   Escape cancel", classes="keys", markup=False)
+            yield Static("Enter launch   Escape cancel   ↑ ↓ adapter", classes="keys", markup=False)
 
     def action_choose(self, step: int) -> None:
         """The next adapter."""
@@ -54,18 +57,19 @@ class LaunchDialog(Dialog[Launch]):
         """Switch an option."""
         self.query_one(f"#{name}", Toggle).action_switch()
 
-    def on_input_submitted(self, _: Input.Submitted) -> None:
-        """Enter in the command."""
+    def on_option_list_option_selected(self, _: OptionList.OptionSelected) -> None:
+        """A click on an adapter."""
         self._launch()
 
-    def on_option_list_option_selected(self, _: OptionList.OptionSelected) -> None:
-        """Enter on an adapter, or a click."""
+    async def action_launch(self) -> None:
+        """Start what is typed."""
+        await self.query_one(Entry).settle()
         self._launch()
 
     def _launch(self) -> None:
         adapter = self.query_one(AdapterChoice).chosen
         try:
-            command = shlex.split(self.query_one(Input).value)
+            command = shlex.split(self.query_one(Entry).value)
         except ValueError as e:
             wrong = self.query_one(".wrong", Static)
             wrong.update(f"! {e}".lower())
@@ -74,4 +78,6 @@ class LaunchDialog(Dialog[Launch]):
         if command and adapter is not None:
             strict = self.query_one("#strict", Toggle).value
             here = self.query_one("#terminal", Toggle).value
+            if here:
+                self._hand_over()
             self.dismiss(Launch(adapter.name, tuple(command), strict=strict, here=here))

@@ -23,8 +23,8 @@ class ReleaseDialog(Dialog[protocol.Release]):
     AUTO_FOCUS = ""  # Enter is for the question, not for the option
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,y", "release", "Release", priority=True),
-        Binding("n", "leave", "Cancel"),
-        Binding("x", "switch", "Reset"),
+        Binding("n", "leave", "Cancel", priority=True),
+        Binding("x", "switch", "Reset", priority=True),
     ]
 
     def __init__(self, assignments: list[Assignment], counts: dict[int, int]) -> None:

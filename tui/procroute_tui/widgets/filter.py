@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import ClassVar
 
 from textual.binding import Binding, BindingType
-from textual.widgets import Input
+
+from procroute_tui.widgets.entry import Entry
 
 
-class FilterBar(Input):
+class FilterBar(Entry):
     """Rows follow each letter; arrows choose among them meanwhile."""
 
     DEFAULT_CSS = """

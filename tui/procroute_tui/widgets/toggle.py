@@ -17,7 +17,7 @@ class Toggle(Static, can_focus=True):
     Toggle { height: 1; width: 1fr; text-wrap: nowrap; text-overflow: ellipsis; }
     Toggle:focus { background: $primary-muted; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("space,enter", "switch", "Switch")]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("space", "switch", "Switch", priority=True)]
     value: reactive[bool] = reactive(default=False)
 
     def __init__(self, key: str, text: str, name: str) -> None:
