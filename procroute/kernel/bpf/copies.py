@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import Final
@@ -34,6 +34,8 @@ class Copy(Struct):
 
 _HOOKS = {program.hook for program in PROGRAMS}
 _OpenMap = Callable[[str], objects.Map]
+_Attached = tuple[tuple[int, tuple[int, ...]], ...]
+"""Hooks, and the ids of the programs there."""
 _Items = tuple[tuple[bytes, bytes], ...]
 _TOLD: Final = {"guard": {DOOR}, "dns": {"servers"}, "mark": set[str]()}
 """By source, the maps of one value that say what a door is; and those of many."""
@@ -42,21 +44,33 @@ _LISTED: Final = {"guard": {"lan", "addresses"}, "dns": {"resolvers"}, "mark": s
 
 def find(directory: int) -> list[Copy]:
     """Our programs on this very cgroup. Known by their names and by the .rodata map that each one carries."""
+    attached = tuple((hook, _query(directory, hook)) for hook in _HOOKS)
+    try:
+        return [*_known(attached)]
+    except FileNotFoundError:  # one was detached meanwhile, and has gone
+        return [*_copies(attached, _program, _map)]
+
+
+def _copies(
+    attached: _Attached,
+    program_of: Callable[[int], libbpf.ProgramInfo | None],
+    map_of: Callable[[int], tuple[str, Marking | None]],
+) -> Iterable[Copy]:
     copies: dict[int, Copy] = {}
-    attached = {hook: _query(directory, hook) for hook in _HOOKS}
+    ids = dict(attached)
     for program in PROGRAMS:
-        for program_id in attached[program.hook]:
-            info = _program(program_id)
+        for program_id in ids[program.hook]:
+            info = program_of(program_id)
             if info is None or info.name != program.name:
                 continue
-            known = {map_id: _map(map_id) for map_id in info.maps}
+            known = {map_id: map_of(map_id) for map_id in info.maps}
             for map_id, (_, marking) in known.items():
                 if marking is None:
                     continue
                 copy = copies.setdefault(map_id, Copy(program.source, marking))
                 copy.programs[program.name] = program_id
                 copy.maps.update({name: other for other, (name, _) in known.items()})
-    return list(copies.values())
+    return copies.values()
 
 
 def _query(directory: int, hook: int) -> tuple[int, ...]:
@@ -87,6 +101,12 @@ def _map(map_id: int) -> tuple[str, Marking | None]:
 
 # What an id stands for never changes: the kernel counts on (kernel/bpf/syscall.c, idr_alloc_cyclic), programs
 # keep their name and maps, and libbpf freezes .rodata. What maps hold otherwise is read at each look.
+
+
+@lru_cache(4096)
+def _known(attached: _Attached) -> tuple[Copy, ...]:
+    """Raises FileNotFoundError where one of them is gone."""
+    return tuple(_copies(attached, _program_of, _map_of))
 
 
 @lru_cache(8192)
