@@ -15,6 +15,8 @@ from procroute.kernel.living import everybody
 
 _EVERY: Final = 1.0
 """Seconds between two looks at everybody, where the kernel does not tell."""
+_MOMENT: Final = 0.002
+"""Seconds from news to the look: a new name or user is told of just before it is set (bpf/lives.bpf.c)."""
 
 
 class Newcomers:
@@ -53,8 +55,15 @@ class Newcomers:
             self._timer = None
 
     def _on_news(self) -> None:
+        if self._lives is not None:
+            self._loop.remove_reader(self._lives.fileno())
+            self._timer = self._loop.call_later(_MOMENT, self._hear)
+
+    def _hear(self) -> None:
+        self._timer = None
         if self._lives is None:
             return
+        self._loop.add_reader(self._lives.fileno(), self._on_news)
         told = self._lives.read()
         if told is None:  # more than could be told
             pids = {one.pid for one in everybody()}
