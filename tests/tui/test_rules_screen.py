@@ -133,7 +133,7 @@ def test_a_applies_rules_to_what_runs(keys: tuple[str, ...], existing: Any) -> N
     @driven()
     async def test(on: Driver) -> None:
         await opened(on, "a")
-        await on.see("rules, not one alone")
+        await on.see("all of them take what runs already")
         await on.press(*keys, "enter")
         await on.see("2 processes are on a rule's route now")
         assert on.daemon.changes == [protocol.ApplyRules(existing=existing)]
@@ -214,6 +214,23 @@ async def test_without_rules_that_is_said(on: Driver) -> None:
     for key, what in (("e", "there is no rule"), ("x", "there is no rule")):
         await on.press(key)
         await on.see(what)
+
+
+@promise("VIEW-06", "VIEW-20")
+@driven(40, 12)
+async def test_on_a_small_screen_the_least_important_is_left_out(on: Driver) -> None:
+    await on.press("b")
+    await on.see("exe /usr/bin/zoo", "direct", "NOW", "WAY", "Help Esc Back")
+    assert "WHOSE" not in on.screen()
+    assert on.line("user ben").split()[0] == "–"
+    await on.press("x")
+    await on.see("remove a rule")
+    await on.press("escape", "a")
+    await on.see("Enter apply")
+    await on.press("escape", "escape", "R")
+    await on.see("[x] 1  exe", "[[rule]]", "Enter add")
+    await on.press("down", "2", "escape", "w")
+    await on.see("holds")
 
 
 @promise("VIEW-07")

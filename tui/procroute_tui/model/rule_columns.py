@@ -31,7 +31,7 @@ COLUMNS: Final = (
     RuleColumn("whose", "WHOSE", 6, 4, flexible=1),
     RuleColumn("who", "WHO TAKES IT", 17, flexible=5),
     RuleColumn("way", "WAY", 12, flexible=1),
-    RuleColumn("finds", "FINDS", 5),
+    RuleColumn("finds", "FINDS", 5, 2),
     RuleColumn("placed", "NOW", 4, right=True),
 )
 
@@ -62,7 +62,8 @@ def cell(row: RuleRow, key: str, users: Users) -> tuple[str, Role]:
         case "number":
             return str(row.number), "dim"
         case "sign":
-            return "!" if row.wrong else "?" if row.doubts else "", "bad"
+            sign = "!" if row.wrong else "?" if row.doubts else ""
+            return (sign, "bad") if sign else ("" if rule.enabled else "–", "dim")
         case "place":
             return rules.short(rule.place), plain
         case "whose":

@@ -79,7 +79,7 @@ SIGNS: Final = (
     ("·", "counted with the first process of its assignment"),
     ("+2 old", "two sockets go on by the way that they were opened on"),
     ("✓ ▌", "a marked row; the chosen one"),
-    ("! ?", "of a rule: it does not hold now; it names what is not there now"),
+    ("! ? –", "of a rule: it does not hold now; it names what is not there now; it is switched off"),
 )
 
 

@@ -66,9 +66,8 @@ class ApplyRulesDialog(Dialog[protocol.ApplyRules]):
         with Vertical(classes="box") as box:
             box.border_title = "apply rules to what runs already"
             yield Static(
-                "Rules take what starts. Now they take what runs already, too: all rules, not one alone. "
-                "What a person has put on a route stays there. Open connections go on or are ended as "
-                "each rule says; or all of them:",
+                "Rules take what starts. Now all of them take what runs already, too, but for what a person "
+                "has placed. Open connections go on or are ended as each rule says, or all:",
                 classes="said",
                 markup=False,
             )

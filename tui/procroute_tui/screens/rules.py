@@ -33,6 +33,10 @@ _FINDINGS: Final = 4
 """So many lines are said of what is wrong with files."""
 
 
+_SPARE: Final = ("screen.reload", "screen.details", "screen.processes", "screen.apply", "screen.remove")
+"""Keys that are left out of the last line where it is short, the first of them first."""
+
+
 def _key(key: str, action: str, text: str, *, shown: str = "", show: bool = True) -> Binding:
     """With priority, as on the main screen: it has been handled when the next one comes."""
     return Binding(key, f"screen.{action}", text, key_display=shown or None, show=show, priority=True)
@@ -97,7 +101,7 @@ class RulesScreen(Screen[None]):
                 yield self._heading
                 yield self.table
             yield self._details
-        yield KeyLine(self.BINDINGS)
+        yield KeyLine(self.BINDINGS, _SPARE)
 
     def on_mount(self) -> None:
         """Ask, and go on doing so on news."""
