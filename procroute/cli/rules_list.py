@@ -36,7 +36,7 @@ def main(options: argparse.Namespace) -> int:
         return Exit.OK
     output.answer(rule_table.as_table(reply.rules, output.columns()))
     if reply.wrong:
-        output.tell(f"the rules of before hold: {printable(reply.wrong)}")
+        output.tell(f"the files cannot be used: {printable(reply.wrong)}")
     for note in reply.notes:
         output.tell(printable(note))
     return Exit.OK

@@ -71,7 +71,7 @@ def test_what_is_wrong_with_files_is_told_until_it_is_mended(running: Daemon) ->
         until(lambda: listed(lab).get("wrong", "").startswith(f"{path}:2: exee is unknown"))
         assert len(listed(lab)["rules"]) == 1, "the rules of before hold"
         assert told(seen) >= 1
-        assert f"the rules of before hold: {path}:2" in procroute(lab, "rules", "list").stderr
+        assert f"the files cannot be used: {path}:2" in procroute(lab, "rules", "list").stderr
         before = told(seen)
         lab.path(path).unlink()
         until(lambda: "wrong" not in listed(lab))

@@ -102,7 +102,7 @@ def test_rules_are_applied_to_what_runs_and_what_is_wrong_is_shown(lab: Lab) -> 
         bad = lab.path(FOLDER) / "95-bad.toml"
         bad.write_text('[[rule]]\nexee = "/x"\nvia = "wan1"\n')
         tmux.see(
-            tui, "! the files cannot be used, and the rules of before hold", "95-bad.toml:2: exee is unknown"
+            tui, "! the files cannot be used", "95-bad.toml:2:", "exee is unknown", "the rules of before hold"
         )
         tmux.type(tui, "e")
         tmux.see(tui, "mend that first")

@@ -66,7 +66,7 @@ def test_list_tells_each_rule_in_its_order(verb: Verb) -> None:
 @promise("RULE-20")
 def test_list_says_when_the_files_are_not_what_holds(verb: Verb) -> None:
     wrong = replace(LISTED, wrong="90-x.toml:2: exee is unknown; did you mean exe?")
-    assert "the rules of before hold: 90-x.toml:2: exee is unknown" in verb(wrong, "rules", "list")[2]
+    assert "the files cannot be used: 90-x.toml:2: exee is unknown" in verb(wrong, "rules", "list")[2]
     assert json.loads(verb(wrong, "rules", "list", "--json")[1])["wrong"] == wrong.wrong
     assert json.loads(verb(LISTED, "rules", "list", "--json")[1])["wrong"] is None
 

@@ -93,7 +93,7 @@ class RuleBook:
     def findings(self) -> Iterator[str]:
         """What is wrong with the files, and is no rule's own."""
         if self.told is not None and self.told.wrong:
-            yield f"the files cannot be used, and the rules of before hold: {printable(self.told.wrong)}"
+            yield f"the files cannot be used: {printable(self.told.wrong)}"
         yield from map(printable, self._of_none)
 
     def filter_for(self, place: str) -> str:

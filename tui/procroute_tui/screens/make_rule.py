@@ -24,6 +24,7 @@ from procroute_tui.model.rules import short
 from procroute_tui.rule_files import rule_file
 from procroute_tui.screens.dialog import Dialog
 from procroute_tui.widgets.adapters import STYLES
+from procroute_tui.widgets.entry import Entry
 from procroute_tui.widgets.toggle import Toggle
 from procroute_tui.widgets.way_choice import WayChoice
 
@@ -99,7 +100,7 @@ class MakeRuleDialog(Dialog[Made]):
             toggle = Toggle(str(number), f"{matcher.key:<8} {printable(matcher.value)}", matcher.key)
             toggle.set_reactive(Toggle.value, matcher.chosen)
             self._toggles[matcher.key] = toggle
-        self._comment = Input(placeholder="c  comment", max_length=200)
+        self._comment = Entry(placeholder="c  comment", max_length=200)
         self._chosen = asyncio.Event()
         self._adding = False
         self._whom = Static(markup=False, classes="whom")
@@ -236,7 +237,7 @@ class MakeRuleDialog(Dialog[Made]):
             return
         self._adding = True
         try:
-            await self._settled()
+            await self._comment.settle()
             rule, _ = self._rule()
             request = protocol.AddRule(rule=rule, file=making.FILE, passing=self._value("passing"))
             reply = await self._tui.daemon.change(request)
@@ -247,12 +248,6 @@ class MakeRuleDialog(Dialog[Made]):
         finally:
             self._adding = False
         self.dismiss(Made(reply, bool(found.pids) and bool(self._ways.way)))
-
-    async def _settled(self) -> None:
-        """Letters of a comment may still be on their way."""
-        taken = asyncio.Event()
-        self._comment.call_later(taken.set)
-        await taken.wait()
 
     def _refuse(self, error: ProcrouteError) -> None:
         hint = f" ({printable(error.hint)})" if error.hint else ""
