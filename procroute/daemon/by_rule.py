@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from procroute.core.access import Peer
@@ -15,12 +15,12 @@ from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import follow
 from procroute.engine.open_sockets import has_any
-from procroute.engine.words import Tell
+from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups
+from procroute.kernel import adapters
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.linux import Linux
-from procroute.kernel.pinned import Known
-from procroute.kernel.process_facts import command_of
+from procroute.kernel.process_facts import Facts
 from procroute.protocol import Assign, Assignment, Existing, Wanted
 from procroute.rulebook.route_rule import RouteRule
 
@@ -46,20 +46,43 @@ class ByRule:
         """Whether the tree of cgroups is systemd's."""
         return self._linux.placement.by_systemd
 
-    def place(self, peer: Peer, who: Known, wanted: Wanted, rule: RouteRule) -> bool:
-        """Put a process on a rule's route; whether it was not on it. Raises ProcrouteError and OSError."""
-        (facts,) = subjects.checked(peer, [who.pid], self._namespace)
-        if facts.began != who.began:
-            raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
+    @property
+    def mount(self) -> CgroupMount:
+        """By which cgroups are named."""
+        return self._linux.cgroup_mount
+
+    def place(
+        self,
+        peer: Peer,
+        who: Facts,
+        command: str,
+        wanted: Wanted,
+        rule: RouteRule,
+        placed: Callable[[], None] = lambda: None,
+    ) -> bool:
+        """Put a process on a rule's route; whether it was not on it. Raises ProcrouteError and OSError.
+
+        placed: is called as soon as it is there, as its exec may wait for that: what can be done after it is
+        done after it, and where that fails the process stays on its route all the same.
+        """
+        subjects.check(peer, who, self._namespace)
         with lock(patient(self._tell)):
             found, _ = self._placing.opened(peer, wanted)
-            if self._stays(cgroups.current(self._linux.mount, who.pid), found):
+            cgroup = self.mount.of(who.pid)
+            if self._stays(cgroup, found):
                 return False
-            command = " ".join(command_of(who.pid))
-            made = [self._placing.placed(peer, found, facts, "rule", command, rule.place)]
-            if has_any(who.pid):  # rarely: this is asked for at each start
+            if has_any(who.pid):
+                made = [self._placing.placed(peer, found, who, "rule", command, rule.place)]
                 with self._placing.undoing(made):
                     self._follow(found, made[0], rule.existing.value)
+                placed()
+                return True
+            entered = self._placing.entered(found, who, self.origin(cgroup), "rule", command)
+            placed()
+            try:
+                self._placing.noted(peer, found, entered, "rule", command, rule.place)
+            except (ProcrouteError, OSError) as e:
+                self._tell(f"{describe(who.pid)} is on its route, and not among the assignments yet: {e}")
         return True
 
     def unit(self, peer: Peer, cgroup: str, wanted: Wanted, rule: RouteRule) -> bool:
@@ -95,7 +118,7 @@ class ByRule:
 
     def rule_of(self, pid: int) -> str:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
-        before = self._register.around(cgroups.current(self._linux.mount, pid))
+        before = self._register.around(self.mount.of(pid))
         return before.rule if before is not None else ""
 
     def origin(self, cgroup: str) -> str:

@@ -63,11 +63,11 @@ class Closing:
 
     def _close(self, over: list[OpenRoute]) -> None:
         """Under the lock; settled once for all of them: that looks at everything there is."""
-        numbers = [found.live.number for found in self._ended(over)]
-        for number in numbers:
-            self._register.end_with(number)
-            self._register.watch(-number, None)
-        self._routes.close(numbers)
+        ended = self._ended(over)
+        for found in ended:
+            self._register.end_with(found.live.number)
+            self._register.unwatch_route(found)
+        self._routes.close([found.live.number for found in ended])
 
     def close_all(self) -> None:
         """The end of the daemon: what nobody uses goes, with connections that were kept; the rest stays."""

@@ -27,10 +27,16 @@ _PATIENCE: Final = 10.0
 """So many seconds are waited until it holds."""
 
 
-class Holding:
-    """ask: place a process whose exec is held; whether it may go on. thread: in which a holder is started."""
+Ask = Callable[[Exec, Callable[[bool], None]], Awaitable[None]]
 
-    def __init__(self, ask: Callable[[Exec], Awaitable[bool]], thread: Executor, tell: Tell) -> None:
+
+class Holding:
+    """ask: place a process whose exec is held, and tell from any thread whether it may go on.
+
+    thread: in which a holder is started.
+    """
+
+    def __init__(self, ask: Ask, thread: Executor, tell: Tell) -> None:
         self._ask = ask
         self._thread = thread
         self._tell = tell
@@ -118,12 +124,19 @@ class Holding:
                 self._holds.set()
 
     async def _answer(self, asked: Exec) -> None:
-        allow = await self._ask(asked)
-        if self._link is not None:
-            try:
-                self._link.answer(asked.event, allow=allow)
-            except (EOFError, OSError) as e:
-                self._lost(e)
+        if (to := self._link) is not None:
+            await self._ask(asked, lambda allow: self._answered(to, asked, allow))
+
+    def _answered(self, to: Link, asked: Exec, allow: bool) -> None:
+        """In the thread where it is decided: who is held does not wait for the loop."""
+        try:
+            to.answer(asked.event, allow=allow)
+        except (EOFError, OSError) as e:
+            self._loop.call_soon_threadsafe(self._lost_one, to, e)
+
+    def _lost_one(self, link: Link, why: Exception) -> None:
+        if link is self._link:
+            self._lost(why)
 
     def _lost(self, why: Exception) -> None:
         """The holder has ended, or is not understood: starts are not held until there is another one."""

@@ -38,6 +38,7 @@ class Ledger:
         self._by_id: dict[int, Assignment] = {}
         self._by_cgroup: dict[str, int] = {}
         self._last = 0
+        self._last_written = 0
         self._stale: set[int] = set()
         self._loaded = False
 
@@ -83,14 +84,18 @@ class Ledger:
         else:
             files.unlink(self._folder / name, missing_ok=True)
 
-    def next_id(self) -> int:
-        """An id that was never given before. Raises OSError."""
+    def next_id(self, *, later: bool = False) -> int:
+        """An id that was never given before. later: that it is given is written with what gets it, which
+        nobody hears of before. Raises OSError."""
         self._last += 1
-        files.replace(self._folder / _LAST, str(self._last).encode())
+        if not later:
+            self._write_last()
         return self._last
 
     def add(self, assignment: Assignment) -> None:
         """Remember an assignment; one of the same id is replaced. Raises OSError."""
+        if self._last_written < self._last:
+            self._write_last()
         plain = msgspec.structs.replace(assignment, processes=[], sockets=None)
         files.replace(self._folder / f"{assignment.id}.json", written(plain))
         self._keep(plain)
@@ -119,6 +124,10 @@ class Ledger:
         for number in list(self._stale):
             files.unlink(self._folder / f"{number}.json", missing_ok=True)
             self._stale.discard(number)
+
+    def _write_last(self) -> None:
+        files.replace(self._folder / _LAST, str(self._last).encode())
+        self._last_written = self._last
 
     def _keep(self, assignment: Assignment) -> None:
         self._by_id[assignment.id] = assignment

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec import Struct
+
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
 from procroute.core.machine import Machine
@@ -34,6 +36,14 @@ from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts, command_of
 from procroute.model import Marks
 from procroute.protocol import Assign, Assigned, Assignment, How, Moved, Placed, Run, Wanted
+
+
+class Entered(Struct, frozen=True):
+    """A process in a cgroup of its own on a route. number: the id of what is to be its assignment."""
+
+    number: int
+    path: Path
+    owner: int
 
 
 class Placing:
@@ -239,7 +249,7 @@ class Placing:
         """The route, if he may have it; under the lock. Raises ProcrouteError."""
         self.check(peer, wanted)
         found, notes = self._routes.open(self._routes.meant(wanted))
-        self._register.watch(-found.live.number, found.path)
+        self._register.watch_route(found)
         return found, notes
 
     def _asked(self, wanted: Wanted, via: str) -> Asked:
@@ -256,25 +266,40 @@ class Placing:
 
         Raises ProcrouteError and OSError.
         """
-        owner = who.uids[0]
         origin = self._register.origin(who.pid)
+        entered = self.entered(found, who, origin, how, command)
+        try:
+            return self.noted(peer, found, entered, how, command, rule)
+        except BaseException as e:
+            self._put_back(entered.path, e)
+            raise
+
+    def entered(self, found: OpenRoute, who: Facts, origin: str, how: How, command: str) -> Entered:
+        """Have a process in a cgroup of its own on a route, which nobody knows of until it is `noted`.
+
+        origin: where it returns to. Under the lock. Raises ProcrouteError and OSError.
+        """
+        owner = who.uids[0]
         # What runs in nobody's own part of the tree stays the system's, also under a user's uid.
         his = how == "run" or user_managers.tree_of(origin) == owner
         target = self._routes.target(found, owner if his else 0)
-        number = self._register.next_id()
+        number = self._register.next_id(later=True)
         name = f"run-{who.pid}" if how == "run" else f"{how}-{number}"
         described = f"procroute {how}: {command}"
         with pinned(Known(who.pid, who.began)) as pidfd:
             if pidfd is None:
                 raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
             path = self._linux.placement.place(target, Newcomer(who.pid, name, described, origin))
-        try:
-            return self._register.note(
-                found, number, path, how=how, owner=owner, by=peer.uid, command=command, rule=rule
-            )
-        except BaseException as e:
-            self._put_back(path, e)
-            raise
+        return Entered(number, path, owner)
+
+    def noted(
+        self, peer: Peer, found: OpenRoute, entered: Entered, how: How, command: str, rule: str = ""
+    ) -> Assignment:
+        """The assignment of a process that has entered; under the lock. Raises OSError."""
+        number, path, owner = entered.number, entered.path, entered.owner
+        return self._register.note(
+            found, number, path, how=how, owner=owner, by=peer.uid, command=command, rule=rule
+        )
 
     def _put_back(self, path: Path, why: BaseException) -> None:
         """Undo a placing that could not be noted. Raises ProcrouteError where that cannot be."""

@@ -56,6 +56,7 @@ class Register:
         self.watch = watch
         self._leavers = leavers
         self._endings = Endings(leavers, tell)
+        self._routes_watched: dict[int, OpenRoute] = {}
 
     def __len__(self) -> int:
         return len(self._ledger)
@@ -73,16 +74,28 @@ class Register:
     def take_in(self) -> None:
         """Learn of what others have put on routes: runs with an engine of their own, units in our slices."""
         for found in self._routes.adopt():
-            self.watch(-found.live.number, found.path)
+            self.watch_route(found)
         for found, targets in self._routes.with_paths():
             for target in targets:
                 for place in unknown_in(target, self.cgroup(target), self._ledger.at):
                     if cgroups.populated(place):
                         self._take(found, place)
 
-    def next_id(self) -> int:
-        """An id that was never given before."""
-        return self._ledger.next_id()
+    def watch_route(self, found: OpenRoute) -> None:
+        """Watch a route for its last process, unless that is so: each start by it asks."""
+        number = found.live.number
+        if self._routes_watched.get(number) is not found:
+            self._routes_watched[number] = found
+            self.watch(-number, found.path)
+
+    def unwatch_route(self, found: OpenRoute) -> None:
+        """Watch a route no longer."""
+        self._routes_watched.pop(found.live.number, None)
+        self.watch(-found.live.number, None)
+
+    def next_id(self, *, later: bool = False) -> int:
+        """An id that was never given before. later: see Ledger."""
+        return self._ledger.next_id(later=later)
 
     def note(
         self,
@@ -219,7 +232,7 @@ class Register:
         Raises ProcrouteError process-unknown.
         """
         try:
-            return self.origin_of(cgroups.current(self._linux.mount, pid))
+            return self.origin_of(self._linux.cgroup_mount.of(pid))
         except OSError:
             raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
 

@@ -129,9 +129,8 @@ class Rules:
     def _changed(self) -> None:
         self._say(protocol.RulesChanged(at=time.time()))
 
-    async def _held(self, asked: Exec) -> bool:
-        allowed: bool = await self._do(lambda: self._ruling.held(asked))
-        return allowed
+    async def _held(self, asked: Exec, answer: Callable[[bool], None]) -> None:
+        await self._do(lambda: self._ruling.held(asked, answer))
 
     def _met(self, pids: Collection[int]) -> None:
         """Those of which there is news while others are looked at are looked at together."""

@@ -7,7 +7,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final, NamedTuple, TypeVar
 
 from msgspec.structs import replace
@@ -33,8 +33,10 @@ from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.holder.words import Exec
 from procroute.kernel import user_managers
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.living import everybody
 from procroute.kernel.pinned import Known
+from procroute.kernel.process_facts import Facts, namespace_of
 from procroute.kernel.rule_subject import name_by, subject, user_by
 from procroute.kernel.unit_starter import unit_starter
 from procroute.protocol import AddRule, Existing, Wanted
@@ -65,6 +67,27 @@ class _Before(NamedTuple):
     program: tuple[str, tuple[str, ...]]
     path: str
     keys: frozenset[str]
+
+
+class _Executing(NamedTuple):
+    """now: what is said of a process; then: as it will be when its exec has come about; keys: of the rules
+    that hold it."""
+
+    now: Facts
+    then: Subject
+    keys: frozenset[str]
+
+
+class _Once:
+    """Says something the first time only."""
+
+    def __init__(self, say: Callable[[bool], None]) -> None:
+        self._say: Callable[[bool], None] | None = say
+
+    def __call__(self, what: bool) -> None:
+        say, self._say = self._say, None
+        if say is not None:
+            say(what)
 
 
 class Ruling:
@@ -137,36 +160,38 @@ class Ruling:
         """Whether processes are to be looked at on news of them."""
         return needs_news(self.book)
 
-    def held(self, asked: Exec) -> bool:
-        """Place a process whose exec is held; whether it may go on."""
+    def held(self, asked: Exec, answer: Callable[[bool], None]) -> None:
+        """Place a process whose exec is held. answer: takes whether it may go on, as soon as that is so."""
         executing = self._executing(asked)
-        if executing is None:
-            return True  # it has ended, or is another
-        found, keys = executing
-        rule = self._at_exec.first(found, keys)
-        if rule is None:
-            return True
+        rule = executing and self._at_exec.first(executing.then, executing.keys)
+        if executing is None or rule is None:
+            answer(True)  # it has ended, or is another; or is not meant
+            return
         self._free.pop(key := (asked.pid, asked.began), None)
         if rule.via is None:
             _remember(self._free, key, self._order[rule.place], _FREE)
+        once = _Once(answer)
         try:
-            self._take(rule, found, Known(asked.pid, asked.began))
+            self._take(rule, executing.then, executing.now, lambda: once(True))
         except OSError:
-            return True  # it has ended, or was let go on without us
+            once(True)  # it has ended, or was let go on without us
         except ProcrouteError as e:
-            if e.code in _NOT_MEANT:
-                return True
             # Systemd that is denied its executor starts the unit nevertheless, first outside of its cgroup.
-            of_unit = kind(rule) is Kind.UNIT
-            allow = of_unit or (rule.when_down is not None and rule.when_down.value == "allow")
-            self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
-            return allow
-        return True
+            allow = (
+                e.code in _NOT_MEANT
+                or kind(rule) is Kind.UNIT
+                or (rule.when_down is not None and rule.when_down.value == "allow")
+            )
+            once(allow)
+            if e.code not in _NOT_MEANT:
+                self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
+        else:
+            once(True)
 
     def met(self, pids: Iterable[int]) -> None:
         """Look at processes of which there is news."""
         for pid in pids:
-            found = subject(pid, self._asked)
+            found = subject(pid, self._asked, self._by_rule.mount)
             if found is not None:
                 self._meet(*found)
 
@@ -176,7 +201,8 @@ class Ruling:
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
         self._letting_go.of_rules(peer, {rule.place for rule, _ in self._leading()})
-        return sum(self._meet(*found, existing) for found in _of(peer, self._asked))
+        everyone = _of(peer, self._asked, self._by_rule.mount)
+        return sum(self._meet(*found, existing) for found in everyone)
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
@@ -187,7 +213,7 @@ class Ruling:
 
     def seen(self, pid: int) -> Subject | None:
         """A process as all rules see it; None: there is none."""
-        found = subject(pid, self._asked | {"user", "group", "parent"})
+        found = subject(pid, self._asked | {"user", "group", "parent"}, self._by_rule.mount)
         return found and self._from_origin(found[0])
 
     def matching(self, peer: Peer, written: WrittenRule) -> list[int]:
@@ -196,7 +222,7 @@ class Ruling:
         rule = rule_files.checked(written, peer, dict(self._routes.settings.access))
         (rule,) = followed(Rulebook((rule,)), os.path.realpath).rules
         asked = asked_for(Rulebook((rule,)))
-        return [found.pid for found, _ in _of(peer, asked) if meets(rule, self._from_origin(found))]
+        return [found.pid for found, _ in _of(peer, asked, self._by_rule.mount) if meets(rule, self._from_origin(found))]
 
     def trial(self, who: Subject) -> tuple[Tried, ...]:
         """Each rule in order, asked, up to and with the one that holds."""
@@ -212,7 +238,7 @@ class Ruling:
             before = self._free.get((found.pid, began), placed)
             if before is not None and before < self._order[rule.place]:
                 return False  # by what it was executed as, which may be a script
-            return self._take(rule, found, Known(found.pid, began), existing)
+            return self._take(rule, found, _facts(found, began), existing=existing)
         except OSError:
             return False  # it has ended
         except ProcrouteError as e:
@@ -220,21 +246,32 @@ class Ruling:
                 self._say(f"{rule.place}: {describe(found.pid)} was not placed: {e.message}")
         return False
 
-    def _take(self, rule: RouteRule, who: Subject, known: Known, existing: Existing | None = None) -> bool:
-        """Put a process where its rule says; whether it was moved to a route. Raises ProcrouteError."""
+    def _take(
+        self,
+        rule: RouteRule,
+        who: Subject,
+        facts: Facts,
+        placed: Callable[[], None] = lambda: None,
+        existing: Existing | None = None,
+    ) -> bool:
+        """Put a process where its rule says; whether it was moved to a route. Raises ProcrouteError.
+
+        placed: see ByRule.place.
+        """
         if rule.via is None:
-            self._letting_go.by_rule(known)
+            self._letting_go.by_rule(Known(facts.pid, facts.began))
             return False
         peer, route = self._peer(rule), self._wanted(rule)
         if unit := self._unit(rule, who):
             return self._by_rule.unit(peer, unit, route, rule)
         if existing is not None and existing != rule.existing.value:
             rule = replace(rule, existing=type(rule.existing)(existing))
-        return self._by_rule.place(peer, known, route, rule)
+        command = " ".join(who.command) or who.exes[0]
+        return self._by_rule.place(peer, facts, command, route, rule, placed)
 
-    def _executing(self, asked: Exec) -> tuple[Subject, frozenset[str]] | None:
-        """The process as it will be when its exec has come about; the rules that hold it."""
-        found = subject(asked.pid, self._asked)
+    def _executing(self, asked: Exec) -> _Executing | None:
+        """A process whose exec is held; None: it is not that one any more."""
+        found = subject(asked.pid, self._asked, self._by_rule.mount)
         if found is None or found[1] != asked.began:
             return None
         who = self._from_origin(found[0])
@@ -255,7 +292,10 @@ class Ruling:
             uids=(real, effective, effective if effective != who.uids[1] else saved),
             user=user_name(effective) if "user" in self._asked else "",
         )
-        return its, keys
+        try:
+            return _Executing(_facts(who, asked.began), its, keys)
+        except OSError:
+            return None
 
     def _from_origin(self, who: Subject) -> Subject:
         return replace(who, cgroup=self._by_rule.origin(who.cgroup))
@@ -294,10 +334,15 @@ def _remember(memory: dict[_K, _V], key: _K, value: _V, most: int) -> None:
         memory.pop(next(iter(memory)))
 
 
-def _of(peer: Peer, asked: Collection[str]) -> Iterator[tuple[Subject, int]]:
+def _of(peer: Peer, asked: Collection[str], mount: CgroupMount) -> Iterator[tuple[Subject, int]]:
     """Everybody whom somebody may place, as `subject` has them."""
     for one in everybody():
         if peer.is_root or set(one.uids) == {peer.uid}:
-            found = subject(one.pid, asked)
+            found = subject(one.pid, asked, mount)
             if found is not None:
                 yield found
+
+
+def _facts(who: Subject, began: int) -> Facts:
+    """Raises OSError: it has ended."""
+    return Facts(who.pid, who.name, who.uids, began, namespace_of(who.pid), of_kernel=False)

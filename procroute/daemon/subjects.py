@@ -27,7 +27,7 @@ def checked(peer: Peer, pids: Iterable[int], namespace: int) -> list[Facts]:
             raise ProcrouteError(
                 "process-unknown", f"there is no process {pid}", "ps(1) lists them; it may have ended"
             )
-        _check(peer, known, namespace)
+        check(peer, known, namespace)
         found.append(known)
     return found
 
@@ -55,7 +55,7 @@ def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
         if known is None or pid in (os.getpid(), peer.pid):
             continue
         try:
-            _check(peer, known, namespace)
+            check(peer, known, namespace)
         except ProcrouteError as e:
             why, hint = f"no process {printable(name)} can be moved for you: {e.message}", e.hint
         else:
@@ -74,7 +74,8 @@ def of_unit(place: Path) -> list[int]:
     return pids
 
 
-def _check(peer: Peer, known: Facts, namespace: int) -> None:
+def check(peer: Peer, known: Facts, namespace: int) -> None:
+    """Whether a process may be moved by whoever asks: as `checked`, of what was looked at already."""
     pid = known.pid
     _check_of_program(known)
     check_process(peer, pid, known.uids)

@@ -18,6 +18,7 @@ import socket
 import struct
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -44,10 +45,14 @@ def lives() -> bool:
 
 
 class Link:
-    """A connection to the holder. All raises EOFError when it has ended, OSError when it does not listen."""
+    """A connection to the holder. All raises EOFError when it has ended, OSError when it does not listen.
+
+    For one thread, but for `answer`.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
+        self._one = threading.Lock()  # or an answer might go to who gets the number of what is closed
         self._number = 0
 
     def fileno(self) -> int:
@@ -56,7 +61,8 @@ class Link:
 
     def close(self) -> None:
         """Hang up: the holder goes on by `when_down` of its rules, and ends where it has none."""
-        self._connection.close()
+        with self._one:
+            self._connection.close()
 
     def hold(self, rules: Iterable[HoldRule]) -> int:
         """Hold execs by these rules from now on, and by no others; `Holding` is said when it is so.
@@ -91,7 +97,8 @@ class Link:
 
     def _send(self, packet: bytes) -> None:
         try:
-            self._connection.send(packet)
+            with self._one:
+                self._connection.send(packet)
         except (BrokenPipeError, ConnectionResetError):
             raise EOFError from None
 

@@ -36,6 +36,13 @@ class CgroupMount(Struct, frozen=True):
             return "/"
         return cgroup.removeprefix(self.root) if cgroup.startswith(f"{self.root}/") else None
 
+    def of(self, pid: int | str) -> str:
+        """The cgroup of a process, or of "self", from the mount point; its root if it is not seen there.
+
+        Raises OSError where there is no such process.
+        """
+        return self.below(of_process(pid) or "/") or "/"
+
 
 def find() -> CgroupMount:
     """The one to use: where there are several one that can be written, of the whole tree, of a short path.

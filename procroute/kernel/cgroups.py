@@ -176,7 +176,7 @@ def current(mount: Path, pid: int | str = "self") -> str:
 
     Raises OSError where there is no such process.
     """
-    return cgroup_mount.at(mount).below(cgroup_mount.of_process(pid) or "/") or "/"
+    return cgroup_mount.at(mount).of(pid)
 
 
 def enter(path: Path, pid: int = 0) -> None:

@@ -65,11 +65,16 @@ def facts(pid: int) -> Facts | None:
         if found.ended or status["Tgid"] != str(pid):
             return None
         of_kernel = bool(found.flags & _KTHREAD)
-        namespace = 0 if of_kernel else os.stat(f"/proc/{pid}/ns/net").st_ino
+        namespace = 0 if of_kernel else namespace_of(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     real, effective, saved, _ = map(int, status["Uid"].split())
     return Facts(pid, found.name, (real, effective, saved), found.began, namespace, of_kernel)
+
+
+def namespace_of(pid: int) -> int:
+    """The inode of the network namespace of a process. Raises OSError."""
+    return os.stat(f"/proc/{pid}/ns/net").st_ino
 
 
 def why_not(pid: int) -> tuple[str, str]:

@@ -11,7 +11,7 @@ import stat
 from collections.abc import Collection, Iterator
 from typing import Final
 
-from procroute.kernel import cgroup_mount
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.living import living
 from procroute.kernel.process_stat import stat as stat_of
 from procroute.rulebook.subject import Ancestor, Subject
@@ -24,11 +24,12 @@ _ANCESTORS: Final = 64
 """So many are looked at: who is deeper is told by those."""
 
 
-def subject(pid: int, asked: Collection[str]) -> tuple[Subject, int] | None:
+def subject(pid: int, asked: Collection[str], mount: CgroupMount) -> tuple[Subject, int] | None:
     """A process and its start time, clock ticks since boot; None: it has ended.
 
-    asked: the conditions that there are (Conditions.given), of all rules. Its program is what it runs: of a
-    script the interpreter, as its words say what it likes, and their paths may be anything.
+    mount: by which cgroups are named. asked: the conditions that there are (Conditions.given), of all rules.
+    Its program is what it runs: of a script the interpreter, as its words say what it likes, and their paths
+    may be anything.
     """
     found = living(pid)
     if found is None:
@@ -38,7 +39,6 @@ def subject(pid: int, asked: Collection[str]) -> tuple[Subject, int] | None:
         program = program_of(pid)
     except OSError:
         return None
-    below = cgroup_mount.find().below(found.cgroup)
     return (
         Subject(
             pid=pid,
@@ -49,7 +49,7 @@ def subject(pid: int, asked: Collection[str]) -> tuple[Subject, int] | None:
             user=user_name(found.uids[1]) if "user" in asked else "",
             gids=groups,
             groups=tuple(map(_group_name, groups)),
-            cgroup=below or "/",
+            cgroup=mount.below(found.cgroup) or "/",
             parents=tuple(_ancestors(found.parent)) if "parent" in asked else (),
         ),
         found.began,

@@ -83,11 +83,11 @@ def for_users(lab: Lab) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def daemon(lab: Lab) -> Iterator[Daemon]:
-    """A daemon that is ready; it must end well, unless it has ended by then."""
+def daemon(lab: Lab, *words: str) -> Iterator[Daemon]:
+    """A daemon that is ready; it must end well, unless it has ended by then. words: to start it with."""
     with tempfile.TemporaryFile("w+") as log:
         env = ENVIRONMENT | {"PYTHONFAULTHANDLER": "1"}
-        process = lab.popen([*PROCROUTE, "daemon"], env=env, stderr=log)
+        process = lab.popen(words or [*PROCROUTE, "daemon"], env=env, stderr=log)
         running = Daemon(lab, process, log)
         try:
             until(lambda: "ready" in running.log() or process.poll() is not None, 30)

@@ -2,6 +2,7 @@
  *
  *   starts many COUNT AT_ONCE PROGRAM      so often, and so many at a time; their exit statuses are not looked at
  *   starts timed COUNT PAUSE_MS PROGRAM    one after the other; prints the microseconds from before execve to the end of each
+ *   starts moved COUNT PAUSE_MS PROCS PROGRAM   the same of processes that move themselves first, by that cgroup.procs
  *   starts HOW PROGRAM                     thread (not the first one executes), vfork, execveat, fexecve, memfd (a copy in
  *                                          memory), user (uid and gid 1000); exits with 0, or the errno of the exec
  */
@@ -23,6 +24,7 @@
 
 static char *program[2];
 static char *none[1];
+static const char *procs;
 
 static int status_of(pid_t child) {
     int status;
@@ -35,6 +37,10 @@ static pid_t start(void) {
     pid_t child = fork();
     if (child < 0) err(1, "fork");
     if (child == 0) {
+        if (procs) {
+            int file = open(procs, O_WRONLY | O_CLOEXEC);
+            if (file < 0 || write(file, "0", 1) != 1) _exit(errno);
+        }
         execve(program[0], program, none);
         _exit(errno);
     }
@@ -100,6 +106,10 @@ int main(int argc, char **argv) {
     program[0] = argv[argc - 1];
     if (argc == 5 && !strcmp(argv[1], "many")) return many(atol(argv[2]), atol(argv[3])), 0;
     if (argc == 5 && !strcmp(argv[1], "timed")) return timed(atol(argv[2]), atol(argv[3])), 0;
+    if (argc == 6 && !strcmp(argv[1], "moved")) {
+        procs = argv[4];
+        return timed(atol(argv[2]), atol(argv[3])), 0;
+    }
     if (!strcmp(argv[1], "vfork")) {
         pid_t child = vfork();
         if (child == 0) {

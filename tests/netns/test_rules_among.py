@@ -11,10 +11,11 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
+from tests.netns.attempts import both_families
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import PROBE, RUN, commanded
 from tests.netns.ruled import FOLDER, PROGRAM, PROGRAMS, done, pid_of, placed_by, rule, script, started, write
-from tests.netns.running import procroute
+from tests.netns.running import procroute, until
 from tests.netns.traffic import FAMILIES, astray
 
 promise = pytest.mark.promise
@@ -87,6 +88,21 @@ def test_who_executes_a_program_of_another_rule_goes_by_that(running: Daemon) ->
         for family in FAMILIES:
             assert not astray(lab, command, "tcp", family, lab.wan1)
         assert placed_by(running) == [f"{path}:1"]
+
+
+@promise("RULE-47")
+@both_families
+def test_who_cannot_be_noted_is_on_his_route_all_the_same(running: Daemon, family: int) -> None:
+    """The program begins before its assignment is written down."""
+    lab = running.lab
+    hold(running, rule(f'exe = "{PROGRAM}"'))
+    folder = "/run/procroute/assignments"
+    lab.sh(f"mv {folder} {folder}.away; touch {folder}")
+    with started(lab, PROGRAM) as command:
+        assert not astray(lab, command, "tcp", family, lab.wan1)
+        until(lambda: "is on its route, and not among the assignments yet" in running.log())
+        lab.sh(f"rm {folder}; mv {folder}.away {folder} 2>/dev/null || true")
+        assert [one["route"] for one in running.ps()] == ["wan1"]
 
 
 @promise("RULE-29")
