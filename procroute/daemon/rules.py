@@ -30,8 +30,8 @@ _TOGETHER: Final = 0.1
 
 
 class Rules:
-    """do: has something done in the writer's thread. thread: where is waited for the holder of execs. say:
-    takes what is to be told to who watches.
+    """do: has something done in the writer's thread. thread: where is waited for the holder of execs, and
+    where everybody is looked at. say: takes what is to be told to who watches.
 
     wrong: why the files as they are now are not used; empty: they are.
     """
@@ -50,7 +50,7 @@ class Rules:
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._holding = Holding(self._held, thread, tell)
-        self._newcomers = Newcomers(self._met, tell)
+        self._newcomers = Newcomers(self._met, thread, tell)
         self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._one = asyncio.Lock()

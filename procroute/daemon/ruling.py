@@ -222,7 +222,11 @@ class Ruling:
         rule = rule_files.checked(written, peer, dict(self._routes.settings.access))
         (rule,) = followed(Rulebook((rule,)), os.path.realpath).rules
         asked = asked_for(Rulebook((rule,)))
-        return [found.pid for found, _ in _of(peer, asked, self._by_rule.mount) if meets(rule, self._from_origin(found))]
+        return [
+            found.pid
+            for found, _ in _of(peer, asked, self._by_rule.mount)
+            if meets(rule, self._from_origin(found))
+        ]
 
     def trial(self, who: Subject) -> tuple[Tried, ...]:
         """Each rule in order, asked, up to and with the one that holds."""

@@ -9,12 +9,15 @@ from typing import Final
 from msgspec.structs import replace
 
 from procroute.rulebook.globs import is_glob
+from procroute.rulebook.grams import Grams
 from procroute.rulebook.matching import meets, values
 from procroute.rulebook.route_rule import Conditions, RouteRule
 from procroute.rulebook.subject import Subject
 
 _BY: Final = ("exe", "name", "user", "group", "app")
 """Conditions that few rules share; a rule is found by the first of them that it has without globs."""
+_BY_GRAMS: Final = ("exe", "name", "app", "unit", "cgroup", "command", "parent")
+"""Else it is found by the first of these whose patterns are all long enough."""
 
 
 class Index:
@@ -27,6 +30,7 @@ class Index:
         self._rules = tuple(rule for rule in rules if rule.enabled)
         self._keyed: dict[str, int] = {}
         self._found_by: dict[str, dict[str, list[int]]] = {key: defaultdict(list) for key in _BY}
+        self._grams = {key: Grams() for key in _BY_GRAMS}
         self._always: list[int] = []
         for number, rule in enumerate(self._rules):
             if keyed(rule):
@@ -34,7 +38,7 @@ class Index:
             elif by := _key(rule.conditions):
                 for value in getattr(rule.conditions, by):
                     self._found_by[by][value].append(number)
-            else:
+            elif not self._by_grams(number, rule.conditions):
                 self._always.append(number)
 
     def first(self, subject: Subject, keys: Collection[str] = ()) -> RouteRule | None:
@@ -47,11 +51,21 @@ class Index:
                 return rule
         return None
 
+    def _by_grams(self, number: int, conditions: Conditions) -> bool:
+        return any(
+            self._grams[key].add(number, patterns)
+            for key in _BY_GRAMS
+            if (patterns := getattr(conditions, key))
+        )
+
     def _numbers(self, subject: Subject) -> Iterator[int]:
         for key, found in self._found_by.items():
             if found:
                 for value in values(key, subject):
                     yield from found.get(value, ())
+        for key, grams in self._grams.items():
+            if grams:
+                yield from grams.numbers(values(key, subject))
 
 
 def _key(conditions: Conditions) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import statistics
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +24,14 @@ from tests.netns.traffic import FAMILIES, astray
 promise = pytest.mark.promise
 OTHER = f"{PROGRAMS}/other"
 _MANY = 10_000
+_STARTS = """
+import os, time
+for n in range(1500):
+    time.sleep(0.001)
+    os.posix_spawn("/bin/sleep", ["sleep", "0.05"], {})
+    while n > 20 and os.waitpid(-1, os.WNOHANG)[0]:
+        pass
+"""
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +117,22 @@ def test_who_cannot_be_noted_is_on_his_route_all_the_same(running: Daemon, famil
 
 
 @promise("RULE-29")
-def test_ten_thousand_rules_slow_no_start(running: Daemon) -> None:
+@pytest.mark.parametrize(
+    "condition",
+    [
+        f'exe = "{PROGRAMS}/none/%d"',
+        f'exe = "{PROGRAMS}/none/%d/*"',
+        'name = "none%d*"',
+        'cgroup = "/none/%d"',
+        'parent = "/none/%d"',
+    ],
+)
+def test_ten_thousand_rules_slow_no_start(running: Daemon, condition: str) -> None:
     lab = running.lab
     last = rule(f'exe = "{PROGRAM}"')
     path = hold(running, last)
     few = _start(lab)
-    write(lab, "".join(rule(f'exe = "{PROGRAMS}/none/{n}"') for n in range(_MANY)), "10-many.toml")
-    began = time.monotonic()
-    answer = procroute(lab, "reload", timeout=120)
-    taken = time.monotonic() - began
-    assert answer.returncode == 0, answer.stderr
+    taken = _many(running, condition)
     many = _start(lab)
     assert len(done(lab, "list")["rules"]) == _MANY + 1
     with started(lab, PROGRAM) as command:
@@ -123,6 +140,42 @@ def test_ten_thousand_rules_slow_no_start(running: Daemon) -> None:
         assert placed_by(running) == [f"{path}:1"]
     assert many - few < 0.005 * FACTOR, f"{few * 1e3:.1f} ms with one, {many * 1e3:.1f} ms with many"
     print(f"reload {taken:.2f} s; a start {few * 1e3:.1f} ms with one rule, {many * 1e3:.1f} ms with many")
+
+
+@promise("RULE-34")
+@pytest.mark.parametrize(
+    "condition", ['command = "*--profile=%d *"', 'unit = "job-%d@*"', 'name = "none%d"', 'parent = "none%d"']
+)
+def test_ten_thousand_rules_by_news_among_others_starts(running: Daemon, condition: str) -> None:
+    """500 starts a second of programs that no rule means; and one that a rule means is found meanwhile."""
+    lab = running.lab
+    path = hold(running, rule('command = "*marker=a *"'))
+    _many(running, condition)
+    pid = running.process.command_pid()
+    before, began = _computed(pid), time.monotonic()
+    starting = lab.popen([sys.executable, "-S", "-c", _STARTS])
+    with commanded(lab, [sys.executable, "-X", "marker=a", *PROBE[1:]]) as command:
+        until(lambda: placed_by(running) == [f"{path}:1"])
+        assert not astray(lab, command, "tcp", 4, lab.wan1)
+    assert starting.wait(60) == 0
+    part = (_computed(pid) - before) / (time.monotonic() - began)
+    print(f"{part:.1%} of a core, of {1500 / (time.monotonic() - began):.0f} starts a second")
+    assert part < 0.1 * FACTOR
+
+
+def _many(running: Daemon, condition: str) -> float:
+    """Have so many rules that mean nobody before all others; the seconds that this takes."""
+    write(running.lab, "".join(rule(condition % n) for n in range(_MANY)), "10-many.toml")
+    began = time.monotonic()
+    answer = procroute(running.lab, "reload", timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    return time.monotonic() - began
+
+
+def _computed(pid: int) -> float:
+    """Seconds that a process has computed."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, words[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
 def _start(lab: Lab) -> float:

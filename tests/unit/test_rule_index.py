@@ -8,13 +8,28 @@ from hypothesis import strategies as st
 
 from procroute.rulebook.index import Index
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
-from procroute.rulebook.subject import Subject
+from procroute.rulebook.subject import Ancestor, Subject
 from tests.unit.rule_oracle import first
 
 pytestmark = pytest.mark.promise("RULE-29")
-_PATHS = st.lists(st.sampled_from(["/a", "/b", "/*", "/c/**"]), max_size=2).map(tuple)
-_NAMES = st.lists(st.sampled_from(["a", "b", "?"]), max_size=2).map(tuple)
-_CONDITIONS = st.builds(Conditions, exe=_PATHS, name=_NAMES, user=_NAMES.map(lambda u: tuple(set(u) - {"?"})))
+_PATHS = st.lists(
+    st.sampled_from(["/a", "/b", "/*", "/c/**", "/opt/**", "/opt/**/app", "/opt/[ab]pp", "/o*t/ap?"]),
+    max_size=2,
+).map(tuple)
+_NAMES = st.lists(st.sampled_from(["a", "b", "?", "fire*", "*refox", "[f]irefox"]), max_size=2).map(tuple)
+_USERS = st.lists(st.sampled_from(["a", "b"]), max_size=2, unique=True).map(tuple)
+_TREES = st.lists(st.sampled_from(["/abc", "/abc/", "/abc/*", "/**/def", "/a*c"]), max_size=1).map(tuple)
+_UNITS = st.lists(st.sampled_from(["abc.service", "*.slice", "ab?.service"]), max_size=1).map(tuple)
+_CONDITIONS = st.builds(
+    Conditions,
+    exe=_PATHS,
+    name=_NAMES,
+    user=_USERS,
+    cgroup=_TREES,
+    unit=_UNITS,
+    command=st.lists(st.sampled_from(["*marker=a*", "app *", "*"]), max_size=1).map(tuple),
+    parent=st.lists(st.sampled_from(["bash", "/opt/**", "b*"]), max_size=1).map(tuple),
+)
 _RULES = st.lists(
     st.builds(
         RouteRule,
@@ -28,8 +43,11 @@ _RULES = st.lists(
 ).map(lambda rules: [_at(rule, line) for line, rule in enumerate(rules)])
 _SUBJECTS = st.builds(
     Subject,
-    exes=st.sampled_from([("/a",), ("/b",), ("/c/d", "/a"), ()]),
-    name=st.sampled_from(["a", "b", "c"]),
+    exes=st.sampled_from([("/a",), ("/b",), ("/c/d", "/a"), (), ("/opt",), ("/opt/app",), ("/opt/x/app",)]),
+    name=st.sampled_from(["a", "b", "c", "firefox"]),
+    command=st.sampled_from([(), ("app", "marker=a"), ("app", "-x")]),
+    cgroup=st.sampled_from(["/", "/abc", "/abc/def", "/system.slice/abc.service"]),
+    parents=st.sampled_from([(), (Ancestor("bash", "/bin/bash"),), (Ancestor("x", "/opt/x"),)]),
     user=st.sampled_from(["a", "b", ""]),
     uids=st.sampled_from([(0, 0, 0), (1000, 1000, 1000), (1000, 0, 0)]),
 )
