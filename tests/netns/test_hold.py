@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -177,3 +178,30 @@ def test_the_daemon_may_deny(routed_place: tuple[Lab, str]) -> None:
         daemon.hold(rule(first(4), when_down="allow"))
         daemon.tell(do="deny")
         assert timed_start(lab, first(4))[1] == 1  # EPERM
+
+
+@promise("HOLD-13")
+def test_marks_are_on_those_files_and_on_nothing_else(routed_place: tuple[Lab, str]) -> None:
+    """So the kernel asks nobody of any other file: neither a mount nor a file system is marked (proc(5))."""
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4), first(6)))
+        wanted = {os.stat(lab.path(program)).st_ino for program in (first(4), first(6))}
+        assert _marks(daemon.holder()) == [("ino", inode) for inode in sorted(wanted)]
+        assert start_many(lab, late(4), 20)["wan2"] == 20
+        assert not daemon.heard("Exec")
+        assert start_many(lab, first(4), 1) == {"wan1": 1}
+        daemon.hold()
+        until(lambda: not _marks(daemon.holder()), what="the end of all marks")
+
+
+def _marks(holder: int) -> list[tuple[str, int]]:
+    """What a holder has marked: of which kind, and the inode, mount or file system."""
+    found = []
+    for descriptor in Path(f"/proc/{holder}/fd").iterdir():
+        if os.readlink(descriptor) == "anon_inode:[fanotify]":
+            for line in Path(f"/proc/{holder}/fdinfo/{descriptor.name}").read_text().splitlines():
+                kind, _, number = line.removeprefix("fanotify ").split(" ")[0].partition(":")
+                if line.startswith("fanotify ") and kind != "flags":
+                    found.append((kind, int(number, 16)))
+    return sorted(found)
