@@ -7,10 +7,10 @@ with holding(lab, cgroup) as daemon:
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -37,6 +37,14 @@ _HERE: Final = Path(__file__).parent
 def programs(lab: Lab) -> None:
     """Make `first4`, `first6`, `late4`, `late6` and `starts` in the lab."""
     os.makedirs(lab.path(PLACE), exist_ok=True)
+    for name, content in _programs().items():
+        file = lab.path(f"{PLACE}/{name}")
+        file.write_bytes(content)
+        file.chmod(0o755)
+
+
+@functools.cache
+def _programs() -> dict[str, bytes]:
     with tempfile.TemporaryDirectory() as folder:
         for family in (4, 6):
             address = ", ".join(str(byte) for byte in ip_address(SERVER[family]).packed)
@@ -50,8 +58,7 @@ def programs(lab: Lab) -> None:
             compiled(_HERE / "first.c", Path(folder, f"first{family}"), *words, "-DPAUSE=0")
             compiled(_HERE / "first.c", Path(folder, f"late{family}"), *words, "-DPAUSE=1")
         compiled(_HERE / "starts.c", Path(folder, "starts"), "-pthread")
-        for name in os.listdir(folder):
-            shutil.copy(Path(folder, name), lab.path(f"{PLACE}/{name}"))
+        return {name: Path(folder, name).read_bytes() for name in os.listdir(folder)}
 
 
 def compiled(source: Path, program: Path, *words: str) -> None:

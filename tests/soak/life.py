@@ -30,8 +30,8 @@ _adapter = st.sampled_from(WANS)
 _family = st.sampled_from(FAMILIES)
 _lots = st.tuples(*[st.integers(0, 1 << 16)] * 6)
 _existing = st.sampled_from(["keep", "reset"])
-_owner = st.sampled_from([0, ALICE])
-_routes = st.builds(
+OWNERS = st.sampled_from([0, ALICE])
+ROUTES = st.builds(
     lambda adapter, strict, dns: Route(adapter, strict, _DNS[adapter] if dns else ""),
     _adapter,
     st.booleans(),
@@ -55,8 +55,9 @@ def routed(life: Life) -> bool:
 
 
 class Life(RuleBasedStateMachine):
-    """course: whose life this is; world: how it is made; sabotage: done to it before each look."""
+    """made: of which kind its world is; course: whose life this is; sabotage: done to it before each look."""
 
+    made: ClassVar[type[World]] = World
     course: ClassVar[Course]
     sabotage: ClassVar[Callable[[World], object]]
 
@@ -73,13 +74,18 @@ class Life(RuleBasedStateMachine):
         assume(len(set(lots)) == len(lots))
 
         def made() -> None:
-            world = World(self.course.tally, rp_filter)
+            world = self.made(self.course.tally, rp_filter)
             world.__enter__()
             self.world = world
+            world.prepare()
             world.stay()
+            self.more(lots)
 
         self._done("begin", made, f"rp_filter {rp_filter}")
         self.course.lives += 1
+
+    def more(self, lots: tuple[int, ...]) -> None:
+        """What else a world begins with."""
 
     def teardown(self) -> None:
         if not hasattr(self, "world"):
@@ -99,7 +105,7 @@ class Life(RuleBasedStateMachine):
     # --- people
 
     @precondition(roomy)
-    @rule(route=_routes, owner=_owner)
+    @rule(route=ROUTES, owner=OWNERS)
     def run(self, route: Route, owner: int) -> None:
         world = self.world
         owner = owner if alive(self) else 0  # without a daemon root runs by an engine in the command
@@ -108,7 +114,7 @@ class Life(RuleBasedStateMachine):
         self._done("run", lambda: void(world.run(route, owner)), f"{route.options} by {owner}")
 
     @precondition(roomy)
-    @rule(owner=_owner)
+    @rule(owner=OWNERS)
     def stay(self, owner: int) -> None:
         self._done("stay", lambda: void(self.world.stay(owner)), f"{owner}")
 
@@ -132,7 +138,7 @@ class Life(RuleBasedStateMachine):
     # --- the daemon is asked
 
     @precondition(alive)
-    @rule(which=_which, route=_routes, existing=_existing, tree=st.booleans())
+    @rule(which=_which, route=ROUTES, existing=_existing, tree=st.booleans())
     def assign(self, which: int, route: Route, existing: str, tree: bool) -> None:
         world, person = self.world, self._somebody(which)
         if (route.adapter in world.down) or any((route.adapter, f) in world.off_main for f in FAMILIES):
@@ -175,7 +181,7 @@ class Life(RuleBasedStateMachine):
         self._done("start a daemon", self.world.start_daemon)
 
     @precondition(alive)
-    @rule(which=_which, route=_routes, ms=st.integers(0, 400))
+    @rule(which=_which, route=ROUTES, ms=st.integers(0, 400))
     def interrupt(self, which: int, route: Route, ms: int) -> None:
         world = self.world
         person = self._somebody(which)
@@ -256,8 +262,3 @@ class Life(RuleBasedStateMachine):
 
 def void(_: object) -> None:
     """Whatever it is."""
-
-
-def life_of(course: Course, sabotage: Callable[[World], object] = lambda world: None) -> type[Life]:
-    """The lives of a course."""
-    return type("Life", (Life,), {"course": course, "sabotage": staticmethod(sabotage)})

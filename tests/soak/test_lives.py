@@ -12,7 +12,7 @@ import pytest
 from procroute.lab.patience import FACTOR
 from tests.soak import oracle
 from tests.soak.course import Course
-from tests.soak.life import life_of
+from tests.soak.ruled_life import life_of
 
 promise = pytest.mark.promise
 SEED: Final = 269
@@ -22,7 +22,7 @@ AT_LEAST, AT_MOST = 12, 300 * FACTOR
 """Actions, and seconds that they may take at the worst."""
 
 
-@promise("SOAK-01", "SOAK-02", "SOAK-03", "SOAK-04", "SOAK-05")
+@promise("SOAK-01", "SOAK-02", "SOAK-03", "SOAK-04", "SOAK-05", "SOAK-06")
 @pytest.mark.timeout(1800 * FACTOR)
 def test_whatever_happens_in_whichever_order() -> None:
     course = Course(SECONDS, at_least=AT_LEAST, at_most=AT_MOST)
@@ -35,5 +35,6 @@ def test_whatever_happens_in_whichever_order() -> None:
     assert tally.checks["answered"]
     assert tally.checks["kernel = desired"]
     assert tally.checks["everything gone"]
+    assert tally.checks["first packets"]
     assert tally.packets > 100
     assert not oracle.late(tally.converged)

@@ -11,8 +11,9 @@ from tests.netns.running import until
 from tests.netns.traffic import FAMILIES
 from tests.soak import oracle
 from tests.soak.course import Course
-from tests.soak.life import life_of
 from tests.soak.people import Route
+from tests.soak.ruled import Ruled, Way
+from tests.soak.ruled_life import life_of
 from tests.soak.tally import Tally
 from tests.soak.world import World
 
@@ -93,6 +94,20 @@ def test_with_something_left_behind(world: World) -> None:
     assert world.different().keys() == {"rules6"}
     world.lab.ip("-6 rule del pref 4410")
     assert not world.different()
+
+
+@promise("SOAK-06", "NEG-07")
+def test_without_the_hold() -> None:
+    """The holder is stopped, and the kernel lets all starts go on."""
+    with Ruled(Tally()) as world:
+        world.prepare()
+        world.put_rule(Way(Route("wan1"), deny=True))
+        world.start_programs()
+        world.freeze()
+        world.end_holder()
+        with pytest.raises(AssertionError, match=r"first4: (router2|wan2)"):
+            world.start_programs()
+        world.freeze(False)
 
 
 @promise("SOAK-01", "NEG-07")

@@ -54,6 +54,9 @@ class World(Setting):
         self._names = 0
         self._unheld: list[Person] = []
 
+    def prepare(self) -> None:
+        """Before anything else is done."""
+
     # --- people come and go
 
     def run(self, route: Route, owner: int = 0) -> Person:
