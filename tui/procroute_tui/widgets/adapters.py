@@ -50,9 +50,11 @@ class AdapterBar(Static):
             ]
         told = [[(text, STYLES[role]) for text, role in line] for line in lines]
         if told != self._shown:
+            others = len(told) != len(self._shown)
             self._shown = told
-            self.styles.height = len(told) + 1
-            self.update(Content("\n").join(Content.assemble(*line) for line in told))
+            if others:
+                self.styles.height = len(told) + 1
+            self.update(Content("\n").join(Content.assemble(*line) for line in told), layout=others)
 
     def on_resize(self) -> None:
         """Another width has room for other things."""

@@ -193,8 +193,11 @@ class Table(ScrollView, can_focus=True):
         rows, width = self.listing.rows, self.size.width
         row = y + round(self.scroll_offset.y)
         if y == 0 and not rows and self.listing.machine.processes:
-            told = Segment(fit("  nothing is like that: Esc ends the filter, o the choice of routes", width))
-            return Strip([told]).apply_style(self._style("dim", here=False))
+            told = "cmd:WORD looks in command lines, Esc ends the filter"
+            if not self.listing.shape.filter:
+                told = "o shows what is not routed, too"
+            line = Segment(fit(f"  nothing is like that: {told}", width))
+            return Strip([line]).apply_style(self._style("dim", here=False))
         if row >= len(rows):
             return Strip.blank(width, self.rich_style)
         key, here = rows[row], row == self._at

@@ -43,7 +43,7 @@ class Top(Static):
             shown.append((f"  … {busy}", "bold $accent"))
         if shown != self._shown:
             self._shown = shown
-            self.update(Content.assemble(*shown))
+            self.update(Content.assemble(*shown), layout=False)
 
 
 class Banner(Static):
