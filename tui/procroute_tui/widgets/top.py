@@ -65,6 +65,6 @@ class Banner(Static):
         self.set_class(error is not None, "shown")
         if error is None:
             return
-        stale = " What you see is what was last known." if known else ""
-        hint = f"\n  {printable(error.hint)}" if error.hint else ""
-        self.update(Content(f"! {printable(error.message)}; trying again.{stale}{hint}"))
+        more = ["What you see is what was last known."] if known else []
+        more += [printable(error.hint)] if error.hint else []
+        self.update(Content("\n  ".join([f"! {printable(error.message)}; trying again.", *more])))
