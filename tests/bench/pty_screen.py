@@ -15,17 +15,21 @@ import struct
 import termios
 import time
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
+
+_PAUSE: Final = 0.05
+"""Seconds without a byte between two pictures."""
 
 
 class PtyScreen:
-    """streams: for whoever is to run in it. drawn: bytes so far."""
+    """streams: for whoever is to run in it. drawn: bytes so far; pictures: how often, a pause before each."""
 
     def __init__(self, columns: int, rows: int) -> None:
         self._master, self._slave = os.openpty()
         fcntl.ioctl(self._slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
         self.streams: dict[str, Any] = {"stdin": self._slave, "stdout": self._slave, "stderr": self._slave}
-        self.drawn = 0
+        self.drawn = self.pictures = 0
+        self._last = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -47,7 +51,10 @@ class PtyScreen:
         found = b""
         with contextlib.suppress(OSError):
             found = os.read(self._master, 1 << 16)
-        self.drawn += len(found)
+        now = time.monotonic()
+        if now - self._last > _PAUSE:
+            self.pictures += 1
+        self.drawn, self._last = self.drawn + len(found), now
         return found
 
     def rest(self, seconds: float) -> None:

@@ -69,6 +69,10 @@ def test_a_user_moves_a_program_of_hers_with_two_keys(lab: Lab) -> None:
             tmux.type(tui, "u")
             until(lambda: tmux.last(traveller) == f"{pid}: IPv4 wan2, IPv6 wan2", 20)
         tmux.see(tui, "trying again", "what was last known")
+        tmux.type(tui, "a")
+        tmux.see(tui, "is to leave by")
+        tmux.type(tui, "Enter")
+        tmux.see(tui, "not done", "hint: ")
         with daemon(lab):
             until(lambda: "trying again" not in tmux.screen(tui), 20)
             tmux.see(tui, "0 of")

@@ -360,7 +360,7 @@ async def test_what_is_typed_ahead_after_a_filter_is_for_the_rows_that_it_leaves
 @driven()
 async def test_a_filter_that_leaves_nothing_says_so(on: Driver) -> None:
     await on.press("slash", *"zzz", "enter")
-    await on.see("nothing is like that: Esc ends the filter")
+    await on.see("nothing is like that: cmd:WORD looks in command lines, Esc ends the filter")
     await on.press("escape")
     await on.see("firefox")
 

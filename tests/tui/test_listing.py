@@ -97,6 +97,10 @@ def test_what_is_folded_is_not_shown() -> None:
         ("wan1 root", {"backup.sh", "restic"}),
         ("2502", {"rsync"}),
         ("nothing of that", set()),
+        ("cmd:/BIN/ssh", {"ssh", "sshd"}),
+        ("cmd:option wan1 cmd:bin/res", {"restic"}),
+        ("cmd: nginx", {"nginx"}),
+        ("/usr/bin", set()),
     ],
 )
 def test_a_filter_looks_at_name_user_unit_route_adapter_and_pid(typed: str, names: set[str]) -> None:
@@ -106,6 +110,19 @@ def test_a_filter_looks_at_name_user_unit_route_adapter_and_pid(typed: str, name
             found.machine.processes[k].name for k in found.rows if isinstance(k, int) and found.matches(k)
         }
         assert shown == names
+
+
+@pytest.mark.promise("VIEW-03")
+@given(
+    typed=st.text("cmd: nwa1/3", max_size=12),
+    shape=st.sampled_from(VIEWS).map(Shape),
+    back=st.integers(0, 12),
+)
+def test_letter_by_letter_a_filter_finds_the_same_as_at_once(typed: str, shape: Shape, back: int) -> None:
+    slow = listing(shape=shape)
+    for end in [*range(1, len(typed) + 1), max(len(typed) - back, 0)]:
+        slow.reshape(replace(shape, filter=typed[:end]))
+        assert slow.rows == listing(shape=replace(shape, filter=typed[:end])).rows
 
 
 @pytest.mark.promise("VIEW-03")

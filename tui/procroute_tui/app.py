@@ -191,6 +191,8 @@ class Tui(Ruling):
         self.banner.show(error, known=self._known)
         self.table.set_class(error is not None, "stale")
         self.table.notify_style_update()
+        self.adapters.stale = error is not None
+        self.adapters.show()
 
     def _draw_rates(self) -> None:
         machine = self.machine

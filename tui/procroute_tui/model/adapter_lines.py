@@ -25,10 +25,11 @@ def adapter_lines(machine: Machine, room: int, *, second: bool) -> list[list[Par
     for adapter in machine.adapters:
         line = list(_first(machine, adapter, min(names, 15), states, room))
         dropped = f"  {_dropped(machine, adapter)} dropped" if _dropped(machine, adapter) else ""
-        line.append((f"{dropped:<{drops}}", "bad"))
         about = list(_about(adapter))
         if room >= _WIDE:
-            line += [("  ", ""), *about]
+            line += [(f"{dropped:<{drops}}", "bad"), ("  ", ""), *about]
+        elif dropped:
+            line.append((dropped, "bad"))
         lines.append(line)
         if second and room < _WIDE and about:
             lines.append([(" " * 4, ""), *about])
@@ -49,7 +50,8 @@ def _first(machine: Machine, adapter: AdapterFacts, names: int, states: int, roo
         if bars:
             yield f" {words.bars([getattr(r, what) for r in history], bars)}", "route"
     using = machine.using(adapter.name)
-    yield f"  {using:>3} process{'es' if using != 1 else '  '}", "" if using else "dim"
+    many = "proc." if room < _MIDDLE else "process  " if using == 1 else "processes"
+    yield f"  {using:>3} {many}", "" if using else "dim"
 
 
 def _dropped(machine: Machine, adapter: AdapterFacts) -> int:

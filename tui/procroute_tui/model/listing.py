@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.protocol import Running
+from procroute_tui.model import seeking
 from procroute_tui.model.columns import BY_KEY, Facts, Users
 from procroute_tui.model.machine import Changes, Machine
 
@@ -43,7 +45,7 @@ class _Entry(Struct):
     place: Place
     parent: Key
     shown: bool
-    text: str = ""
+    text: seeking.Text
 
 
 class Listing:
@@ -57,7 +59,7 @@ class Listing:
         self._entries: dict[int, _Entry] = {}
         self._siblings: dict[Key, list[tuple[Place, int]]] = {}
         self._rows: list[Key] | None = None
-        self._words: list[str] = []
+        self._sought = seeking.Sought()
         self._matching: set[int] = set()
         self._visible: set[int] = set()
         self._last: dict[Key, int] = {}
@@ -76,16 +78,14 @@ class Listing:
     def reshape(self, shape: Shape) -> None:
         """Choose and sort otherwise."""
         old, self.shape = self.shape, shape
-        self._words = shape.filter.casefold().split()
+        self._sought = seeking.sought(shape.filter)
         if old.sort != shape.sort or not self._entries:
             self._anew()
         elif old.view != shape.view:
             self._regroup()
         elif old != shape:
-            for pid, entry in self._entries.items():
-                entry.shown = self._is_shown(pid, entry)
-            self._matching = {pid for pid, entry in self._entries.items() if entry.shown}
-            self._rows = None
+            same = old == replace(shape, filter=old.filter)
+            self._choose(narrower=same and seeking.narrower(shape.filter, old.filter))
 
     def fold(self, key: Key, *, folded: bool) -> None:
         """Hide what is below a row, or show it again."""
@@ -125,6 +125,18 @@ class Listing:
             self._entries[pid] = self._entry(process)
         self._group()
 
+    def _choose(self, *, narrower: bool) -> None:
+        """Which are shown. narrower: none that was not."""
+        entries = self._entries
+        for pid in self._matching if narrower else entries:
+            entry = entries[pid]
+            entry.shown = self._is_shown(pid, entry)
+        if narrower:
+            self._matching = {pid for pid in self._matching if entries[pid].shown}
+        else:
+            self._matching = {pid for pid, entry in entries.items() if entry.shown}
+        self._rows = None
+
     def _regroup(self) -> None:
         """Among other siblings; by what each is sorted stays."""
         self._siblings.clear()
@@ -147,7 +159,7 @@ class Listing:
         blank = value is None
         value = (0.0 if column.numeric else "") if value is None else value
         place = (blank, value, process.name.casefold(), process.pid)
-        entry = _Entry(place, self._parent(process), shown=False)
+        entry = _Entry(place, self._parent(process), shown=False, text=seeking.Text())
         entry.shown = self._is_shown(process.pid, entry)
         return entry
 
@@ -156,24 +168,13 @@ class Listing:
             return _ROOT
         return process.parent if self.shape.view == "tree" else process.unit or NO_UNIT
 
-    def _text(self, process: Running) -> str:
-        """What a filter looks at."""
-        values = [str(process.pid), process.name, self.facts.users(process.user), process.unit]
-        assignment = self.machine.assignments.get(process.assignment)
-        if assignment is not None:
-            values += [assignment.route, assignment.adapter, f"{assignment.rule}:"]
-        return "\n".join(values).casefold()
-
     def _is_shown(self, pid: int, entry: _Entry) -> bool:
         shape = self.shape
         if shape.routed and not self.machine.processes[pid].assignment:
             return False
         if self.machine.is_thread(pid) and not shape.threads:
             return False
-        if not shape.filter:
-            return True
-        entry.text = entry.text or self._text(self.machine.processes[pid])
-        return all(word in entry.text for word in self._words)
+        return seeking.found(self._sought, entry.text, self.facts, self.machine.processes[pid])
 
     def _put(self, pid: int) -> bool:
         process = self.machine.processes.get(pid)

@@ -22,6 +22,7 @@ KEYS: Final = (
             ("t", "as a list, as the tree of processes, or by unit"),
             ("← →", "fold what is below a row, unfold it"),
             ("/", "filter as you type: PID, name, user, unit, route, adapter; several words: all of them"),
+            ("cmd:", "before a word of a filter: it is sought in command lines"),
             ("Esc", "leave the filter, then the marks, then the details"),
             ("< >", "sort by the column to the left, to the right; or click its title"),
             ("i", "sort the other way round"),

@@ -20,7 +20,10 @@ STYLES = {
 
 
 class AdapterBar(Static):
-    """A line or two for each adapter; on low screens one. brief: other things need the room."""
+    """A line or two for each adapter; on low screens one. brief: other things need the room.
+
+    stale: it is not how things are now.
+    """
 
     DEFAULT_CSS = """
     AdapterBar {
@@ -32,7 +35,7 @@ class AdapterBar(Static):
     def __init__(self, machine: Machine) -> None:
         super().__init__(markup=False)
         self._machine = machine
-        self.brief = False
+        self.brief = self.stale = False
         self._shown: list[list[tuple[str, str]]] = []
 
     def show(self) -> None:
@@ -48,11 +51,13 @@ class AdapterBar(Static):
                 *lines[: most - 1],
                 [(f"   … and {len(lines) - most + 1} more: procroute adapters", "dim")],
             ]
-        told = [[(text, STYLES[role]) for text, role in line] for line in lines]
+        told = [[(text, STYLES["dim" if self.stale else role]) for text, role in line] for line in lines]
         if told != self._shown:
+            others = len(told) != len(self._shown)
             self._shown = told
-            self.styles.height = len(told) + 1
-            self.update(Content("\n").join(Content.assemble(*line) for line in told))
+            if others:
+                self.styles.height = len(told) + 1
+            self.update(Content("\n").join(Content.assemble(*line) for line in told), layout=others)
 
     def on_resize(self) -> None:
         """Another width has room for other things."""

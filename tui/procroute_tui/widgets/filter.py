@@ -24,6 +24,6 @@ class FilterBar(Entry):
 
     def __init__(self) -> None:
         super().__init__(
-            placeholder="filter: name, user, unit, route, adapter, PID; Enter keeps it, Esc ends it"
+            placeholder="filter: name, user, unit, route, adapter, PID, cmd:word; Enter keeps it"
         )
         self.display = False

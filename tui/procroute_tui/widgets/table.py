@@ -25,6 +25,8 @@ from procroute_tui.model.listing import Key, Listing
 
 _MARK: Final = 2
 """Cells before the first column, for the sign of a marked row."""
+_EDGE: Final = 2
+"""Cells after the last one: a gap, and the bar that scrolls."""
 _SHORTEST: Final = 8
 """Cells that a name keeps, however deep it is in the tree."""
 
@@ -121,7 +123,7 @@ class Table(ScrollView, can_focus=True):
     def lay_out(self) -> None:
         """Choose columns for the width that there is."""
         tree = self.listing.shape.view != "list"
-        columns = layout(max(self.size.width - _MARK - 1, 0), self.wanted, tree=tree)
+        columns = layout(max(self.size.width - _MARK - _EDGE, 0), self.wanted, tree=tree)
         if columns != self.columns:
             self.columns = columns
             self.post_message(self.LaidOut())
@@ -193,8 +195,11 @@ class Table(ScrollView, can_focus=True):
         rows, width = self.listing.rows, self.size.width
         row = y + round(self.scroll_offset.y)
         if y == 0 and not rows and self.listing.machine.processes:
-            told = Segment(fit("  nothing is like that: Esc ends the filter, o the choice of routes", width))
-            return Strip([told]).apply_style(self._style("dim", here=False))
+            told = "cmd:WORD looks in command lines, Esc ends the filter"
+            if not self.listing.shape.filter:
+                told = "o shows what is not routed, too"
+            line = Segment(fit(f"  nothing is like that: {told}", width))
+            return Strip([line]).apply_style(self._style("dim", here=False))
         if row >= len(rows):
             return Strip.blank(width, self.rich_style)
         key, here = rows[row], row == self._at

@@ -43,7 +43,7 @@ class Top(Static):
             shown.append((f"  … {busy}", "bold $accent"))
         if shown != self._shown:
             self._shown = shown
-            self.update(Content.assemble(*shown))
+            self.update(Content.assemble(*shown), layout=False)
 
 
 class Banner(Static):
@@ -65,6 +65,6 @@ class Banner(Static):
         self.set_class(error is not None, "shown")
         if error is None:
             return
-        stale = " What you see is what was last known." if known else ""
-        hint = f"\n  {printable(error.hint)}" if error.hint else ""
-        self.update(Content(f"! {printable(error.message)}; trying again.{stale}{hint}"))
+        more = ["What you see is what was last known."] if known else []
+        more += [printable(error.hint)] if error.hint else []
+        self.update(Content("\n  ".join([f"! {printable(error.message)}; trying again.", *more])))
