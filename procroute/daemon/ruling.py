@@ -175,7 +175,9 @@ class Ruling:
 
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
-        self._letting_go.of_rules(peer, {rule.place for rule, _ in self._leading()})
+        places = {rule.place for rule, _ in self._leading()}
+        apart = {rule.place for rule, _ in self._leading() if kind(rule) is Kind.USER} & self._excepted
+        self._letting_go.of_rules(peer, places, apart)
         return sum(self._meet(*found, existing) for found in _of(peer, self._asked))
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
