@@ -132,7 +132,9 @@ def heir_of(name: str, names: Collection[str]) -> str:
 
 
 def _parts(path: str, *, globs: bool) -> tuple[_Part, ...]:
-    names = (name for name in path.split("/") if name not in ("", "."))
+    names = [name for name in path.split("/") if name not in ("", ".")]
+    if globs and names[-1:] == [_DEEP]:
+        names.append("*")  # all that lies below
     return tuple(_Part(name, globs and any(c in name for c in "*?[")) for name in names)
 
 

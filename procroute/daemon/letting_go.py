@@ -68,14 +68,16 @@ class LettingGo:
             let_go(mount, who.pid, path)
             self._register.let_be(who.pid)
 
-    def of_rules(self, peer: Peer, places: Collection[str]) -> None:
+    def of_rules(self, peer: Peer, places: Collection[str], apart: Collection[str]) -> None:
         """Let go what was put on routes by other rules than those at these places; for users their own.
 
+        apart: the places of those by which nothing follows as a whole any more.
         What cannot be let go is told, and stays.
         """
         with lock(patient(self._tell)):
             for one in self._register.known():
-                if one.how == "rule" and one.rule not in places and may_see(peer, one.owner):
+                stale = one.rule not in places or (one.in_place and one.rule in apart)
+                if one.how == "rule" and stale and may_see(peer, one.owner):
                     try:
                         self.let_go(one, by=peer.uid)
                     except (ProcrouteError, OSError) as e:

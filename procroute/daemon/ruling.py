@@ -200,7 +200,9 @@ class Ruling:
 
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
-        self._letting_go.of_rules(peer, {rule.place for rule, _ in self._leading()})
+        leading = [rule for rule, _ in self._leading()]
+        apart = {rule.place for rule in leading if kind(rule) is Kind.USER} & self._excepted
+        self._letting_go.of_rules(peer, {rule.place for rule in leading}, apart)
         everyone = _of(peer, self._asked, self._by_rule.mount)
         return sum(self._meet(*found, existing) for found in everyone)
 

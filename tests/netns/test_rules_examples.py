@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -22,8 +22,16 @@ UUID: Final = "0f6c1b2e-8d1c-4b93-9d2a-1f0e3c5d7a99"
 
 
 @contextlib.contextmanager
-def example(name: str, adapters: dict[str, str], users: dict[str, int] | None = None) -> Iterator[Daemon]:
-    """A daemon with this example alone. adapters: what it calls an uplink; main prefers wan2."""
+def example(
+    name: str,
+    adapters: dict[str, str],
+    users: dict[str, int] | None = None,
+    programs: Iterable[str] = (),
+) -> Iterator[Daemon]:
+    """A daemon with this example alone. adapters: what it calls an uplink; main prefers wan2.
+
+    programs: what there is; each becomes its arguments.
+    """
     with Lab(main="both") as lab:
         for uplink, called in adapters.items():
             lab.sh(f"ip link property add dev {uplink} altname {called}")
@@ -33,6 +41,8 @@ def example(name: str, adapters: dict[str, str], users: dict[str, int] | None = 
         ]
         lab.path("/etc/passwd").write_text("\n".join((*lines, "")))
         _writable(lab, "/usr", "/opt")
+        for program in programs:
+            script(lab, program)
         write(lab, (EXAMPLES / name).read_text(), name)
         with daemon(lab) as running:
             yield running
@@ -73,17 +83,17 @@ def comes_by(running: Daemon, who: Command, uplink: Uplink) -> None:
 
 def browser(name: str) -> None:
     """The browser, however it is installed; and nothing of it elsewhere, whatever address it binds."""
-    with example(name, {"wan1": "wg0"}) as running:
+    paths = ("/usr/lib/firefox/firefox", "/usr/lib/firefox-esr/firefox-esr", "/usr/lib64/firefox/firefox")
+    with example(name, {"wan1": "wg0"}, programs=paths) as running:
         lab = running.lab
-        paths = ("lib/firefox/firefox", "lib/firefox-esr/firefox-esr", "lib64/firefox/firefox")
         for path in paths:
-            with started(lab, script(lab, f"/usr/{path}")) as its, started(lab) as other:
+            with started(lab, path) as its, started(lab) as other:
                 goes_by(lab, its, lab.wan1, ("tcp", "udp", "unconnected"))
                 goes_by(lab, other, lab.wan2)
         for scope in ("app-flatpak-org.mozilla.firefox-7.scope", f"snap.firefox.firefox-{UUID}.scope"):
             with started(lab, cgroup=f"{APPS}/{scope}") as its:
                 comes_by(running, its, lab.wan1)
-        with started(lab, f"/usr/{paths[0]}") as its:
+        with started(lab, paths[0]) as its:
             _nothing_elsewhere(lab, its)
             lab.sh("ip link set wan1 down")
             for family in FAMILIES:
@@ -103,13 +113,14 @@ def _nothing_elsewhere(lab: Lab, who: Command) -> None:
 
 def video_calls(name: str) -> None:
     """All that ada does, but for what she calls by."""
-    with example(name, {"wan1": "wg0"}, {"ada": ALICE}) as running:
+    programs = ("/opt/zoom/zoom", "/opt/zoom/ZoomWebviewHost", "/opt/teams-for-linux/teams-for-linux")
+    with example(name, {"wan1": "wg0"}, {"ada": ALICE}, programs) as running:
         lab = running.lab
         with started(lab, user=ALICE) as hers, started(lab, user=BOB) as his:
             comes_by(running, hers, lab.wan1)
             goes_by(lab, his, lab.wan2)
-        for path in ("zoom/zoom", "zoom/ZoomWebviewHost", "teams-for-linux/teams-for-linux"):
-            with started(lab, script(lab, f"/opt/{path}"), user=ALICE) as call:
+        for program in programs:
+            with started(lab, program, user=ALICE) as call:
                 goes_by(lab, call, lab.wan2)
         for app in ("us.zoom.Zoom", "zoom-client", "org.jitsi.jitsi-meet"):
             scope = app.replace("-", r"\x2d")
@@ -119,12 +130,13 @@ def video_calls(name: str) -> None:
 
 def backups(name: str) -> None:
     """By the line that nothing else takes here."""
-    with example(name, {}) as running:
+    programs = [f"/usr/bin/{program}" for program in ("restic", "borg", "rclone", "duplicity")]
+    with example(name, {}, programs=programs) as running:
         lab = running.lab
         for family in FAMILIES:
             lab.sh(f"ip -{family} route add default via {gateway(lab.wan1, family)} dev wan1 metric 1")
-        for program in ("restic", "borg", "rclone", "duplicity"):
-            with started(lab, script(lab, f"/usr/bin/{program}")) as its, started(lab) as other:
+        for program in programs:
+            with started(lab, program) as its, started(lab) as other:
                 goes_by(lab, its, lab.wan2)
                 goes_by(lab, other, lab.wan1)
         lab.sh("cp --remove-destination $(readlink -f /bin/sh) /usr/bin/rsync")

@@ -65,6 +65,9 @@ CASES = [
         True,
     ),
     Case(
+        "exe-below", (f'exe = "{PROGRAMS}/a/**"',), (f"{PROGRAMS}/a/b/deep", *PROBE), (PROGRAM, *PROBE), True
+    ),
+    Case(
         "exe-by-a-link",
         (f'exe = "{PROGRAM}"',),
         (f"{PROGRAMS}/link", *PROBE),

@@ -73,7 +73,8 @@ class Daemon:
             self._signal("CONT")
 
     def _signal(self, name: str) -> None:
-        self.box.run(["systemctl", "kill", f"--signal={name}", UNIT], check=True)
+        # Not the holder of execs, which is in the same unit.
+        self.box.run(["systemctl", "kill", "--kill-whom=main", f"--signal={name}", UNIT], check=True)
 
     def switch_off(self, command: Command) -> None:
         """Take mark, belt and guard off the target that a command is in."""

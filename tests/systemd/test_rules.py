@@ -132,6 +132,45 @@ def test_no_unit_is_denied_its_start(running: Daemon) -> None:
         until(lambda: restarted(box, 1)[0].keys() == {"wan1"}, what="a start by its route")
 
 
+@promise("RULE-61", "RULE-06")
+@both_families
+@pytest.mark.parametrize("order", ["exe first", "unit first"])
+def test_a_program_and_its_unit_have_rules(running: Daemon, family: int, order: str) -> None:
+    """The first that matches holds, for the first packets as well: by any systemd the exec is held."""
+    box = running.box
+    at_once(box, family)
+    way = 'via = "wan2"\nstrict = true'
+    exe, unit = f'[[rule]]\nexe = "{first(family)}"\n', '[[rule]]\nunit = "probed"\n'
+    one, two = (exe, unit) if order == "exe first" else (unit, exe)
+    rules(running, f'{one}via = "wan1"\n{two}{way}\n')
+    assert [out.keys() for out in restarted(box, 5)] == [{"wan1"}] * 5, running.log()
+
+
+@promise("RULE-41")
+@both_families
+@pytest.mark.parametrize(("when_down", "router"), [("deny", None), ("allow", "wan2")])
+def test_a_program_of_a_unit_while_nobody_answers(
+    running: Daemon, family: int, when_down: str, router: str | None
+) -> None:
+    box = running.box
+    at_once(box, family)
+    rules(running, f'[[rule]]\nexe = "{first(family)}"\nvia = "wan1"\nwhen_down = "{when_down}"\n')
+    assert [one.keys() for one in restarted(box, 1)] == [{"wan1"}]
+    with running.stopped():
+        box.clear()
+        done = box.run(["systemctl", "restart", "probed"])
+        assert (done.returncode == 0) is (when_down == "allow")
+        assert came_out(box).keys() == ({router} if router else set())
+    until(lambda: goes_when_started(box) == {"wan1"}, what="a start by its route")
+
+
+def goes_when_started(box: SystemdBox) -> set[str]:
+    """By which adapters something came out; by none where it was not started."""
+    box.clear()
+    box.run(["systemctl", "restart", "probed"])
+    return set(came_out(box))
+
+
 UNIT_CASES: Final = [
     pytest.param("probed", ("--unit=probed.service",), (), id="service"),
     pytest.param("probed@home.service", ("--unit=probed@home.service",), (), id="instance"),

@@ -57,6 +57,7 @@ via = "wan1"
             started(box, *hers, before=AS_ADA) as its,
             started(box, *hers, before=AS_ADA, by=(SCRIPT,)) as excepted,
         ):
+            running.ask("rules", "apply")  # her slice may have followed as a whole before
             pid = its.ask("hello").pid
             until(lambda: pid in [p["pid"] for one in running.ps() for p in one["processes"]])
             for family in FAMILIES:

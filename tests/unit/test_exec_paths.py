@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from procroute.core.exec_paths import ANY, FILE, FOLDER, LINKS, MOST, Link, heir_of, trail
+from procroute.rulebook.globs import matches_path
 
 
 class Made:
@@ -77,6 +78,9 @@ def test_globs() -> None:
 def test_any_depth() -> None:
     tree = Made(["/opt/app", "/opt/a/b/app", "/opt/a/app", "/opt/a/b/other"], {"/opt/loop": "/opt"})
     assert trail("/opt/**/app", tree).files == {"/opt/app", "/opt/a/app", "/opt/a/b/app"}
+    below = {"/opt/app", "/opt/a/b/app", "/opt/a/app", "/opt/a/b/other"}
+    assert trail("/opt/**", tree).files == below
+    assert all(matches_path("/opt/**", path) for path in below)
 
 
 def test_a_folder_or_a_file_with_more_behind_it_is_no_program() -> None:
