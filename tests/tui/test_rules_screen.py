@@ -92,7 +92,7 @@ async def test_changes_by_others_appear_by_themselves(on: Driver) -> None:
     on.daemon.tell(protocol.Added(at=NOW, assignment=BY_RULE))
     await on.until(lambda: on.line("10-lines.toml:8").rstrip().endswith("3"))
     on.daemon.lose()
-    await on.see("trying again. What you see is what was")
+    await on.see("trying again.", "What you see is what was")
     assert on.app.screen.query_one(RuleTable).has_class("stale")
     on.daemon.tell(on.daemon.watching())
     await on.until(lambda: "trying again" not in on.screen())
