@@ -130,11 +130,14 @@ _TOLD = frozenset(
 """Calls of which it matters what they are about."""
 
 
-def fates(calls: Sequence[str], part: int, parts: int, most: int) -> list[Fate]:
-    """Which fates to try, of a sequence of calls, in this part of all parts; at most so many. 0: all of them.
+def fates(calls: Sequence[str], part: int, parts: int, most: int | Sequence[str]) -> list[Fate]:
+    """Which fates to try, of a sequence of calls, in this part of all parts.
 
-    Of calls of one kind in a row the first and the last; each with another way to fail than the one before.
+    most: how many at most, 0: all of them; or which, as words. Of many calls of one kind in a row it is the
+    first and the last; each with another way to fail than the one before.
     """
+    if not isinstance(most, int):
+        return [fate_of(word) for word in most]
     if not most:
         every = [Fate(at, way) for at in range(len(calls)) for way in WAYS]
         return every[part::parts]
