@@ -12,6 +12,7 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
+from typing import Final
 
 from msgspec import Struct
 
@@ -84,6 +85,10 @@ class Adapter(Struct, frozen=True, cache_hash=True):
         """For people: up, no carrier or down."""
         return "down" if not self.up else "up" if self.carrier else "no carrier"
 
+    def has_on_link(self, address: IPAddress) -> bool:
+        """Whether an address lies in one of its subnets."""
+        return any(address in a.interface.network for a in self.addresses)
+
     def usable(self, family: Family) -> tuple[IPAddress, ...]:
         """Its addresses of a family that can be a source."""
         return tuple(
@@ -96,11 +101,30 @@ class Adapter(Struct, frozen=True, cache_hash=True):
         return usable[0].interface.ip if usable and all(a.deprecated for a in usable) else None
 
 
-class Route(Struct, frozen=True, cache_hash=True):
-    """A named way out: an adapter and options. Equal options make the same route.
+class OnDown(Enum):
+    """What a route does when the adapter that it leaves by is no way out any more.
 
-    gateway4, gateway6: given ones, that hold against what the machine knows. dns: given name servers; None:
-    those that are known for the adapter; empty: look-ups are left to the system.
+    BLOCK: nothing, and nothing leaves. NEXT: it leaves by the next one of its list that is; where none is,
+    nothing leaves. MAIN: the same, but where none is, the machine's own way is taken.
+    """
+
+    BLOCK = "block"
+    NEXT = "next"
+    MAIN = "main"
+
+
+HOLD: Final = 10.0
+"""Seconds that an adapter has to be a way out without a break before a route goes back to it."""
+
+
+class Route(Struct, frozen=True, cache_hash=True):
+    """A named way out: adapters and options. Equal options make the same route.
+
+    adapter: the first one; others: those that are taken in their order where it is no way out.
+    gateway4, gateway6: given ones, that hold against what the machine knows; for one adapter. dns: given name
+    servers; None: those that are known for the adapter; empty: look-ups are left to the system. on_down:
+    None: as `down` has it. reset: connections by an adapter that the route leaves are ended; else they go on
+    there as long as that carries. hold: seconds before it goes back to an earlier adapter.
     """
 
     adapter: str
@@ -108,14 +132,36 @@ class Route(Struct, frozen=True, cache_hash=True):
     gateway4: IPv4Address | None = None
     gateway6: IPv6Address | None = None
     dns: tuple[IPAddress, ...] | None = None
+    others: tuple[str, ...] = ()
+    on_down: OnDown | None = None
+    reset: bool = False
+    hold: float = HOLD
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """All of its adapters, in their order."""
+        return (self.adapter, *self.others)
+
+    @property
+    def down(self) -> OnDown:
+        """What it does when its adapter is no way out."""
+        return self.on_down or (OnDown.NEXT if self.others else OnDown.BLOCK)
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it can leave in more than one way."""
+        return bool(self.others) or self.down is OnDown.MAIN
 
     @property
     def name(self) -> str:
-        """`wan1`, `wan1~strict`, or with a short digest when other options were given."""
+        """`wan1`, `wan1~strict`, `wg0,wan1`, or with a short digest when other options were given."""
         given = [f"gateway {g}" for g in (self.gateway4, self.gateway6) if g is not None]
         if self.dns is not None:
             given += [f"dns {server}" for server in self.dns or ("system",)]
-        name = self.adapter + ("~strict" if self.strict else "")
+        given += [f"on_down {self.on_down.value}"] if self.on_down is not None else []
+        given += ["existing reset"] if self.reset else []
+        given += [f"hold {self.hold:g}"] if self.hold != HOLD else []
+        name = ",".join(self.adapters) + ("~strict" if self.strict else "")
         if given:
             name += "~" + hashlib.sha256("\n".join(given).encode()).hexdigest()[:8]
         return name
@@ -144,6 +190,10 @@ class LiveRoute(Struct, frozen=True, cache_hash=True):
     the adapter, or that NetworkManager had at the start. silent: those of its gateways that failed to answer
     and have not since; written down, so that an engine which has not heard it agrees with one that has.
     ifindex: of the adapter that it leaves by, 0: of none yet. While that lives its name may change.
+    members: of a route that chooses, the ifindexes of its adapters in their order, as far as they were there
+    once; 0: not yet. left: those of them that it has left, by which connections may go on. by_main: it leaves
+    the machine's own way, since no adapter of its is one. silent_others: as silent, of the adapters that it
+    does not leave by now, with their ifindexes.
     """
 
     route: Route
@@ -154,10 +204,15 @@ class LiveRoute(Struct, frozen=True, cache_hash=True):
     no_lookups: bool = False
     ifindex: int = 0
     marks: Marks = Marks.SOCKETS
+    members: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    by_main: bool = False
+    silent_others: tuple[tuple[int, IPAddress], ...] = ()
 
-    def last_known(self, family: Family) -> IPAddress | None:
-        """The gateway that main last had for this route's adapter."""
-        return next((g for g in self.known if g.version == family.value), None)
+    def last_known(self, family: Family, adapter: Adapter) -> IPAddress | None:
+        """The gateway that main last had for an adapter of this route's; it still lies in a subnet of it."""
+        found = (g for g in self.known if g.version == family.value)
+        return next((g for g in found if adapter.has_on_link(g)), None)
 
 
 class Hop(Struct, frozen=True, cache_hash=True):

@@ -8,6 +8,8 @@ from typing import Final
 
 from procroute.model import IPAddress, unmapped
 
+ADAPTERS: Final = 4
+"""So many a route has at most: its guard compares as many with each packet."""
 SYSTEM: Final = "system"
 """Instead of name servers: look-ups are left to the system."""
 
@@ -26,6 +28,19 @@ def gateway6(text: str) -> IPv6Address:
         return IPv6Address(text)
     except AddressValueError as e:
         raise ValueError(f"{text} is not an IPv6 address") from e
+
+
+def adapters(text: str) -> tuple[str, ...]:
+    """Names of adapters, with commas between them. Raises ValueError."""
+    names = tuple(word.strip() for word in text.split(","))
+    if not all(names):
+        raise ValueError(f"{text!r}: names of adapters with one comma between")
+    if len(names) > ADAPTERS:
+        raise ValueError(f"{text!r}: a route has at most {ADAPTERS} adapters")
+    twice = next((name for n, name in enumerate(names) if name in names[:n]), None)
+    if twice is not None:
+        raise ValueError(f"{text!r}: {twice} is there twice")
+    return names
 
 
 def servers(words: Sequence[str]) -> tuple[IPAddress, ...]:

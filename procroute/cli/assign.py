@@ -34,7 +34,10 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("--name", type=route_options.word, help="or all processes of this name")
     parser.add_argument("--unit", type=route_options.word, help="or all processes of this systemd unit")
     parser.add_argument(
-        "--via", metavar="ADAPTER", type=route_options.word, help="the adapter to leave by (needed)"
+        "--via",
+        metavar="ADAPTER",
+        type=route_options.word,
+        help="the adapter to leave by; A,B: by B while A is down (needed)",
     )
     route_options.add(parser)
     parser.add_argument("--tree", action="store_true", help="also what descends from them")

@@ -38,6 +38,8 @@ def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, st
         by = f", changed by {printable(what.who)}" if what.who else ""
         things = ", ".join(map(printable, what.what))
         yield f"{_clock(what.at)} ! repaired in {what.ms:.0f} ms: {things}{by}", _YELLOW
+    elif isinstance(what, protocol.Switched):
+        yield f"{_clock(what.at)} ! {printable(what.why)}", _YELLOW if what.adapter else _RED
     else:
         yield f"{_clock(what.at)} ? events were lost, since they were not read in time; anew:", _RED
 
@@ -63,6 +65,9 @@ def as_json(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str
         }
     elif isinstance(what, protocol.Repaired):
         told |= {"event": "repaired", "at": what.at, "what": what.what, "who": what.who, "ms": what.ms}
+    elif isinstance(what, protocol.Switched):
+        told |= {"event": "switched", "at": what.at}
+        told |= {"route": what.route, "adapter": what.adapter or None, "why": what.why}
     else:
         told |= {"event": "lost", "at": what.at}
     yield json.dumps(told), ""

@@ -139,7 +139,11 @@ def _routes(status: Status) -> Table:
 def _state(view: RouteView) -> tuple[str, str]:
     if not view.in_use:
         return "left behind", "red"
+    if view.live.by_main:
+        return "by the machine's own way", "red"
     if view.state == "up":
+        if view.live.route.others:
+            return f"up, by {printable(view.adapter)}", "green"
         renamed = view.adapter != view.live.route.adapter
         return f"up, as {printable(view.adapter)}" if renamed else "up", "green"
     return f"{printable(view.adapter)} is {view.state}".replace("is no", "has no"), "red"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct
 
-from procroute.model import Route
+from procroute import route_words
+from procroute.model import HOLD, OnDown, Route
 from procroute.written.document import Wrong
 from procroute.written.options import Dns, Gateway4, Gateway6, Maybe, Strict, Word, Words, given, words
 
@@ -17,11 +18,25 @@ _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 class WrittenRoute(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A route as it is written."""
 
-    adapters: Annotated[Words | Maybe, Meta(description="The adapter to leave by.")] = UNSET
+    adapters: Annotated[Words | Maybe, Meta(description="The adapters to leave by, in their order.")] = UNSET
     strict: Strict = UNSET
     gateway4: Gateway4 = UNSET
     gateway6: Gateway6 = UNSET
     dns: Dns = UNSET
+    on_down: Annotated[
+        Literal["block", "next", "main"] | Maybe,
+        Meta(
+            description="When the adapter is down: nothing leaves, the next one is taken, or after it main."
+        ),
+    ] = UNSET
+    existing: Annotated[
+        Literal["keep", "reset"] | Maybe,
+        Meta(description="What becomes of connections when the route leaves an adapter."),
+    ] = UNSET
+    hold: Annotated[
+        Annotated[float, Meta(ge=0, le=86_400)] | Maybe,
+        Meta(description="Seconds before it goes back to an earlier adapter."),
+    ] = UNSET
     lan: Annotated[bool | list[Word] | Maybe, Meta(description="Not supported yet.")] = UNSET
 
 
@@ -37,11 +52,29 @@ def named_route(written: WrittenRoute) -> Route | Wrong:
     adapters = words(written.adapters)
     if not adapters:
         return Wrong(("adapters",), "is missing", 'name one: adapters = ["wan1"]')
-    if len(adapters) > 1:
-        return Wrong(("adapters",), "names several, and failover is not supported yet", "name one")
-    if "/" in adapters[0] or not adapters[0].isprintable() or " " in adapters[0]:
+    if any("/" in name or "," in name or not name.isprintable() or " " in name for name in adapters):
         return Wrong(("adapters",), "is no name of an adapter", "see `procroute adapters`")
+    try:
+        route_words.adapters(",".join(adapters))
+    except ValueError as e:
+        return Wrong(("adapters",), f"cannot be so: {e}", "name each once, at most 4")
+    several = len(adapters) > 1
+    if several and (written.gateway4 or written.gateway6):
+        key = "gateway4" if written.gateway4 else "gateway6"
+        return Wrong((key,), "is of one adapter, and the route has several", "leave it out")
     if not isinstance(written.lan, Maybe):
         return Wrong(("lan",), "is not supported yet", "leave it out; strict = true has no LAN at all")
     options = given(written)
-    return options if isinstance(options, Wrong) else Route(adapters[0], **options)
+    if isinstance(options, Wrong):
+        return options
+    on_down = None if isinstance(written.on_down, Maybe) else OnDown(written.on_down)
+    if on_down is OnDown.MAIN and options.get("strict"):
+        return Wrong(("on_down",), "cannot be main on a strict route", "next, or block")
+    return Route(
+        adapters[0],
+        **options,
+        others=adapters[1:],
+        on_down=None if on_down is (OnDown.NEXT if several else OnDown.BLOCK) else on_down,
+        reset=written.existing == "reset",
+        hold=HOLD if isinstance(written.hold, Maybe) else written.hold,
+    )

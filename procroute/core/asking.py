@@ -4,18 +4,21 @@ from __future__ import annotations
 
 from msgspec.structs import asdict
 
-from procroute.model import Route
+from procroute.model import HOLD, Route
 from procroute.protocol import Options, Wanted
 
 
 def options_of(route: Route) -> Options:
     """By what one asks for a route."""
     return Options(
-        route.adapter,
+        ",".join(route.adapters),
         route.strict,
         None if route.gateway4 is None else str(route.gateway4),
         None if route.gateway6 is None else str(route.gateway6),
         None if route.dns is None else [str(server) for server in route.dns],
+        None if route.on_down is None else route.on_down.value,
+        "reset" if route.reset else "keep",
+        None if route.hold == HOLD else route.hold,
     )
 
 

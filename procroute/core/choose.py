@@ -12,7 +12,7 @@ from procroute.core.machine import Machine
 from procroute.core.nearest import nearest
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
-from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
+from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute, Marks, Route
 from procroute.terminal import printable
 
 _LISTED: Final = 8
@@ -34,8 +34,6 @@ def find(machine: Machine, name: str) -> Adapter:
     Raises ProcrouteError adapter-unknown with what was probably meant and the candidates, or adapter-unfit.
     """
     adapter = known(machine, name)
-    if adapter.loopback:
-        raise ProcrouteError("adapter-unfit", f"{name} is the loopback: nothing leaves there")
     _check_whole(machine, adapter, name)
     if not adapter.up:
         raise ProcrouteError("adapter-down", f"adapter {name} is down", f"ip link set {name} up")
@@ -44,6 +42,25 @@ def find(machine: Machine, name: str) -> Adapter:
             "adapter-down", f"adapter {name} has no carrier", "is the cable or modem connected?"
         )
     return adapter
+
+
+def check(machine: Machine, route: Route, name: str, live: LiveRoute | None, marks: Marks) -> None:
+    """Whether an adapter can be one of a route's at all. live: the same route, where it is there; marks: of a
+    new one.
+
+    Raises ProcrouteError as find; of a route that chooses, one that is down or not there is passed over.
+    """
+    if not route.chooses:
+        adapter = find(machine, name)
+        if live is not None:
+            check_same(machine, live, adapter)
+    elif (found := machine.adapter(name)) is None:
+        return
+    else:
+        adapter = found
+        _check_whole(machine, adapter, name)
+    if marks is Marks.PACKETS and live is None:
+        check_without_bpf(adapter)
 
 
 def check_without_bpf(adapter: Adapter) -> None:
@@ -69,11 +86,13 @@ def known(machine: Machine, name: str) -> Adapter:
 
 
 def _check_whole(machine: Machine, adapter: Adapter, name: str) -> None:
-    """Raises ProcrouteError adapter-unfit for a part of another adapter, a member of a VRF and a VRF.
+    """Raises ProcrouteError adapter-unfit for loopback, a part of another adapter, a VRF and a member of one.
 
     What arrives by a port goes to its bridge or bond; what arrives in a VRF only to sockets that are tied to
     it (kernel documentation, networking/vrf.rst).
     """
+    if adapter.loopback:
+        raise ProcrouteError("adapter-unfit", f"{name} is the loopback: nothing leaves there")
     vrf = adapter if adapter.kind == "vrf" else None
     master = next((a for a in machine.adapters if a.ifindex == adapter.master), None)
     if master is not None and master.kind == "vrf":
@@ -113,7 +132,10 @@ def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
     gateway that cannot be used.
     """
     route = live.route
-    adapter = find(machine, route.adapter)
+    if live.by_main:
+        return []
+    present = machine.adapter_of(live) if live.members else None
+    adapter = find(machine, present.name if present is not None else route.adapter)
     ways = {f: way_out(machine, adapter, f, live) for f in families(machine)}
     for family, way in ways.items():
         gateway = route.gateway(family)
@@ -160,8 +182,6 @@ def with_gateways_seen(error: ProcrouteError, adapter: Adapter, entries: Iterabl
 def _unknown(machine: Machine, name: str) -> ProcrouteError:
     """With the nearest name, or what an address was meant for, and what there is: ways out first."""
     said = f"there is no adapter {printable(name)}"
-    if "," in name:
-        return ProcrouteError("adapter-unknown", said, "one adapter a route; failover is not there yet")
     meant = _meant(machine, name)
     with contextlib.suppress(ValueError):
         address, _, scope = name.partition("%")

@@ -10,6 +10,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from procroute.core.door import LAN_ADAPTERS, RESOLVERS, Door
+from procroute.core.failover import chosen
 from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours
@@ -19,7 +20,10 @@ from procroute.core.reverse_path import rp_filter_drops
 from procroute.core.rules import desired_rules
 from procroute.core.tables import adapter_entries, adapters_with_addresses, lan_table, route_entries
 from procroute.identity import Identity
-from procroute.model import Adapter, Entry, IPAddress, IPNetwork, LiveRoute, Marks
+from procroute.model import Adapter, Entry, Family, IPAddress, IPNetwork, LiveRoute, Marks
+
+_REMEMBERED = 16
+"""So many gateways of a route at most."""
 
 
 def desired(identity: Identity, observed: Observed, routes: Collection[LiveRoute]) -> Ours:
@@ -47,7 +51,8 @@ class _Ground(Struct, frozen=True):
     4
 )  # each look asks for it, most of them on the same ground; to compare takes a fiftieth of the time
 def _desired(ground: _Ground) -> Ours:
-    identity, machine, routes = ground.identity, ground.machine, ground.routes
+    identity, machine = ground.identity, ground.machine
+    routes = [chosen(machine, live) for live in ground.routes]
     entries = lan_table(identity, machine)
     for adapter in adapters_with_addresses(machine):
         entries += adapter_entries(identity, machine, adapter, sorted(routes, key=lambda r: r.number))
@@ -76,17 +81,32 @@ def remembered(machine: Machine, live: LiveRoute) -> LiveRoute:
 
     Main's, where a family that it has none for keeps the old one; and which of them do not answer.
     """
-    now = known_gateways(machine, live)
-    kept = (g for g in live.known if all(g.version != n.version for n in now))
-    known = tuple(sorted((*now, *kept), key=lambda g: g.version))
-    silent = {gateway for _, gateway in gateways_of(machine, [live]) & machine.failed_gateways}
     adapter = machine.adapter_of(live)
+    ifindex = adapter.ifindex if adapter is not None else live.ifindex
+    silent = sorted(
+        gateways_of(machine, [live]) & machine.failed_gateways, key=lambda n: (n[1].version, int(n[1]), n[0])
+    )
     return replace(
         live,
-        known=known,
-        silent=tuple(sorted(silent, key=lambda g: (g.version, int(g)))),
-        ifindex=adapter.ifindex if adapter is not None else live.ifindex,
+        known=_known(machine, live),
+        silent=tuple(gateway for by, gateway in silent if by == ifindex),
+        silent_others=tuple((by, gateway) for by, gateway in silent if by != ifindex),
+        ifindex=ifindex,
     )
+
+
+def _known(machine: Machine, live: LiveRoute) -> tuple[IPAddress, ...]:
+    """The gateways that main has for a route's adapters, and had, where it has none now."""
+    now: dict[IPAddress, None] = {}
+    kept = dict.fromkeys(live.known)
+    for adapter in machine.members(live):
+        found = known_gateways(machine, adapter)
+        now |= dict.fromkeys(found)
+        for family in {g.version for g in found}:
+            of_it = (g for g in kept if not live.members or adapter.has_on_link(g))
+            kept = {g: None for g in kept if g not in {g for g in of_it if g.version == family}}
+    known = dict.fromkeys((*now, *kept))
+    return tuple(sorted(known, key=lambda g: g.version))[:_REMEMBERED]
 
 
 def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
@@ -95,18 +115,28 @@ def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
     before: the present one. Its resolvers stay: a process that has read about them once may go on asking.
     """
     adapter = machine.adapter_of(live)
-    own = frozenset() if adapter is None else frozenset({adapter.ifindex})
     lan = dict(() if live.route.strict else _lan(machine.main, machine.adapters, adapter))
     if adapter is not None:
         lan.update((ip_network(s), (adapter.ifindex,)) for s in live.servers if not s.is_loopback)
+    if live.by_main:
+        lan = {family.everything: (0,) for family in Family}
     return Door(
-        adapters=own,
+        adapters=frozenset() if live.by_main else frozenset(a.ifindex for a in machine.members(live)),
+        present=0 if adapter is None else adapter.ifindex,
         lan=frozenset((prefix, ifindex) for prefix, by in lan.items() for ifindex in by),
-        dns_servers=live.servers,
-        no_lookups=live.no_lookups,
-        resolvers=_resolvers(machine, before.resolvers if before else ()),
+        dns_servers=() if live.by_main else live.servers,
+        no_lookups=live.no_lookups and not live.by_main,
+        resolvers=_resolvers(machine, _asked_before(live, before)),
         addresses=_addresses(machine.main, machine.adapters, adapter),
     )
+
+
+def _asked_before(live: LiveRoute, before: Door | None) -> tuple[IPAddress, ...]:
+    """What processes may have read to be a name server: the resolvers so far, and those of other adapters."""
+    if before is None:
+        return ()
+    others = before.dns_servers if live.route.chooses else ()
+    return (*before.resolvers, *(s for s in others if s not in live.servers))
 
 
 def _resolvers(machine: Machine, before: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:
@@ -157,5 +187,5 @@ def _sources(main: Iterable[Entry], own: Adapter) -> set[IPAddress]:
 
 
 def _adapters_of(machine: Machine, routes: Collection[LiveRoute]) -> list[Adapter]:
-    found = {a.ifindex: a for r in routes if (a := machine.adapter_of(r)) is not None}
+    found = {a.ifindex: a for r in routes for a in machine.members(r)}
     return sorted(found.values(), key=lambda a: a.name)

@@ -16,8 +16,8 @@ from msgspec.structs import force_setattr
 
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork
+from procroute.route_words import ADAPTERS
 
-ADAPTERS: Final = 4
 SERVERS: Final = 3
 RESOLVERS: Final = 64
 LAN_ADAPTERS: Final = 4
@@ -36,13 +36,14 @@ class Marking(Struct, frozen=True):
 
 
 class Door(Struct, frozen=True):
-    """adapters: ifindexes of the route, at most 4. lan: prefixes that may be reached by another adapter, each
+    """adapters: ifindexes of the route, at most 4. present: the one that it leaves by now: its addresses are
+    looked for first. lan: prefixes that may be reached by another adapter, each
     with the ifindex of that adapter or 0 for any; the longest prefix decides, so a host with another ifindex
     is an exception. dns_servers: at most 3 a family, none link-local. no_lookups: there is no server, and
     look-ups are refused; without servers, and without this, they are left alone, and resolvers is emptied.
     resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex of the adapter it
-    belongs to (the lowest, where several are given): by the route's adapters nothing leaves but from one of
-    theirs, and replies.
+    belongs to (the lowest, where several are given): by one of the route's adapters nothing leaves but from
+    its own, and replies.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """
@@ -53,8 +54,11 @@ class Door(Struct, frozen=True):
     resolvers: tuple[IPAddress, ...] = ()
     addresses: frozenset[tuple[IPAddress, int]] = frozenset()
     no_lookups: bool = False
+    present: int = 0
 
     def __post_init__(self) -> None:
+        if self.present not in self.adapters:
+            force_setattr(self, "present", min(self.adapters, default=0))
         servers = sorted(_distinct(self.dns_servers), key=lambda server: server.version)
         force_setattr(self, "dns_servers", tuple(servers))
         force_setattr(self, "resolvers", _distinct(self.resolvers) if self.follows_lookups else ())

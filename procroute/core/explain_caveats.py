@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from procroute.core.explain_case import Attachment, Case, OpenSockets
 from procroute.core.explain_ways import Told
+from procroute.core.failover import passed_over
 from procroute.core.limits import WITHOUT_BPF
 from procroute.core.rule_path import MAIN, Outcome, best
 from procroute.model import Marks
@@ -52,8 +53,12 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
         silent = [g for i, g in case.machine.failed_gateways if i == adapter.ifindex]
         for gateway in sorted(silent, key=str):
             yield Finding("gateway", f"the gateway {gateway} of {adapter.name} does not answer ARP or ND")
+    if passed := passed_over(case.machine, live):
+        yield Finding("failover", "; ".join(passed))
     if live.route.strict:
-        yield Finding("strict", f"nothing leaves but by {live.route.adapter}: no LAN by other adapters")
+        yield Finding(
+            "strict", f"nothing leaves but by {', '.join(live.route.adapters)}: no LAN by other adapters"
+        )
     elif nearest.door is not None:
         yield from _lan(case, nearest)
     if live.marks is not Marks.PACKETS:

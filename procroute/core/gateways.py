@@ -94,7 +94,7 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
     learnt = _answering_learnt(machine, adapter, family)
     if learnt is not None:
         return WayOut(learnt.gateway, keeper=learnt.keeper)
-    remembered = _still_on_link(live.last_known(family), adapter) if live else None
+    remembered = live.last_known(family, adapter) if live else None
     if remembered is not None or adapter.tunnel:
         return WayOut(remembered)
     return NoWay(f"no {family.title} gateway", gateway_missing=True)
@@ -105,26 +105,19 @@ def routes_by(machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]) -
     return [live for live in routes if machine.adapter_of(live) == adapter]
 
 
+def routes_with(machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]) -> list[LiveRoute]:
+    """Those of the routes that leave by an adapter, or may."""
+    return [live for live in routes if adapter in machine.members(live)]
+
+
 def leads_out(machine: Machine, adapter: Adapter, family: Family, routes: Iterable[LiveRoute]) -> bool:
     """Whether an adapter is a way to the world, were it all well: some only hold addresses of services.
 
     One that is down or has no carrier counts, since main has lost what it said of it.
     """
-    by_it = routes_by(machine, adapter, routes)
-    ways = (way_out(machine, adapter, family, live) for live in (None, *by_it))
+    with_it = routes_with(machine, adapter, routes)
+    ways = (way_out(machine, adapter, family, live) for live in (None, *with_it))
     return not all(isinstance(way, NoWay) and way.gateway_missing for way in ways)
-
-
-def _still_on_link(gateway: IPAddress | None, adapter: Adapter) -> IPAddress | None:
-    """A remembered gateway, if it still fits: main loses its defaults when an adapter goes down."""
-    return gateway if gateway is not None and _on_link(gateway, adapter) else None
-
-
-def _on_link(gateway: IPAddress, adapter: Adapter) -> bool:
-    """Whether a gateway lies in a subnet of an adapter."""
-    return any(
-        gateway in a.interface.network for a in adapter.addresses if a.interface.version == gateway.version
-    )
 
 
 def learnt_gateways(machine: Machine, adapter: Adapter, family: Family) -> list[Learnt]:
@@ -138,7 +131,7 @@ def learnt_gateways(machine: Machine, adapter: Adapter, family: Family) -> list[
         found
         for found in machine.learnt.get(adapter.ifindex, ())
         if found.gateway.version == family.value and found.gateway not in own
-        if found.leased in own or _on_link(found.gateway, adapter)
+        if found.leased in own or adapter.has_on_link(found.gateway)
     ]
 
 
@@ -177,43 +170,38 @@ def _source(model: Entry, usable: Sequence[IPAddress]) -> IPAddress | None:
 def gateways_of(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:
     """(ifindex, gateway) of all gateways that these routes lead through or may: given, main's, learnt …"""
     found = set()
-    for live in routes:
-        adapter = machine.adapter_of(live)
-        if adapter is None:
-            continue
+    for live, adapter in ((each, a) for each in routes for a in machine.members(each)):
         in_main = (gateway for f in Family for _, gateway in defaults_in_main(machine.main, adapter, f))
         beside = (found.gateway for f in Family for found in learnt_gateways(machine, adapter, f))
-        candidates = (live.route.gateway4, live.route.gateway6, *live.known, *in_main, *beside)
+        known = (g for g in live.known if not live.members or adapter.has_on_link(g))
+        candidates = (live.route.gateway4, live.route.gateway6, *known, *in_main, *beside)
         found |= {(adapter.ifindex, gateway) for gateway in candidates if gateway is not None}
     return frozenset(found)
 
 
 def silent_gateways(machine: Machine, routes: Iterable[LiveRoute]) -> frozenset[tuple[int, IPAddress]]:
     """(ifindex, gateway) of what is written on these routes as not answering."""
+    routes = tuple(routes)
     found = ((machine.adapter_of(live), live.silent) for live in routes)
-    return frozenset((adapter.ifindex, g) for adapter, silent in found if adapter for g in silent)
+    others = (n for live in routes for n in live.silent_others)
+    return frozenset((adapter.ifindex, g) for adapter, silent in found if adapter for g in silent) | {*others}
 
 
-def known_gateways(machine: Machine, live: LiveRoute) -> tuple[IPAddress, ...]:
+def known_gateways(machine: Machine, adapter: Adapter) -> tuple[IPAddress, ...]:
     """What main says now, to be remembered. Router advertisements come again by themselves, so not theirs.
 
     Nor an IPv6 gateway of IPv4's: what is remembered is told by its family.
     """
-    adapter = machine.adapter_of(live)
-    if adapter is None:
-        return ()
     found = ((f, _answering_default(machine, adapter, f)) for f in Family)
     gateways = ((family, default[1]) for family, default in found if default is not None)
     return tuple(g for f, g in gateways if g is not None and g.version == f.value and not g.is_link_local)
 
 
 def awaited_gateways(machine: Machine, live: LiveRoute) -> frozenset[tuple[int, IPAddress]]:
-    """(ifindex, gateway) of those for whose answer a route waits: it has none in a family that answers."""
-    adapter = machine.adapter_of(live)
-    if adapter is None:
-        return frozenset()
+    """(ifindex, gateway) of those for whose answer a route waits: an adapter of its has none in a family that
+    answers."""
     found: set[tuple[int, IPAddress]] = set()
-    for family in Family:
+    for adapter, family in ((a, f) for a in machine.members(live) for f in Family):
         way = way_out(machine, adapter, family, live)
         if isinstance(way, NoWay) or (adapter.ifindex, way.gateway) not in machine.failed_gateways:
             continue

@@ -35,6 +35,7 @@ class Machine(Struct, frozen=True):
     this is the machine's own network namespace, whose tables may have names in /etc. ailing: ifindexes of
     adapters that a health check has found dead. steady: (ifindex, seconds) of adapters that are known to have
     been a way out for so long without a break; seconds are the hold times of the routes that are there.
+    servers: ifindex -> name servers that somebody keeps for an adapter of a route that chooses.
     """
 
     adapters: tuple[Adapter, ...] = ()
@@ -51,6 +52,7 @@ class Machine(Struct, frozen=True):
     names_tables: bool = False
     ailing: frozenset[int] = frozenset()
     steady: frozenset[tuple[int, float]] = frozenset()
+    servers: Mapping[int, tuple[IPAddress, ...]] = {}
 
     def adapter(self, name: str) -> Adapter | None:
         """The adapter of that name or alternative name (ip-link(8), altname)."""
@@ -61,8 +63,29 @@ class Machine(Struct, frozen=True):
 
         Then the one of the route's name: unplugged and plugged in again, it has another ifindex.
         """
-        same = (a for a in self.adapters if a.ifindex == live.ifindex)
-        return next(same, None) or self.adapter(live.route.adapter)
+        same = self.of_index(live.ifindex)
+        if same is not None or not live.members:
+            return same or self.adapter(live.route.adapter)
+        of_place = dict(zip(live.members, live.route.adapters, strict=False))
+        return self.adapter(of_place[live.ifindex]) if live.ifindex in of_place else None
+
+    def of_index(self, ifindex: int) -> Adapter | None:
+        """The adapter of an ifindex."""
+        return next((a for a in self.adapters if a.ifindex == ifindex), None)
+
+    def listed(self, live: LiveRoute) -> tuple[Adapter | None, ...]:
+        """The adapters of a route in its order: each the same one while it lives, then the one of its name.
+
+        None: there is none now.
+        """
+        if not live.members:
+            return (self.adapter_of(live), *map(self.adapter, live.route.others))
+        pairs = zip(live.members, live.route.adapters, strict=False)
+        return tuple(self.of_index(ifindex) or self.adapter(name) for ifindex, name in pairs)
+
+    def members(self, live: LiveRoute) -> list[Adapter]:
+        """Those of a route's adapters that are there."""
+        return list(dict.fromkeys(a for a in self.listed(live) if a is not None))
 
     def outward(self) -> Iterator[Adapter]:
         """Every adapter but loopback."""

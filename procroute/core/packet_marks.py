@@ -45,7 +45,7 @@ def _steered(
     confined = {
         family: frozenset(e.destination for e in own if e.family is family)
         for family in families(machine)
-        if not any(e.destination == family.everything for e in own)
+        if not live.by_main and not any(e.destination == family.everything for e in own)
     }
     others = tuple(sorted(a.ifindex for a in machine.outward() if a.ifindex not in door.adapters))
     mark, strict = identity.mark(live.number), live.route.strict
@@ -53,7 +53,7 @@ def _steered(
 
 
 def _restore(identity: Identity, machine: Machine, routes: Collection[LiveRoute]) -> Restore | None:
-    by = (a for r in routes if (a := machine.adapter_of(r)) is not None)
+    by = (a for r in routes for a in machine.members(r))
     adapters = frozenset(a.name for a in by if is_checked(machine, a))
     if not adapters:
         return None

@@ -8,12 +8,17 @@ Offsets from the first preference (4400):
     3    bound: the LAN
     4    bound to an address of an adapter that leads out: that adapter's table
     5    the tree: `goto` on the bits of the route's number down to its table
+    280  what goes on by an adapter that a route left, from its addresses: the LAN
+    281  the same: that adapter's table
+    282  all else of such a route: its own table
     297  multicast follows main (bystanders do not come here)
     299  whatever carries a route's number and found no table: unreachable
 
 Just before the first of other people's rules that stand before ours: what is ours goes over them. The kernel
 gives a rule without a preference the number before the first one behind `local`, so that a VPN that comes up
 later lands there (net/core/fib_rules.c, fib_default_rule_pref).
+
+The tree leads a route that has left an adapter to 280 in place of its table.
 
 The bound bit alone is that of a socket which was let go, and is a bystander's by now (kernel/bpf/route.h).
 
@@ -24,18 +29,20 @@ prefers an unreachable entry over a gateway whose neighbour entry failed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_network
 
+from procroute.core.failover import going_on
 from procroute.core.gateways import leads_out
 from procroute.core.machine import Machine
 from procroute.core.tables import FOLLOWS_MAIN, families
 from procroute.identity import Identity
-from procroute.model import Family, IPAddress, IPNetwork, LiveRoute, Rule
+from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute, Rule
 
 MAIN, LOCAL = 254, 255
 L3MDEV = 0  # such a rule names no table (FRA_L3MDEV)
 _UNBOUND, _OWN, _LAN, _BOUND, _TREE, _MULTICAST = 1, 2, 3, 4, 5, 297
+_OLD_LAN, _OLD, _NOT_OLD = 280, 281, 282
 
 
 def desired_rules(identity: Identity, machine: Machine, routes: Collection[LiveRoute]) -> list[Rule]:
@@ -59,16 +66,16 @@ def _family(
     before = min(filter(None, others), default=0)
     if before:
         yield Rule(family, before - 1, "goto", first, 0, numbers, True, protocol=protocol)
-    tree = list(_tree(identity, sorted(r.number for r in routes), family))
+    by_number = sorted(routes, key=lambda r: r.number)
+    old = {r.number: _old_addresses(machine, r, family) for r in by_number}
+    leaves = {r.number: _leaf(identity, r, old=bool(old[r.number])) for r in by_number}
+    tree = list(_tree(identity, leaves, family))
     yield rule(0, "goto", identity.last_preference, mark=0, mask=numbers)
     yield rule(_UNBOUND, "goto", min(r.preference for r in tree), mark=0, mask=bound)
     for live in routes:
-        adapter = machine.adapter_of(live)
-        own = live.route.strict or live.route.gateway4 is not None or live.route.gateway6 is not None
-        if own and adapter is not None:
-            mark, table = identity.mark(live.number) | bound, identity.route_table(live.number)
-            for address in adapter.usable(family):
-                yield rule(_OWN, "table", table, mark=mark, mask=mask, source=_host(address))
+        mark, table = identity.mark(live.number) | bound, identity.route_table(live.number)
+        for address in _own_addresses(machine, live, family):
+            yield rule(_OWN, "table", table, mark=mark, mask=mask, source=_host(address))
     yield rule(_LAN, "table", identity.table, mark=bound, mask=bound)
     for adapter in machine.outward():
         if not leads_out(machine, adapter, family, routes):
@@ -77,10 +84,57 @@ def _family(
             table = identity.adapter_table_of(adapter.ifindex)
             yield rule(_BOUND, "table", table, mark=bound, mask=bound, source=_host(address))
     yield from tree
+    for live in by_number:
+        yield from _going_on(identity, live, old[live.number], family)
     if family is Family.IPV4:
         for destination in FOLLOWS_MAIN:
             yield rule(_MULTICAST, "table", MAIN, destination=destination)
     yield Rule(family, identity.last_preference, "unreachable", 0, 0, numbers, True, protocol=protocol)
+
+
+def _own_addresses(machine: Machine, live: LiveRoute, family: Family) -> tuple[IPAddress, ...]:
+    """The addresses of a route's adapter whose sockets do not follow that adapter's table but the route's."""
+    route, adapter = live.route, machine.adapter_of(live)
+    own = route.strict or route.gateway4 is not None or route.gateway6 is not None
+    return adapter.usable(family) if own and adapter is not None and not live.by_main else ()
+
+
+def _going_on(
+    identity: Identity, live: LiveRoute, old: Collection[tuple[IPAddress, Adapter]], family: Family
+) -> Iterable[Rule]:
+    """The rules by which connections from addresses of adapters that a route left go on."""
+
+    def rule(offset: int, table: int, source: IPNetwork | None) -> Rule:
+        mark, mask = identity.mark(live.number), identity.number_mask
+        return Rule(
+            family,
+            identity.preference + offset,
+            "table",
+            table,
+            mark,
+            mask,
+            source=source,
+            protocol=identity.protocol,
+        )
+
+    for address, adapter in old:
+        if not live.route.strict:
+            yield rule(_OLD_LAN, identity.table, _host(address))
+        yield rule(_OLD, identity.adapter_table_of(adapter.ifindex), _host(address))
+    if old:
+        yield rule(_NOT_OLD, identity.route_table(live.number), None)
+
+
+def _old_addresses(machine: Machine, live: LiveRoute, family: Family) -> list[tuple[IPAddress, Adapter]]:
+    """The addresses from which a route's connections go on by another adapter, with that."""
+    return [(address, a) for a in going_on(machine, live, family) for address in a.usable(family)]
+
+
+def _leaf(identity: Identity, live: LiveRoute, *, old: bool) -> tuple[str, int]:
+    """What the tree leads a route to: an action and its target."""
+    if old:
+        return "goto", identity.preference + _OLD_LAN + live.route.strict
+    return "table", MAIN if live.by_main else identity.route_table(live.number)
 
 
 def stands_before(identity: Identity, rule: Rule, family: Family) -> bool:
@@ -89,8 +143,11 @@ def stands_before(identity: Identity, rule: Rule, family: Family) -> bool:
     return rule.family is family and rule.preference < identity.preference and leads_away
 
 
-def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Rule]:
-    """Leaves and gotos for the route numbers, each at the place that a full tree in pre-order gives it."""
+def _tree(identity: Identity, leaves: Mapping[int, tuple[str, int]], family: Family) -> Iterable[Rule]:
+    """Leaves and gotos for the route numbers, each at the place that a full tree in pre-order gives it.
+
+    leaves: number -> action and target, in their order.
+    """
 
     all_bits = identity.number_bits
 
@@ -110,8 +167,7 @@ def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Ru
             leaf = Rule(
                 family,
                 preference,
-                "table",
-                identity.route_table(number),
+                *leaves[number],
                 identity.mark(number),
                 identity.number_mask,
                 protocol=identity.protocol,
@@ -128,7 +184,7 @@ def _tree(identity: Identity, numbers: list[int], family: Family) -> Iterable[Ru
         skip = Rule(family, preference, "goto", high_first, mark, mark, protocol=identity.protocol)
         return [skip, *low_rules, *high_rules], preference
 
-    return walk(numbers, 0)[0]
+    return walk([*leaves], 0)[0]
 
 
 def _host(address: IPAddress) -> IPNetwork:

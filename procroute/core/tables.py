@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, ip_network
 
 from msgspec.structs import replace
 
-from procroute.core.gateways import default_entry, leads_out, routes_by
+from procroute.core.gateways import default_entry, leads_out, routes_with
 from procroute.core.lan import lan_entries, own_subnets
 from procroute.core.lookups import elsewhere
 from procroute.core.machine import Machine
@@ -88,13 +88,13 @@ def adapter_entries(
     adapter that is no way out: there the route's own is.
     """
     routes = tuple(routes)
-    by_it = routes_by(machine, adapter, routes)
+    with_it = routes_with(machine, adapter, routes)
     entries = []
     for family in families(machine):
         if not adapter.usable(family) or not leads_out(machine, adapter, family, routes):
             continue
         table = identity.adapter_table_of(adapter.ifindex)
-        ways = (default_entry(machine, adapter, family, live) for live in (None, *by_it))
+        ways = (default_entry(machine, adapter, family, live) for live in (None, *with_it))
         default = next((way for way in ways if way is not None), None)
         entries.append(default or Entry(table, family.everything, kind="unreachable"))
     return [ours(identity, e, identity.adapter_table_of(adapter.ifindex)) for e in entries]

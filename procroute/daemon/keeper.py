@@ -11,6 +11,8 @@ import traceback
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from procroute.config import Settings
 from procroute.core.machine import Machine
 from procroute.engine.follow import Follower
@@ -19,7 +21,8 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import nft
 from procroute.kernel.linux import Linux
-from procroute.protocol import AdaptersChanged, Event
+from procroute.model import LiveRoute
+from procroute.protocol import AdaptersChanged, Event, Switched
 
 _PRIORITY: Final = -10
 """Of the thread (setpriority(2); Linux has one each): on a busy machine repairs must not wait either."""
@@ -37,7 +40,9 @@ class Keeper:
 
     def __init__(self, settings: Settings, told: Callable[[Event], None], tell: Tell) -> None:
         self._linux = Linux(settings.identity)
-        self._follower = Follower(self._linux, tell, told, self._pause, seen=self._look_at)
+        self._follower = Follower(
+            self._linux, tell, told, self._pause, seen=self._look_at, switched=self._switched
+        )
         self._told = told
         self._machine: Machine | None = None
         self._tell = tell
@@ -81,9 +86,15 @@ class Keeper:
 
     def _look_at(self, machine: Machine) -> None:
         """Tell where adapters or their ways out are other than at the last look."""
+        machine = replace(machine, steady=frozenset())  # nothing that anybody is shown
         before, self._machine = self._machine, machine
         if before is not None and before != machine:
             self._told(AdaptersChanged(at=time.time()))
+
+    def _switched(self, live: LiveRoute, why: str) -> None:
+        adapter = self._machine.adapter_of(live) if self._machine is not None and not live.by_main else None
+        name = "" if adapter is None else adapter.name
+        self._told(Switched(at=time.time(), route=live.route.name, adapter=name, why=why))
 
     def _nudged(self) -> bool:
         with contextlib.suppress(BlockingIOError):

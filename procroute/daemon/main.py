@@ -240,6 +240,8 @@ class Daemon:
         self._feed.heard(event)
         if isinstance(event, protocol.AdaptersChanged):
             self._rules.adapters_changed()
+        elif isinstance(event, protocol.Switched):
+            self._works.begin(self._do(lambda: self._writer.switched(event)))
 
     def _on_left(self) -> None:
         if self._writer.leavers.hear():

@@ -113,7 +113,8 @@ class Placing:
         """Whether somebody may have a route. Raises ProcrouteError not-permitted."""
         access, meant = self._routes.settings.access, self._routes.meant(wanted)
         if not peer.is_root and access:
-            check_route(access, peer, self._asked(wanted, meant.via))
+            for name in meant.via.split(","):
+                check_route(access, peer, self._asked(wanted, name.strip()))
 
     def _named(self, peer: Peer, asked: Assign, place: Path | None) -> list[int]:
         if sum(map(bool, (asked.pids, asked.name, asked.unit))) > 1:

@@ -18,7 +18,7 @@ from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.ledger import Ledger
-from procroute.daemon.routes import OpenRoute, Routes
+from procroute.daemon.routes import OpenRoute, Routes, leaves_by
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place, records
@@ -114,7 +114,7 @@ class Register:
         assignment = Assignment(
             id=number,
             route=found.live.route.name,
-            adapter=found.live.route.adapter,
+            adapter=leaves_by(found.live),
             how=how,
             owner=owner,
             by=by,
@@ -132,6 +132,12 @@ class Register:
         asked = f" {printable(rule)}" if rule else "" if by == owner else f", asked for by {spoken(by)}"
         self._tell(f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}")
         return assignment
+
+    def switched(self, route: str, adapter: str) -> None:
+        """A route leaves by another adapter; empty: by the machine's own way. Raises OSError."""
+        for assignment in self._ledger:
+            if assignment.route == route and assignment.adapter != adapter:
+                self._ledger.add(replace(assignment, adapter=adapter))
 
     def expect(self, assignment: Assignment, first: Known) -> None:
         """Have its `removed` event tell how it ended, by the status of this process."""

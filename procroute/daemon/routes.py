@@ -23,7 +23,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute, Marks
+from procroute.model import HOLD, LiveRoute, Marks, OnDown
 from procroute.protocol import Wanted
 
 
@@ -64,6 +64,13 @@ class Routes:
             self._linux.find_targets()
         return new
 
+    def refresh(self) -> None:
+        """Read again what is written on the routes that are cared for."""
+        for target in records.targets(self._linux.mount, self._linux.namespace):
+            found = self._open.get(target.live.number)
+            if found is not None and found.path == target.path:
+                self._attend(target.live, target.path)
+
     def open(self, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
         """The route that is asked for, and lines for who asked. Raises ProcrouteError."""
         words = msgspec.json.encode(wanted)
@@ -96,6 +103,9 @@ class Routes:
             gateway4=wanted.gateway4 or own.gateway4,
             gateway6=wanted.gateway6 or own.gateway6,
             dns=own.dns if wanted.dns is None else wanted.dns,
+            on_down=own.on_down,
+            existing=own.existing,
+            hold=own.hold,
         )
 
     def target(self, found: OpenRoute, uid: int) -> Path:
@@ -183,10 +193,22 @@ class Routes:
     @staticmethod
     def _is_still(known: OpenRoute, wanted: Wanted) -> bool:
         """Whether the words mean the same adapter as before, and the route is there: no need to look."""
+        if known.live.route.chooses:
+            return False  # what is passed over is told each time
         try:
             return socket.if_nametoindex(wanted.via) == known.live.ifindex and records.named(known.path)
         except OSError:
             return False
+
+
+def leaves_by(live: LiveRoute) -> str:
+    """The name of the adapter that a route leaves by; empty: the machine's own way."""
+    if live.by_main:
+        return ""
+    try:
+        return socket.if_indextoname(live.ifindex)
+    except OSError:
+        return live.route.adapter
 
 
 def request_for(wanted: Wanted) -> Request:
@@ -197,7 +219,17 @@ def request_for(wanted: Wanted) -> Request:
         gateway6 = IPv6Address(wanted.gateway6) if wanted.gateway6 is not None else None
     except AddressValueError as e:
         raise ProcrouteError("usage", f"no address: {e}") from e
-    return Request((), wanted.via, wanted.strict, gateway4, gateway6, dns)
+    return Request(
+        (),
+        wanted.via,
+        wanted.strict,
+        gateway4,
+        gateway6,
+        dns,
+        on_down=None if wanted.on_down is None else OnDown(wanted.on_down),
+        reset=wanted.existing == "reset",
+        hold=HOLD if wanted.hold is None else wanted.hold,
+    )
 
 
 def _address(text: str) -> str:

@@ -29,7 +29,17 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, unit_cgroups
 from procroute.kernel.linux import Linux
-from procroute.protocol import Assignment, Assignments, Event, Explain, Explained, Ps, Reload, Reloaded
+from procroute.protocol import (
+    Assignment,
+    Assignments,
+    Event,
+    Explain,
+    Explained,
+    Ps,
+    Reload,
+    Reloaded,
+    Switched,
+)
 from procroute.terminal import printable
 from procroute.user_names import is_user
 
@@ -87,6 +97,12 @@ class Writer:
         if not peer.is_root:
             subjects.checked(peer, pids, self._namespace)
         return explain(self._linux, asked.pid, asked.unit, asked.destination, self._register.at)
+
+    def switched(self, event: Switched) -> None:
+        """A route leaves by another adapter. Raises OSError."""
+        with lock(patient(self._tell)):
+            self._routes.refresh()
+            self._register.switched(event.route, event.adapter)
 
     def reload(self, peer: Peer, _: Reload) -> Reloaded:
         """Take the configuration as it is now, for root. Raises ProcrouteError; then the old one holds."""

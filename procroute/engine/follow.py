@@ -6,16 +6,20 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from msgspec.structs import replace
+
 from procroute.core.gateways import awaited_gateways, gateways_to_ask
 from procroute.core.machine import Machine, Observed
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
 from procroute.engine.reconcile import alive, steps
 from procroute.engine.repair import Outcome, Reporter, Told, repair
+from procroute.engine.switching import Steadiness, Switched, Switches
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel.interface import Kernel
 from procroute.kernel.monitor import Monitor
 from procroute.kernel.witness import Witness
+from procroute.model import LiveRoute
 
 # Several messages tell of one thing that happened; look when they have paused, in seconds.
 _PAUSE, _AT_MOST = 0.015, 0.04
@@ -34,7 +38,7 @@ class Follower:
 
     told: takes each repair of what others had changed; without it nobody is asked for. pause: lets so many
     seconds pass while somebody has the lock, or raises BusyError to come back later. seen: takes the machine
-    as it was at each look.
+    as it was at each look. switched: takes each route that leaves by another adapter than before, and why.
     route: the number of the one whose gateways it has asked again; None: of every one in use.
     """
 
@@ -46,6 +50,7 @@ class Follower:
         pause: Pause = at_once,
         clock: Callable[[], float] = time.monotonic,
         seen: Callable[[Machine], None] = lambda _: None,
+        switched: Switched = lambda *_: None,
     ) -> None:
         witness = Witness(kernel.identity.protocol) if told is not None else None
         self.monitor = Monitor(kernel.identity.protocol, witness)
@@ -56,11 +61,14 @@ class Follower:
         self._pause = pause
         self._clock = clock
         self._seen_by = seen
+        self._steadiness = Steadiness()
+        self._switches = Switches(kernel.identity, switched, tell)
         # When the first of the news came that are not looked at; since when it is not as it should be.
         self._since: float | None = None
         self._wrong: float | None = None
         self._look: float | None = None
         self._ask: float | None = None
+        self._back: float | None = None
         self._wait = _PAUSE
         self._again = _AGAIN
         self._said: set[str] = set()
@@ -71,16 +79,16 @@ class Follower:
 
     def timeout(self) -> int | None:
         """Milliseconds until there is something to do; None: nothing until news come."""
-        due = [t for t in (self._look, self._ask) if t is not None]
+        due = [t for t in (self._look, self._ask, self._back) if t is not None]
         return max(0, round((min(due) - self._clock()) * 1000) + 1) if due else None
 
     def work(self, *, at_once: bool = False) -> None:
         """Take in the news and, when they have paused, look and repair. at_once: look also without news."""
         now = self._clock()
         self._hear(now)
-        asking = self._ask is not None and now >= self._ask
+        asking = any(due is not None and now >= due for due in (self._ask, self._back))
         if asking or at_once:
-            self._ask = None
+            self._ask = self._back = None
             self._look = now
         if self._look is not None and now >= self._look:
             self._wrong = self._wrong if self._wrong is not None else self._since
@@ -134,6 +142,8 @@ class Follower:
                     self._reporter.seen(observed.ours, heard)
                 self._done(Outcome(observed))
             self._seen_by(observed.machine)
+            self._switches.look(observed.machine, self._cared_for(observed))
+            self._back = self._steadiness.due(observed.machine, self._cared_for(observed))
             self._wrong = None
             self._wait = _PAUSE
             self._ask_gateways(observed)
@@ -164,9 +174,21 @@ class Follower:
     def _seen(self) -> Observed | None:
         """A look without the lock; None when others were at work meanwhile."""
         try:
-            return self._kernel.observe()
+            observed = self._kernel.observe()
         except ProcrouteError:
             return None
+        machine = observed.machine
+        steady = self._steadiness.look(machine, self._cared_for(observed), self._clock())
+        self._kernel.tell(steady=steady)
+        return (
+            replace(observed, machine=replace(machine, steady=steady))
+            if steady != machine.steady
+            else observed
+        )
+
+    def _cared_for(self, observed: Observed) -> list[LiveRoute]:
+        """Those whose gateways and adapters are watched."""
+        return [t for t in alive(observed) if self.route in (None, t.number)]
 
     def _seen_again(self, before: Observed | None) -> Observed:
         """A look with the lock. What others did to the machine since `before` is news, and looked at then.
@@ -181,7 +203,7 @@ class Follower:
 
     def _ask_gateways(self, observed: Observed) -> None:
         """Have the gateways that routes wait for asked again, and come back to look."""
-        cared_for = [t for t in alive(observed) if self.route in (None, t.number)]
+        cared_for = self._cared_for(observed)
         awaited = frozenset().union(*(awaited_gateways(observed.machine, live) for live in cared_for))
         if awaited:
             self._kernel.ask_again(gateways_to_ask(observed.machine, awaited))

@@ -8,17 +8,20 @@ from ipaddress import IPv4Address, IPv6Address
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procroute.core import choose, lookups, overlap
-from procroute.core.machine import Observed
+from procroute import route_words
+from procroute.core import choose, failover, lookups, overlap
+from procroute.core.machine import Machine, Observed
+from procroute.core.overview import Servers
 from procroute.engine import kept
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.interface import Kernel
-from procroute.model import Adapter, IPAddress, LiveRoute, Marks, Route
+from procroute.model import HOLD, Adapter, IPAddress, LiveRoute, Marks, OnDown, Route
 
 
 class Request(Struct, frozen=True):
-    """A command and how it is to leave. dns as in Route. user: a name or uid; None: whoever called.
+    """A command and how it is to leave. adapter: one or several with commas between, or a name of the
+    configuration's. dns, on_down, reset and hold as in Route. user: a name or uid; None: whoever called.
 
     gateway6: its zone (RFC 4007, `%wan1`), where it has one, says again which adapter is meant.
     """
@@ -30,6 +33,9 @@ class Request(Struct, frozen=True):
     gateway6: IPv6Address | None = None
     dns: tuple[IPAddress, ...] | None = None
     user: str | None = None
+    on_down: OnDown | None = None
+    reset: bool = False
+    hold: float = HOLD
 
 
 def named(request: Request, routes: Mapping[str, Route]) -> Request:
@@ -42,11 +48,14 @@ def named(request: Request, routes: Mapping[str, Route]) -> Request:
         return request
     return replace(
         request,
-        adapter=meant.adapter,
+        adapter=",".join(meant.adapters),
         strict=request.strict or meant.strict,
         gateway4=request.gateway4 or meant.gateway4,
         gateway6=request.gateway6 or meant.gateway6,
         dns=meant.dns if request.dns is None else request.dns,
+        on_down=meant.on_down,
+        reset=meant.reset,
+        hold=meant.hold,
     )
 
 
@@ -61,23 +70,20 @@ def route_for(
     people's rules or tables are in the way.
     """
     machine, identity = observed.machine, kernel.identity
-    adapter = choose.find(machine, request.adapter)
-    route = asked_for(adapter, request)
+    route = asked_for(machine, request)
     live = next((t for t in observed.ours.targets if t.route == route), None)
-    if live is not None:
-        choose.check_same(machine, live, adapter)
-    if marks is Marks.PACKETS and live is None:
-        choose.check_without_bpf(adapter)
-    meant, own = kept.taken_in(machine, adapter, live or LiveRoute(route, 0, marks=marks))
+    for name in route.adapters:
+        choose.check(machine, route, name, live, marks)
+    meant, adapter, own = _with_way(machine, live or LiveRoute(route, 0, marks=marks))
     try:
-        notes = choose.check_ways(machine, meant)
+        notes = [*failover.passed_over(machine, meant), *choose.check_ways(machine, meant)]
     except ProcrouteError as e:
         if e.code != "gateway-unknown":
             raise
         entries = kernel.entries_of(*choose.tables_of_others(machine))
         raise choose.with_gateways_seen(e, adapter, entries) from None
     overlap.check(identity, machine)
-    asked = lookups.lookups(machine, meant, own.addresses)
+    asked = lookups.Lookups() if meant.by_main else lookups.lookups(machine, meant, own.addresses)
     number = live.number if live else _free_number(identity, observed, kernel)
     live = replace(meant, number=number, servers=asked.servers, no_lookups=asked.refused)
     new = {identity.table, identity.route_table(live.number)}
@@ -86,10 +92,54 @@ def route_for(
     return live, [*notes, *asked.notes]
 
 
-def asked_for(adapter: Adapter, request: Request) -> Route:
-    """The route that these words mean. Raises ProcrouteError gateway-bad."""
-    gateway6 = _without_zone(adapter, request.gateway6)
-    return Route(adapter.name, request.strict, request.gateway4, gateway6, request.dns)
+def _with_way(machine: Machine, live: LiveRoute) -> tuple[LiveRoute, Adapter, Servers]:
+    """A route with the way that it takes now and what is kept for its adapters beside main; the adapter that
+    it leaves by, with its name servers. Raises ProcrouteError adapter-unknown."""
+    servers = {}
+    for adapter in machine.members(live):
+        live, servers[adapter.ifindex] = kept.taken_in(machine, adapter, live)
+    live = failover.chosen(machine, live)
+    way = machine.adapter_of(live) or choose.known(machine, live.route.adapter)
+    return live, way, servers.get(way.ifindex, Servers())
+
+
+def asked_for(machine: Machine, request: Request) -> Route:
+    """The route that these words mean: its adapters by their first names.
+
+    Raises ProcrouteError adapter-unknown where none of them is there, gateway-bad and usage.
+    """
+    try:
+        words = (
+            [request.adapter] if machine.adapter(request.adapter) else route_words.adapters(request.adapter)
+        )
+    except ValueError as e:
+        raise ProcrouteError(
+            "usage", str(e), "--via wg0,wan1: the next one where those before are down"
+        ) from e
+    there = [machine.adapter(word) for word in words]
+    first = next((a for a in there if a is not None), None) or choose.known(machine, words[0])
+    names = [word if a is None else a.name for a, word in zip(there, words, strict=True)]
+    if len(set(names)) < len(names):
+        raise ProcrouteError("usage", f"{request.adapter}: two of these are the same adapter", "name it once")
+    if len(names) > 1 and (request.gateway4 or request.gateway6):
+        what = "a gateway is one adapter's, and this route has several"
+        raise ProcrouteError("gateway-bad", what, "leave it out, or name one adapter")
+    on_down = failover.as_given(request.on_down, several=len(names) > 1)
+    if request.strict and on_down is OnDown.MAIN:
+        raise ProcrouteError(
+            "usage", "a strict route cannot leave by the machine's own way", "on_down = next, or not strict"
+        )
+    return Route(
+        names[0],
+        request.strict,
+        request.gateway4,
+        _without_zone(first, request.gateway6),
+        request.dns,
+        tuple(names[1:]),
+        on_down,
+        request.reset,
+        request.hold,
+    )
 
 
 def _without_zone(adapter: Adapter, gateway: IPv6Address | None) -> IPv6Address | None:

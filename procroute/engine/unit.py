@@ -6,7 +6,6 @@ import os
 
 from msgspec import Struct
 
-from procroute.core.choose import known
 from procroute.core.unit_names import slice_of
 from procroute.engine.request import Request, asked_for
 from procroute.identity import SLICE, Identity
@@ -28,7 +27,7 @@ def slice_for(identity: Identity, request: Request) -> Slice:
     Raises ProcrouteError adapter-unknown or gateway-bad.
     """
     with Linux(identity) as linux:
-        route = asked_for(known(linux.adapters_and_main(), request.adapter), request)
+        route = asked_for(linux.adapters_and_main(), request)
         name = slice_of(route.name)
         if os.geteuid() != 0:
             return Slice(name, (linux.mount / SLICE / name).exists())

@@ -24,7 +24,7 @@ from procroute.identity import SLICE, XATTR, Identity
 from procroute.kernel import cgroups, files
 from procroute.kernel.refusal import refused
 from procroute.kernel.user_managers import TREE
-from procroute.model import IPAddress, LiveRoute, Marks, Route
+from procroute.model import HOLD, IPAddress, LiveRoute, Marks, OnDown, Route
 
 
 class _Record(msgspec.Struct, frozen=True, cache_hash=True):
@@ -44,6 +44,14 @@ class _Record(msgspec.Struct, frozen=True, cache_hash=True):
     no_lookups: bool = False
     ifindex: int = 0
     marks: Marks = Marks.SOCKETS
+    others: tuple[str, ...] = ()
+    on_down: OnDown | None = None
+    reset: bool = False
+    hold: float = HOLD
+    members: tuple[int, ...] = ()
+    left: tuple[int, ...] = ()
+    by_main: bool = False
+    silent_others: tuple[tuple[int, str], ...] = ()
 
 
 _RECORD = msgspec.json.Decoder(_Record)
@@ -178,6 +186,14 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         no_lookups=live.no_lookups,
         ifindex=live.ifindex,
         marks=live.marks,
+        others=route.others,
+        on_down=route.on_down,
+        reset=route.reset,
+        hold=route.hold,
+        members=live.members,
+        left=live.left,
+        by_main=live.by_main,
+        silent_others=tuple((ifindex, str(g)) for ifindex, g in live.silent_others),
     )
     try:
         files.set_attribute(path, XATTR, msgspec.json.encode(record))
@@ -221,10 +237,25 @@ def _live(record: _Record) -> LiveRoute:
         gateway4=ip_address(record.gateway4) if record.gateway4 else None,  # type: ignore[arg-type]
         gateway6=ip_address(record.gateway6) if record.gateway6 else None,  # type: ignore[arg-type]
         dns=None if record.dns is None else _addresses(record.dns),
+        others=record.others,
+        on_down=record.on_down,
+        reset=record.reset,
+        hold=record.hold,
     )
     servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
     return LiveRoute(
-        route, record.number, servers, known, silent, record.no_lookups, record.ifindex, record.marks
+        route,
+        record.number,
+        servers,
+        known,
+        silent,
+        record.no_lookups,
+        record.ifindex,
+        record.marks,
+        record.members,
+        record.left,
+        record.by_main,
+        tuple((ifindex, ip_address(g)) for ifindex, g in record.silent_others),
     )
 
 

@@ -63,6 +63,12 @@ class Surroundings:
             rp_filter=sysctl.rp_filter(a.name for a in bare.adapters),
             checks_reverse_path=self._firewalls.check_reverse_path(),
             names_tables=netns.is_the_machines() and table_names.possible(),
+            servers={
+                a.ifindex: resolvers.of_adapter(a.ifindex).addresses
+                for live in routes
+                if live.route.chooses
+                for a in bare.members(live)
+            },
             ailing=self.ailing,
             steady=self.steady,
         )

@@ -20,6 +20,7 @@ from procroute.protocol.events import (
     Removed,
     Repaired,
     RulesChanged,
+    Switched,
     Traffic,
 )
 from procroute.protocol.frames import (
@@ -152,6 +153,7 @@ __all__ = [
     "Running",
     "Socket",
     "Sockets",
+    "Switched",
     "Traffic",
     "Tried",
     "TriedRule",

@@ -79,8 +79,27 @@ class Traffic(_Event, frozen=True, tag="traffic"):
     assignments: list[Carried] = []
 
 
+class Switched(_Event, frozen=True, tag="switched"):
+    """A route leaves by another adapter than before. adapter: empty: the machine's own way. why: in words."""
+
+    route: str
+    adapter: str = ""
+    why: str = ""
+
+
 class Lost(_Event, frozen=True, tag="lost"):
     """You read too slowly: events were dropped, and no more come. Ask anew."""
 
 
-Event = Added | Removed | Left | Processes | AdaptersChanged | RulesChanged | Traffic | Repaired | Lost
+Event = (
+    Added
+    | Removed
+    | Left
+    | Processes
+    | AdaptersChanged
+    | RulesChanged
+    | Traffic
+    | Repaired
+    | Switched
+    | Lost
+)

@@ -18,8 +18,9 @@ Existing = Literal["keep", "reset"]
 
 
 class Options(Struct, frozen=True, omit_defaults=True):
-    """An adapter and options, which make a route.
+    """An adapter and options, which make a route. via: several adapters with commas between.
 
+    on_down: None: next of several, else block; existing, hold: as in `[route.NAME]` (docs/configuration.md).
     dns: addresses; empty: look-ups are left alone; None: as known.
     """
 
@@ -28,6 +29,9 @@ class Options(Struct, frozen=True, omit_defaults=True):
     gateway4: str | None = None
     gateway6: str | None = None
     dns: Annotated[list[str], Meta(max_length=16)] | None = None
+    on_down: Literal["block", "next", "main"] | None = None
+    existing: Existing = "keep"
+    hold: Annotated[float, Meta(ge=0, le=86_400)] | None = None
 
 
 class Wanted(Options, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

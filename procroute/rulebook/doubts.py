@@ -32,7 +32,7 @@ def doubts(rules: Iterable[RouteRule], routes: Container[str]) -> list[Finding]:
 def _doubtful(rule: RouteRule, routes: Container[str]) -> Iterator[str]:
     for conditions in filter(None, (rule.conditions, rule.unless)):
         yield from _missing(conditions)
-    if rule.via and rule.via.name not in routes and not _is_adapter(rule.via.name):
+    if rule.via and rule.via.name not in routes and not all(map(_is_adapter, rule.via.name.split(","))):
         yield f"there is no [route.{printable(rule.via.name)}], and no such adapter now"
 
 

@@ -68,12 +68,6 @@ def test_of_many_that_are_equally_near_none_is_named() -> None:
     assert refusal(machine(WAN1, *many), Route("wan9")).hint.startswith("adapters here: wan1; ")
 
 
-@pytest.mark.promise("ERR-01")
-def test_two_adapters_are_not_yet_a_route() -> None:
-    error = refusal(machine(WAN1), Route("wan1,wan2"))
-    assert (error.code, error.hint) == ("adapter-unknown", "one adapter a route; failover is not there yet")
-
-
 def test_where_no_adapter_is_the_hint_says_so() -> None:
     assert refusal(words.machine(LO), Route("wan1")).hint == "adapters here: none"
 

@@ -169,7 +169,9 @@ def test_routes_can_have_names() -> None:
     [
         ('adaptors = ["wan1"]', 2, "route.vpn.adaptors is unknown", "did you mean route.vpn.adapters?"),
         ("strict = true", 1, "route.vpn.adapters is missing", "wan1"),
-        ('\nadapters = ["wan1", "wan2"]', 3, "failover is not supported yet", "name one"),
+        ('\nadapters = ["wan1", "wan1"]', 3, "wan1 is there twice", "name each once"),
+        ('adapters = ["a", "b"]\ngateway4 = "192.0.2.1"', 3, "is of one adapter", "leave it out"),
+        ('adapters = ["a", "b"]\nstrict = true\non_down = "main"', 4, "cannot be main on a strict route", ""),
         ('adapters = ["wan1"]\nlan = true', 3, "route.vpn.lan is not supported yet", "strict"),
         ('adapters = ["wan1"]\nstrict = 1', 3, "route.vpn.strict must be true or false, not a number", ""),
         ('adapters = ["wan1"]\ngateway4 = "::1"', 3, "route.vpn.gateway4 cannot be so: ::1", ""),

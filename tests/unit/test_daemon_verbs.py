@@ -225,6 +225,9 @@ EVENTS = [
         ended=True,
     ),
     protocol.Repaired(at=1e9, what=["ip rules", "belt"], who="nft (pid 8)", ms=12.4),
+    protocol.Switched(
+        at=1e9, route="wan1,wan2", adapter="wan2", why="wan1 is gone: wan1,wan2 leaves by wan2"
+    ),
     protocol.Removed(at=1e9, assignment=ASSIGNMENT, why="released"),
 ]
 WATCHING = [protocol.Watching(assignments=[ASSIGNMENT]), *EVENTS, None]
@@ -243,6 +246,7 @@ def test_watch_tells_a_line_an_event(verb: Verb) -> None:
         "! %4 on wan1: a process (pid 9) left for the cgroup /x",
         f"! %3 on wan1: {ODD} (pid 9) and 2 more below it left for the cgroup {ODD}: ended",
         "! repaired in 12 ms: ip rules, belt, changed by nft (pid 8)",
+        "! wan1 is gone: wan1,wan2 leaves by wan2",
         "- %3 on wan1 released",
     ]
     assert all(re.match(r"\d\d:\d\d:\d\d ", line) for line in out.splitlines())
@@ -259,6 +263,7 @@ def test_watch_as_json_is_an_object_a_line(verb: Verb) -> None:
         *["added"] * 3,
         *["left"] * 2,
         "repaired",
+        "switched",
         "removed",
     ]
     assert all(line["version"] == 1 and line["at"] for line in told)

@@ -175,7 +175,7 @@ def test_where_every_address_will_do_the_kernel_chooses() -> None:
 
 def test_router_advertisements_are_not_remembered() -> None:
     here = machine("0.0.0.0/0 via 198.51.100.1 dev wan1", "::/0 via fe80::1 dev wan1")
-    assert known_gateways(here, LiveRoute(Route("wan1"), 1)) == (ip_address("198.51.100.1"),)
+    assert known_gateways(here, WAN1) == (ip_address("198.51.100.1"),)
 
 
 def test_each_family_is_remembered_on_its_own() -> None:
@@ -236,7 +236,7 @@ def test_an_ipv6_gateway_of_ipv4_is_no_gateway_of_ipv6() -> None:
     here = machine("0.0.0.0/0 via 2001:db8:1::1 dev wan1")
     assert gateway(here) == ip_address("2001:db8:1::1")
     assert default_entry(here, WAN1, Family.IPV6, None) is None
-    assert known_gateways(here, LiveRoute(BY_WAN1, 1)) == ()
+    assert known_gateways(here, WAN1) == ()
     assert gateways_of(here, [LiveRoute(BY_WAN1, 1)]) == neighbours("2001:db8:1::1 dev wan1")
 
 

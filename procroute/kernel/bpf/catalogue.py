@@ -43,7 +43,7 @@ BY_SOURCE: Final = {
 
 # Sizes of keys and values, in bytes.
 MAPS: Final = {
-    ".data.door": (4, 160),
+    ".data.door": (4, 164),
     "lan": (20, 16),
     "addresses": (20, 4),
     "drops": (4, 8),

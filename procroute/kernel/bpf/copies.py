@@ -162,13 +162,15 @@ def _door(told: tuple[tuple[str, bytes], ...], listed: tuple[tuple[str, _Items],
     values, maps = dict(told), {name: dict(items) for name, items in listed}
     followed = "servers" in values
     servers = layout.unpack_servers(values["servers"]) if values.get("servers") else ()
+    adapters, present = layout.unpack_adapters(values[DOOR]) if values.get(DOOR) else (frozenset[int](), 0)
     return Door(
-        layout.unpack_adapters(values[DOOR]) if values.get(DOOR) else frozenset(),
+        adapters,
         layout.unpack_lan(maps.get("lan", {})),
         servers,
         layout.unpack_resolvers(maps.get("resolvers", {})),
         layout.unpack_addresses(maps.get("addresses", {})),
         no_lookups=followed and not servers,
+        present=present,
     )
 
 
@@ -177,7 +179,11 @@ def sync(copy: Copy, door: Door) -> None:
     with maps_of(copy) as open_map:
         if copy.source == "guard":
             told = open_map(DOOR)
-            told.set(layout.FIRST, layout.pack_door(door.adapters, door.addresses, told.first()))
+            before = told.first()
+            if layout.unpack_adapters(before)[1] != door.present:
+                # Its addresses and its ifindex are not written at once: meanwhile all are looked up.
+                told.set(layout.FIRST, layout.pack_door(door.adapters, door.present, (), before))
+            told.set(layout.FIRST, layout.pack_door(door.adapters, door.present, door.addresses, before))
             if "lan" in copy.maps:
                 _replace(open_map("lan"), layout.pack_lan(door.lan))
             if "addresses" in copy.maps:

@@ -13,15 +13,17 @@
 #define OWN4 4
 #define OWN6 8
 
-/* adapter: ifindexes of the route; loopback where unused. own4, own6: addresses of these adapters, so that most
- * packets are done without a look-up; unused: no address, which may leave, too (DHCP, DAD). */
+/* adapter: ifindexes of the route; loopback where unused. present: the one that it leaves by now; own4, own6:
+ * addresses of that, so that most packets are done without a look-up; unused: no address, which may leave, too
+ * (DHCP, DAD). */
 struct door {
 	u32 adapter[ADAPTERS];
+	u32 present;
 	u32 own4[OWN4];
 	struct addr own6[OWN6];
 };
 
-SEC(".data.door") struct door door = { .adapter = { LOOPBACK, LOOPBACK, LOOPBACK, LOOPBACK } };
+SEC(".data.door") struct door door = { .adapter = { LOOPBACK, LOOPBACK, LOOPBACK, LOOPBACK }, .present = LOOPBACK };
 
 struct prefix {
 	u32 length; /* IPv4: 96 more */
@@ -142,7 +144,7 @@ INLINE int of_route(u32 ifindex)
 	       ifindex == door.adapter[2] || ifindex == door.adapter[3];
 }
 
-/* Whether a packet's source, or its destination, is surely an address of the route, or a multicast one. */
+/* Whether a packet's source, or its destination, is surely an address of the present adapter, or a multicast one. */
 INLINE int is_own(struct __sk_buff *skb, int destination)
 {
 	void *data = (void *)(long)skb->data, *end = (void *)(long)skb->data_end;
@@ -361,7 +363,7 @@ APART int may_leave(struct __sk_buff *skb)
 	if (of_route(ifindex)) {
 		const u32 *found = owner_of(&p.from);
 
-		if ((found && of_route(*found)) || of_link(&p.from))
+		if ((found && *found == ifindex) || of_link(&p.from))
 			return 1;
 		if (found)
 			owner = *found;
@@ -428,7 +430,7 @@ int pr_egress(struct __sk_buff *skb)
 {
 	if (skb->ifindex == LOOPBACK)
 		return 1;
-	if ((!of_route(skb->ifindex) || !is_own(skb, 0)) && !may_leave(skb))
+	if ((skb->ifindex != door.present || !is_own(skb, 0)) && !may_leave(skb))
 		return 0;
 	count(skb, OUT);
 	return 1;
@@ -439,7 +441,7 @@ int pr_ingress(struct __sk_buff *skb)
 {
 	if (skb->ifindex == LOOPBACK)
 		return 1;
-	if (!of_route(skb->ifindex) || !is_own(skb, 1))
+	if (skb->ifindex != door.present || !is_own(skb, 1))
 		comes_elsewhere(skb);
 	count(skb, IN);
 	return 1;
@@ -459,7 +461,7 @@ APART int may_connect(const struct addr *from, const struct addr *to, u32 device
 		return drop(device);
 	}
 	owner = owner_of(from);
-	if (!owner || of_route(*owner))
+	if (!owner || (device ? *owner == device : of_route(*owner)))
 		return 1;
 	if (!cfg.strict && !device) {
 		struct prefix key = { 128, *to };

@@ -11,11 +11,12 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
 from typing import Final
 
-from procroute.core.door import ADAPTERS, LAN_ADAPTERS, SERVERS, Marking
+from procroute.core.door import LAN_ADAPTERS, SERVERS, Marking
 from procroute.errors import ProcrouteError
 from procroute.model import IPAddress, IPNetwork, unmapped
+from procroute.route_words import ADAPTERS
 
-MAGIC: Final = 0x7072_0004
+MAGIC: Final = 0x7072_0005
 # LOOPBACK_IFINDEX (include/net/net_namespace.h): the same in every network namespace.
 LOOPBACK: Final = 1
 _MAPPED_LENGTH: Final = 96
@@ -50,7 +51,10 @@ def unpack_cfg(data: bytes) -> Marking | None:
 
 
 def pack_door(
-    adapters: Iterable[int], addresses: Iterable[tuple[IPAddress, int]], before: bytes | None = None
+    adapters: Iterable[int],
+    present: int,
+    addresses: Iterable[tuple[IPAddress, int]],
+    before: bytes | None = None,
 ) -> bytes:
     """struct door. Adapters that stay keep the slot they had, so that none is ever missing."""
     wanted = set(adapters)
@@ -58,15 +62,21 @@ def pack_door(
     slots = [slot if slot in wanted else LOOPBACK for slot in slots]
     for adapter in sorted(wanted - {LOOPBACK} - set(slots)):
         slots[slots.index(LOOPBACK)] = adapter
-    own = sorted((a for a, adapter in addresses if adapter in wanted), key=int)
+    own = sorted((a for a, adapter in addresses if adapter == present), key=int)
     own4 = b"".join(a.packed for a in own if isinstance(a, IPv4Address))[: 4 * _OWN4]
     own6 = b"".join(a.packed for a in own if isinstance(a, IPv6Address))[: 16 * _OWN6]
-    return _SLOTS.pack(*slots) + own4.ljust(4 * _OWN4, b"\0") + own6.ljust(16 * _OWN6, b"\0")
+    return (
+        _SLOTS.pack(*slots)
+        + _NUMBER.pack(present or LOOPBACK)
+        + own4.ljust(4 * _OWN4, b"\0")
+        + own6.ljust(16 * _OWN6, b"\0")
+    )
 
 
-def unpack_adapters(data: bytes) -> frozenset[int]:
-    """The ifindexes in a struct door."""
-    return frozenset(_SLOTS.unpack_from(data)) - {LOOPBACK}
+def unpack_adapters(data: bytes) -> tuple[frozenset[int], int]:
+    """The ifindexes in a struct door, and the present one; 0: none."""
+    (present,) = _NUMBER.unpack_from(data, _SLOTS.size)
+    return frozenset(_SLOTS.unpack_from(data)) - {LOOPBACK}, 0 if present == LOOPBACK else present
 
 
 def pack_prefix(prefix: IPNetwork) -> bytes:

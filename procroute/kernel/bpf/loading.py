@@ -41,7 +41,7 @@ def _load_object(source: str, marking: Marking, door: Door) -> objects.Object:
         try:
             loaded.preset(RODATA, layout.pack_cfg(marking, retval))
             if source == "guard":
-                loaded.preset(DOOR, layout.pack_door(door.adapters, door.addresses))
+                loaded.preset(DOOR, layout.pack_door(door.adapters, door.present, door.addresses))
             loaded.load()
         except OSError as error:
             loaded.close()

@@ -5,7 +5,7 @@
 
 #include "uapi.h"
 
-#define MAGIC 0x70720004
+#define MAGIC 0x70720005
 
 /* Fixed when the programs are loaded; the verifier folds it into the code. */
 struct cfg {

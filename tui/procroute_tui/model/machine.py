@@ -71,12 +71,21 @@ class Machine:
         elif isinstance(message, protocol.Removed):
             changes.pids |= self._removed(message.assignment.id)
             changes.adapters = True
+        elif isinstance(message, protocol.Switched):
+            changes.pids |= self._switched(message)
+            changes.adapters = True
         elif isinstance(message, protocol.Traffic):
             self.rates.take(message)
             changes.rates = changes.adapters = True
         elif isinstance(message, protocol.Left):
             changes.pids |= self._move([message.process.pid], 0)
         return changes
+
+    def _switched(self, message: protocol.Switched) -> set[int]:
+        """A route leaves by another adapter: the processes on it."""
+        on_it = [a for a in self.assignments.values() if a.route == message.route]
+        self.assignments |= {a.id: replace(a, adapter=message.adapter) for a in on_it}
+        return {pid for a in on_it for pid in self.members.get(a.id, ())}
 
     def take_sockets(self, assignments: Iterable[Assignment]) -> Changes:
         """The answer to `ps` with sockets."""

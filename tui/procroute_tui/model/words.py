@@ -106,4 +106,6 @@ def happened(event: protocol.Event) -> str:
     if isinstance(event, protocol.Repaired):
         by = f", changed by {printable(event.who)}" if event.who else ""
         return f"! repaired in {event.ms:.0f} ms: {', '.join(map(printable, event.what))}{by}"
+    if isinstance(event, protocol.Switched):
+        return f"! {printable(event.why)}"
     return ""

@@ -1,0 +1,83 @@
+"""Watch the ways that routes take: for how long an adapter has been one, and when a route takes another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from procroute.core import failover
+from procroute.core.machine import Machine
+from procroute.engine.words import Tell
+from procroute.identity import Identity
+from procroute.kernel import sockets
+from procroute.model import Adapter, LiveRoute
+
+Switched = Callable[[LiveRoute, str], None]
+_PROTOCOLS = (sockets.TCP, sockets.UDP)
+
+
+class Steadiness:
+    """Since when adapters have been ways out without a break, in seconds of the clock that is asked."""
+
+    def __init__(self) -> None:
+        self._since: dict[int, float] = {}
+
+    def look(self, machine: Machine, routes: Iterable[LiveRoute], now: float) -> frozenset[tuple[int, float]]:
+        """Take in how it is now; what Machine.steady says of it."""
+        choosing = [live for live in routes if live.route.chooses]
+        seen = [(live, a) for live in choosing for a in machine.members(live)]
+        unable = {a.ifindex for live, a in seen if not failover.able(machine, live, a)}
+        able = {a.ifindex for _, a in seen} - unable
+        self._since = {ifindex: self._since.get(ifindex, now) for ifindex in able}
+        return frozenset(
+            (ifindex, hold)
+            for ifindex, since in self._since.items()
+            for hold in failover.holds(choosing)
+            if now >= since + hold
+        )
+
+    def due(self, machine: Machine, routes: Iterable[LiveRoute]) -> float | None:
+        """When a route goes back to an earlier adapter, if that stays a way out; None: none does."""
+        times = [
+            self._since[ifindex] + live.route.hold
+            for live in routes
+            for ifindex in failover.awaited(machine, live)
+            if ifindex in self._since
+        ]
+        return min(times, default=None)
+
+
+class Switches:
+    """Tells of routes that take another way than at the last look; ends connections where that is asked for.
+
+    switched: takes the route, and what happened in words.
+    """
+
+    def __init__(self, identity: Identity, switched: Switched, tell: Tell) -> None:
+        self._identity = identity
+        self._switched = switched
+        self._tell = tell
+        self._last: dict[int, LiveRoute] = {}
+
+    def look(self, machine: Machine, routes: Collection[LiveRoute]) -> None:
+        """Take in how it is now. Raises OSError where connections cannot be ended."""
+        choosing = {live.number: live for live in routes if live.route.chooses}
+        last, self._last = self._last, choosing
+        for number, live in choosing.items():
+            before = last.get(number)
+            if before is None or before.route != live.route:
+                continue
+            words = failover.told(machine, before, live)
+            if words:
+                self._tell(words)
+                self._switched(live, words)
+                if (live.route.reset or before.by_main) and not live.by_main:
+                    _end(self._identity, live, machine.adapter_of(live))
+
+
+def _end(identity: Identity, live: LiveRoute, adapter: Adapter | None) -> None:
+    """End a route's connections from addresses other than those of its adapter and of this machine's own."""
+    own = frozenset(a.interface.ip for a in adapter.addresses) if adapter is not None else frozenset()
+    for protocol in _PROTOCOLS:
+        for one in sockets.with_mark(protocol, identity.mark(live.number), identity.number_mask):
+            if one.remote_port and not one.local.is_loopback and one.local not in own:
+                sockets.destroy(one)
