@@ -23,8 +23,8 @@ from procroute.model import LiveRoute
 
 # Several messages tell of one thing that happened; look when they have paused, in seconds.
 _PAUSE, _AT_MOST = 0.015, 0.04
-# Where others changed what is ours there is no time to lose.
-_PAUSE_IF_OURS, _AT_MOST_IF_OURS = 0.004, 0.02
+# Where others changed what is ours, or a route may have to leave its adapter, there is no time to lose.
+_PAUSE_IF_URGENT, _AT_MOST_IF_URGENT = 0.004, 0.02
 # How long at most it goes on doing something else while somebody has the lock, in seconds.
 _BUSY_AT_MOST: Final = 0.25
 # How often a gateway that does not answer is asked again, in seconds.
@@ -69,6 +69,7 @@ class Follower:
         self._look: float | None = None
         self._ask: float | None = None
         self._back: float | None = None
+        self._choosing = False
         self._wait = _PAUSE
         self._again = _AGAIN
         self._said: set[str] = set()
@@ -97,8 +98,8 @@ class Follower:
 
     def _hear(self, now: float) -> None:
         if self._news():
-            ours = self._reporter is not None and self._reporter.suspects
-            pause, at_most = (_PAUSE_IF_OURS, _AT_MOST_IF_OURS) if ours else (_PAUSE, _AT_MOST)
+            urgent = self._choosing or (self._reporter is not None and self._reporter.suspects)
+            pause, at_most = (_PAUSE_IF_URGENT, _AT_MOST_IF_URGENT) if urgent else (_PAUSE, _AT_MOST)
             self._since = self._since if self._since is not None else now
             self._look = min(now + pause, self._since + at_most)
         self._kernel.heard_failing |= self.monitor.failed
@@ -142,8 +143,7 @@ class Follower:
                     self._reporter.seen(observed.ours, heard)
                 self._done(Outcome(observed))
             self._seen_by(observed.machine)
-            self._switches.look(observed.machine, self._cared_for(observed))
-            self._back = self._steadiness.due(observed.machine, self._cared_for(observed))
+            self._look_at_ways(observed)
             self._wrong = None
             self._wait = _PAUSE
             self._ask_gateways(observed)
@@ -185,6 +185,13 @@ class Follower:
             if steady != machine.steady
             else observed
         )
+
+    def _look_at_ways(self, observed: Observed) -> None:
+        """Tell which routes leave by another adapter than before; come back when one may go back."""
+        routes = self._cared_for(observed)
+        self._choosing = any(live.route.chooses for live in routes)
+        self._switches.look(observed.machine, routes)
+        self._back = self._steadiness.due(observed.machine, routes)
 
     def _cared_for(self, observed: Observed) -> list[LiveRoute]:
         """Those whose gateways and adapters are watched."""
