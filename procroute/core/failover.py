@@ -17,7 +17,7 @@ from procroute.core.gateways import NoWay, default_entry, leads_out, way_out
 from procroute.core.lookups import lookups
 from procroute.core.machine import Machine
 from procroute.core.tables import families
-from procroute.model import Adapter, Family, LiveRoute, OnDown
+from procroute.model import Adapter, Family, LiveRoute, Marks, OnDown
 
 _MAIN = "the machine's own way, unprotected"
 
@@ -66,10 +66,11 @@ def going_on(machine: Machine, live: LiveRoute, family: Family) -> list[Adapter]
     """The adapters by which connections of a route go on although it leaves by another, or is about to.
 
     In IPv6 only while the adapter that it leaves by is a way out: the kernel tries a look-up that fails again
-    with any source address, and new connections would leave by the old one.
+    with any source address, and new connections would leave by the old one. None without BPF: there the source
+    address says nothing, as main chose it.
     """
     now = machine.adapter_of(live)
-    if live.by_main or live.route.reset or now is None:
+    if live.by_main or live.route.reset or live.marks is Marks.PACKETS or now is None:
         return []
     left = [a for a in machine.members(live) if a.ifindex in live.left and a != now]
     if family is Family.IPV6 and default_entry(machine, now, family, live) is None:

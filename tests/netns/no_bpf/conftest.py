@@ -30,6 +30,13 @@ BUT: Final[Mapping[str, Mapping[str, str]]] = {
         r"server_of_one_family_is_asked_for_both": "no-bpf-resolvers",
         r"what_no_server_can_answer": "no-bpf-words",
     },
+    "test_failover": {
+        r"without_a_default_in_main": "no-bpf-main",
+        r"where_none_is_left": "no-bpf-words",
+        r"several_that_block": "no-bpf-words",
+        r"connections_go_on": "no-bpf-failover",
+        r"connections_are_ended": "no-bpf-failover",
+    },
     "test_dns_servers": {
         r"given_server_that_is_this_machine": "no-bpf-resolvers",
         r"adapters_own_servers_are_known": "no-bpf-resolvers",

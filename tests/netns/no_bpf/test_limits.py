@@ -25,6 +25,7 @@ from tests.netns.resolving import BY_GLIBC, look_up
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged, until
 from tests.netns.test_blips import options
 from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, own_address
+from tests.netns.uplinks import three, until_by
 from tests.netns.watching import watcher
 
 promise = pytest.mark.promise
@@ -131,6 +132,20 @@ def test_a_stub_is_refused_and_resolv_conf_is_not() -> None:
         errors = {a["error"] for name, a in asked.items() if not name.startswith("glibc")}
         assert errors == {"EPERM", "ECONNREFUSED"}
         assert not elsewhere(lab, "wan1")
+
+
+@shows("no-bpf-failover")
+@both_families
+def test_connections_by_an_adapter_that_was_left_do_not_go_on(family: int) -> None:
+    with three() as lab, routed(lab, via="wan1,wan2") as command:
+        assert command.ask("tcp", to=SERVER[family], keep="old").router == "wan1"
+        lab.wan1.carrier(False)
+        until_by(command, "wan2")
+        lab.wan1.restore()
+        lab.clear()
+        assert command.ask("again", name="old", seconds=0.5).error in ("ETIMEDOUT", "ECONNRESET")
+        assert not astray(lab, command, "tcp", family, lab.wan2)
+        assert not elsewhere(lab, "wan2")
 
 
 @shows("no-bpf-words")
