@@ -66,8 +66,8 @@ def going_on(machine: Machine, live: LiveRoute, family: Family) -> list[Adapter]
     """The adapters by which connections of a route go on although it leaves by another, or is about to.
 
     In IPv6 only while the adapter that it leaves by is a way out: the kernel tries a look-up that fails again
-    with any source address, and new connections would leave by the old one. None without BPF: there the source
-    address says nothing, as main chose it.
+    with any source address, and new connections would leave by the old one. None without BPF: main chose the
+    source address there.
     """
     now = machine.adapter_of(live)
     if live.by_main or live.route.reset or live.marks is Marks.PACKETS or now is None:

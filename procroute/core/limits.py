@@ -45,8 +45,8 @@ _TEXTS: Mapping[str, str] = {
     "no-bpf-leaving": "Without BPF what leaves its route by another cgroup is seen within 3 s, not at once.",
     "no-bpf-counting": "Without cgroup BPF what an assignment carries is not counted, but what its route "
     "does.",
-    "no-bpf-failover": "Without cgroup BPF connections by an adapter that a route has left do not go on: they "
-    "stall, or their server ends them.",
+    "no-bpf-failover": "Without cgroup BPF connections by an adapter that a route has left do not go on: "
+    "they stall, or their server ends them.",
     "leavers-unseen": "This kernel does not tell who leaves a route by another cgroup (no BTF, or no BPF): "
     "procrouted does not see it. A `run` with an engine of its own does.",
     "no-bpf-cost": "Without cgroup BPF connections of the whole machine are tracked: those of commands cost "

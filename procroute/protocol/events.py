@@ -92,14 +92,5 @@ class Lost(_Event, frozen=True, tag="lost"):
 
 
 Event = (
-    Added
-    | Removed
-    | Left
-    | Processes
-    | AdaptersChanged
-    | RulesChanged
-    | Traffic
-    | Repaired
-    | Switched
-    | Lost
+    Added | Removed | Left | Processes | AdaptersChanged | RulesChanged | Traffic | Repaired | Switched | Lost
 )

@@ -1,0 +1,97 @@
+"""Routes with several adapters under the daemon: who may, who is told, and what a crash leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import random
+
+import pytest
+
+from tests.netns.daemons import ALICE, as_user, daemon, for_users, placed
+from tests.netns.inhabitants import routed
+from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
+from tests.netns.test_following_adapters import drawer, plug, unplug
+from tests.netns.traffic import elsewhere
+from tests.netns.uplinks import by, configured, failing_over, three, until_by
+
+promise = pytest.mark.promise
+
+
+@promise("FAIL-08", "ACCESS-01")
+def test_a_user_needs_every_adapter_of_the_list() -> None:
+    access = '[access."*"]\nadapters = ["wan1"]\n'
+    with three() as lab, configured(lab, access), daemon(lab), for_users(lab) as python:
+        words = [*as_user(ALICE), python, "-m", "procroute", "run", "--via"]
+        done = lab.run([*words, "wan1,wan2", "--", "true"], env=ENVIRONMENT)
+        assert done.returncode == 125
+        assert "you may not use wan2; yours: wan1" in done.stderr
+
+
+@promise("FAIL-08")
+def test_it_is_told_to_who_watches_and_explained() -> None:
+    with three() as lab, daemon(lab) as running, placed(lab, 0, via="wan1,wan2") as command:
+        watching = lab.popen([*PROCROUTE, "watch", "--json"], env=ENVIRONMENT, stdout=-1)
+        assert watching.stdout
+        assert json.loads(watching.stdout.readline())["event"] == "watching"
+        lab.wan1.carrier(False)
+        until_by(command, "wan2")
+        event = json.loads(watching.stdout.readline())
+        watching.kill_session()
+        watching.wait(10)
+        watching.stdout.close()
+        assert (event["event"], event["route"], event["adapter"]) == ("switched", "wan1,wan2", "wan2")
+        assert event["why"] == "wan1 has no carrier: wan1,wan2 leaves by wan2"
+        pid = running.ps()[0]["processes"][0]["pid"]
+        told = json.loads(procroute(lab, "explain", str(pid), "--json").stdout)
+        assert {"id": "failover", "text": "wan1 has no carrier: passed over now"} in told["caveats"]
+        assert {way["adapter"] for way in told["ways"] if not way["bound"]} == {"wan2"}
+        shown = json.loads(procroute(lab, "status", "--json").stdout)["routes"]
+        assert [(route["name"], route["adapter"]) for route in shown] == [("wan1,wan2", "wan2")]
+        facts = json.loads(procroute(lab, "adapters", "--json").stdout)["adapters"]
+        assert [a["name"] for a in facts if a["routes"]] == ["wan2"]
+
+
+@promise("FAIL-08", "KILL-01")
+def test_killed_in_the_middle_of_a_switch() -> None:
+    text = failing_over("wan1", "wan2", hold=0)
+    with three() as lab, configured(lab, text):
+        with contextlib.ExitStack() as stack:
+            with daemon(lab) as running:
+                command = stack.enter_context(placed(lab, 0, via="several"))
+                running.kill()
+            for _ in range(6):
+                with daemon(lab) as running:
+                    lab.wan1.restore()
+                    lab.wan1.forget_neighbours()  # its router is heard of again
+                    until_by(command, "wan1", seconds=5)
+                    lab.clear()
+                    lab.wan1.carrier(False)
+                    until(lambda: "NO-CARRIER" in lab.ip("link show wan1"), 2)
+                    lab.sh(f"sleep {random.uniform(0, 0.04):.3f}")
+                    running.kill()
+                by(command)
+                with daemon(lab):
+                    until_by(command, "wan2")
+                assert not elsewhere(lab, "wan1", "wan2")
+            with daemon(lab):
+                lab.wan1.restore()
+                lab.wan1.forget_neighbours()
+                until_by(command, "wan1", seconds=5)
+
+
+@promise("FAIL-02", "FAIL-04")
+def test_deleted_and_there_again_with_another_ifindex() -> None:
+    with (
+        three() as lab,
+        drawer(lab) as pid,
+        configured(lab, failing_over("wan1", "wan2", hold=0.5)),
+        routed(lab, via="several") as command,
+    ):
+        lab.clear()
+        unplug(lab, pid)
+        until_by(command, "wan2")
+        assert "wan1 is gone" in command.told()
+        plug(lab, pid)
+        until_by(command, "wan1", seconds=5)
+        assert not elsewhere(lab, "wan1", "wan2")
