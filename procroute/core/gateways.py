@@ -102,7 +102,7 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
 
 def routes_by(machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]) -> list[LiveRoute]:
     """Those of the routes that leave by an adapter."""
-    return [live for live in routes if machine.adapter_of(live) == adapter]
+    return [live for live in routes if not live.by_main and machine.adapter_of(live) == adapter]
 
 
 def routes_with(machine: Machine, adapter: Adapter, routes: Iterable[LiveRoute]) -> list[LiveRoute]:

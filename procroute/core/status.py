@@ -46,7 +46,8 @@ class Counted(Struct, frozen=True):
 class RouteView(Struct, frozen=True):
     """A route as people look at it.
 
-    adapter: its name now. state: of that. in_use: not so, when a killed engine left it. lost: as in Counted.
+    adapter: its name now; empty: the machine's own way. state: of that, gone, or main. in_use: not so, when a
+    killed engine left it. lost: as in Counted.
     """
 
     live: LiveRoute
@@ -90,7 +91,7 @@ def status(
 
 def _route(identity: Identity, machine: Machine, found: Sequence[Counted]) -> RouteView:
     live = found[0].live
-    adapter = machine.adapter_of(live)
+    adapter = None if live.by_main else machine.adapter_of(live)
     names = {a.ifindex: a.name for a in machine.adapters}
     drops: dict[str, int] = {}
     for each in found:
@@ -99,11 +100,11 @@ def _route(identity: Identity, machine: Machine, found: Sequence[Counted]) -> Ro
             drops[name] = drops.get(name, 0) + packets
     return RouteView(
         live=live,
-        adapter=live.route.adapter if adapter is None else adapter.name,
+        adapter=adapter.name if adapter is not None else "" if live.by_main else live.route.adapter,
         mark=identity.mark(live.number),
         table=identity.route_table(live.number),
         in_use=any(each.in_use for each in found),
-        state="gone" if adapter is None else adapter.state,
+        state=adapter.state if adapter is not None else "main" if live.by_main else "gone",
         ways={} if adapter is None else ways(machine, adapter, [live]),
         assignments=tuple(a for each in found for a in each.assignments),
         traffic=sum((each.traffic for each in found), Traffic()),

@@ -54,7 +54,7 @@ class Sockets(Struct, frozen=True, omit_defaults=True):
 
 
 class Assignment(Struct, frozen=True, omit_defaults=True):
-    """Processes on a route.
+    """Processes on a route. adapter: by which it leaves now; empty: the machine's own way (`on_down`).
 
     how: run, assign, embedded (a `procroute run` with an engine of its own), unit (that somebody started in
     the route's slice) or rule, which `rule` names: FILE:LINE. owner: the uid whose processes they are; by:

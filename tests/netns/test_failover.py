@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Literal
 
 import pytest
@@ -10,7 +11,7 @@ from procroute.lab import TCP, UDP, Lab
 from procroute.lab.topology import OTHER_SERVER4, OTHER_SERVER6
 from tests.netns.daemons import daemon, placed
 from tests.netns.inhabitants import bystander, routed
-from tests.netns.running import ENVIRONMENT, run, run_by, unchanged, until
+from tests.netns.running import ENVIRONMENT, procroute, run, run_by, unchanged, until
 from tests.netns.steadily import Steady
 from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, astray, elsewhere, own_address
 from tests.netns.uplinks import LOSSES, by, configured, failing_over, three, until_by
@@ -173,6 +174,9 @@ def test_main_is_taken_where_that_is_asked_for_and_said_aloud() -> None:
         until_by(command, "wan2")
         assert not [w for f in FAMILIES for way in WAYS for w in astray(lab, command, way, f, lab.wan2)]
         assert "leaves by the machine's own way, unprotected" in command.told()
+        (shown,) = json.loads(procroute(lab, "status", "--json").stdout)["routes"]
+        assert (shown["adapter"], shown["state"]) == ("", "main")
+        assert "by the machine's own way" in " ".join(procroute(lab, "status").stdout.split())
         lab.wan1.restore()
         until_by(command, "wan1", seconds=5)
         assert not [w for f in FAMILIES for way in WAYS for w in astray(lab, command, way, f, lab.wan1)]

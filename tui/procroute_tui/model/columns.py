@@ -57,7 +57,7 @@ def _route(facts: Facts, process: Running) -> Value:
 
 def _adapter(facts: Facts, process: Running) -> Value:
     assignment = facts.machine.assignments.get(process.assignment)
-    return printable(assignment.adapter) if assignment is not None else None
+    return None if assignment is None else printable(assignment.adapter) or "main, unprotected"
 
 
 def _user(facts: Facts, process: Running) -> str:

@@ -75,7 +75,11 @@ def route_lines(machine: Machine, users: Users, pid: int) -> Iterator[Line]:
     if assignment is None:
         yield "", "it goes the machine's own way", "dim"
         return
-    yield "", f"{printable(assignment.route)}, by {printable(assignment.adapter)}", "route"
+    yield (
+        "",
+        f"{printable(assignment.route)}, by {printable(assignment.adapter) or 'main, unprotected'}",
+        "route",
+    )
     if assignment.rule:
         yield "", f"put there by {printable(assignment.rule)}", ""
     else:
