@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import math
 import os
 import random
 import socket
@@ -123,7 +124,7 @@ def switched(watch: Watch, change: Callable[[], None], adapter: str, *, last: bo
 def told(name: str, times: list[float], limit: float | None = None) -> None:
     """A line."""
     ms = sorted(1000 * t for t in times)
-    p99 = ms[min(len(ms) - 1, round(0.99 * len(ms)))]
+    p99 = ms[math.ceil(0.99 * len(ms)) - 1]  # nearest rank
     said = f" (limit of the median {limit:.0f})" if limit else ""
     print(
         f"{name}: median {statistics.median(ms):.1f} ms, p99 {p99:.1f}, most {ms[-1]:.1f}{said}", flush=True
