@@ -32,7 +32,9 @@ class Machine(Struct, frozen=True):
     rp_filter: adapter -> the value in force. checks_reverse_path: a firewall compares the way back itself
     (nft `fib`, xt_rpfilter). learnt: ifindex -> gateways that are known for an adapter beside main, the
     most trusted first. resolvers: the system's name servers. ipv6: the kernel has it. names_tables:
-    this is the machine's own network namespace, whose tables may have names in /etc.
+    this is the machine's own network namespace, whose tables may have names in /etc. ailing: ifindexes of
+    adapters that a health check has found dead. steady: (ifindex, seconds) of adapters that are known to have
+    been a way out for so long without a break; seconds are the hold times of the routes that are there.
     """
 
     adapters: tuple[Adapter, ...] = ()
@@ -47,6 +49,8 @@ class Machine(Struct, frozen=True):
     resolvers: tuple[IPAddress, ...] = ()
     ipv6: bool = True
     names_tables: bool = False
+    ailing: frozenset[int] = frozenset()
+    steady: frozenset[tuple[int, float]] = frozenset()
 
     def adapter(self, name: str) -> Adapter | None:
         """The adapter of that name or alternative name (ip-link(8), altname)."""

@@ -106,6 +106,17 @@ class Fake:
         )
         return Observed(machine or self.machine, ours, frozenset(self.populated & self.targets.keys()))
 
+    def tell(
+        self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
+    ) -> None:
+        """See Kernel."""
+        now = self.machine
+        self.machine = replace(
+            now,
+            ailing=now.ailing if ailing is None else ailing,
+            steady=now.steady if steady is None else steady,
+        )
+
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
         return (e for e in self.entries if e.table in numbers)

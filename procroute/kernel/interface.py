@@ -29,6 +29,12 @@ class Kernel(Protocol):
         """
         ...
 
+    def tell(
+        self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
+    ) -> None:
+        """Have further looks at the machine say so (Machine.ailing, .steady); None: as it was."""
+        ...
+
     def entries_of(self, *numbers: int) -> Iterator[Entry]:
         """What stands in these tables, whoever put it there."""
         ...

@@ -66,6 +66,14 @@ class Linux:
     def heard_failing(self, heard: set[Neighbour]) -> None:
         self._surroundings.heard_failing = heard
 
+    def tell(
+        self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
+    ) -> None:
+        """See Kernel."""
+        known = self._surroundings
+        known.ailing = known.ailing if ailing is None else ailing
+        known.steady = known.steady if steady is None else steady
+
     def __enter__(self) -> Self:
         return self
 

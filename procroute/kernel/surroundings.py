@@ -31,12 +31,15 @@ class Surroundings:
     """netlink: stays its owner's. families: those that this kernel has.
 
     heard_failing: neighbours that the kernel said had failed to answer, and that have not answered since.
+    ailing, steady: as in Machine; they are told, and looks repeat them.
     """
 
     def __init__(self, netlink: Rtnetlink, families: Collection[Family]) -> None:
         self._netlink = netlink
         self._families = families
         self.heard_failing: set[Neighbour] = set()
+        self.ailing: frozenset[int] = frozenset()
+        self.steady: frozenset[tuple[int, float]] = frozenset()
         self._states: dict[Neighbour, int] = {}
         self._firewalls = Firewalls()
 
@@ -60,6 +63,8 @@ class Surroundings:
             rp_filter=sysctl.rp_filter(a.name for a in bare.adapters),
             checks_reverse_path=self._firewalls.check_reverse_path(),
             names_tables=netns.is_the_machines() and table_names.possible(),
+            ailing=self.ailing,
+            steady=self.steady,
         )
         gateways = gateways_of(machine, routes)
         states = self._states = neighbours.states(self._netlink, gateways)
