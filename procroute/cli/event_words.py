@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from procroute import protocol
+from procroute.cli import health_words
 from procroute.cli.assignment_words import VERSION, plain, tag, who
 from procroute.terminal import printable
 
@@ -38,6 +39,13 @@ def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, st
         by = f", changed by {printable(what.who)}" if what.who else ""
         things = ", ".join(map(printable, what.what))
         yield f"{_clock(what.at)} ! repaired in {what.ms:.0f} ms: {things}{by}", _YELLOW
+    elif isinstance(what, protocol.HealthChanged):
+        why = f": {printable(what.health.reason)}" if what.health.reason else ""
+        colour = {"up": _GREEN, "down": _RED}.get(what.health.state, _YELLOW)
+        yield (
+            f"{_clock(what.at)} ~ the health of {printable(what.adapter)} is {what.health.state}{why}",
+            colour,
+        )
     else:
         yield f"{_clock(what.at)} ? events were lost, since they were not read in time; anew:", _RED
 
@@ -63,6 +71,13 @@ def as_json(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str
         }
     elif isinstance(what, protocol.Repaired):
         told |= {"event": "repaired", "at": what.at, "what": what.what, "who": what.who, "ms": what.ms}
+    elif isinstance(what, protocol.HealthChanged):
+        told |= {
+            "event": "health",
+            "at": what.at,
+            "adapter": what.adapter,
+            "health": health_words.plain(what.health),
+        }
     else:
         told |= {"event": "lost", "at": what.at}
     yield json.dumps(told), ""

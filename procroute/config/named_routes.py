@@ -32,6 +32,12 @@ def unfit_name(name: str) -> str:
     return "is no name for a route: letters, digits, _ . - and at most 64 of them"
 
 
+def unfit_adapter(name: str) -> str:
+    """What is wrong with the name of an adapter; empty: nothing."""
+    fit = name and "/" not in name and name.isprintable() and " " not in name
+    return "" if fit else "is no name of an adapter"
+
+
 def named_route(written: WrittenRoute) -> Route | Wrong:
     """The route, or what is wrong with it."""
     adapters = words(written.adapters)
@@ -39,8 +45,8 @@ def named_route(written: WrittenRoute) -> Route | Wrong:
         return Wrong(("adapters",), "is missing", 'name one: adapters = ["wan1"]')
     if len(adapters) > 1:
         return Wrong(("adapters",), "names several, and failover is not supported yet", "name one")
-    if "/" in adapters[0] or not adapters[0].isprintable() or " " in adapters[0]:
-        return Wrong(("adapters",), "is no name of an adapter", "see `procroute adapters`")
+    if problem := unfit_adapter(adapters[0]):
+        return Wrong(("adapters",), problem, "see `procroute adapters`")
     if not isinstance(written.lan, Maybe):
         return Wrong(("lan",), "is not supported yet", "leave it out; strict = true has no LAN at all")
     options = given(written)

@@ -13,6 +13,7 @@ from procroute.core.machine import Machine
 from procroute.kernel import (
     adapters,
     entries,
+    health_file,
     leases,
     neighbours,
     netns,
@@ -63,7 +64,7 @@ class Surroundings:
             rp_filter=sysctl.rp_filter(a.name for a in bare.adapters),
             checks_reverse_path=self._firewalls.check_reverse_path(),
             names_tables=netns.is_the_machines() and table_names.possible(),
-            ailing=self.ailing,
+            ailing=self.ailing | health_file.ailing(),
             steady=self.steady,
         )
         gateways = gateways_of(machine, routes)

@@ -38,7 +38,10 @@ from procroute_tui.widgets.top import Banner, Top
 
 _APART: Final = 0.2
 """Seconds between two drawings at least, however much happens."""
-_OF_ADAPTERS: Final = (protocol.AdaptersChanged, protocol.Added, protocol.Removed, protocol.Repaired)
+_OF_ADAPTERS: Final = (
+    *(protocol.AdaptersChanged, protocol.HealthChanged),
+    *(protocol.Added, protocol.Removed, protocol.Repaired),
+)
 """After these events adapters may be others, or be used by other routes."""
 _WIDE: Final = 120
 """From so many cells on details are beside the table."""
