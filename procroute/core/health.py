@@ -7,7 +7,7 @@ disprove.
 
 from __future__ import annotations
 
-import random
+import hashlib
 from collections.abc import Sequence
 from typing import Final, Literal
 
@@ -102,7 +102,7 @@ def pause(pace: Pace, seed: str, number: int) -> float:
 
     Never longer than the interval, so that what has happened is found in time.
     """
-    turn = random.Random(f"{seed} {number}").random()
+    turn = int.from_bytes(hashlib.sha256(f"{seed} {number}".encode()).digest()[:4], "big") / 2**32
     if number == 0:
         return turn * min(_FIRST_WITHIN, pace.interval)
     return pace.interval * (1 - pace.jitter * turn)

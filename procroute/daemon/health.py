@@ -171,10 +171,11 @@ class Checking:
             now.task.add_done_callback(self._ended)
 
     async def _go_on(self, asked: _Asked, now: _Now) -> None:
-        pace, number = asked.check.pace, 0
+        pace, what, number = asked.check.pace, asked.words, 0
+        seed = f"{asked.adapter} {what}"
         due = self._loop.time()
         while True:
-            due += pause(pace, f"{asked.adapter} {asked.words}", number)
+            due += pause(pace, seed, number)
             number += 1
             await asyncio.sleep(due - self._loop.time())
             due = max(due, self._loop.time() - pace.interval)  # after a pause of the machine: go on from now
@@ -185,7 +186,7 @@ class Checking:
                     failure = await self._prober.probe(asked.check, now.to, now.path)
             except TimeoutError:
                 failure = f"no answer in {pace.timeout:g} s"
-            before, now.health = now.health, heard(pace, now.health, asked.words, failure, time.time())
+            before, now.health = now.health, heard(pace, now.health, what, failure, time.time())
             if before.state != now.health.state:
                 self._judge(asked.adapter, always=True)
 

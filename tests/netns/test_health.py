@@ -50,7 +50,7 @@ def _astray(lab: Lab, adapter: str) -> list[str]:
     return [str(p) for name, uplink in lab.uplinks.items() if name != adapter for p in uplink.packets()]
 
 
-@promise("NEG-08")
+@promise("NEG-09")
 @both_families
 def test_without_mark_and_adapter_that_would_be_noticed(family: int) -> None:
     """Main prefers wan2: checks of wan1 go there, and find up what is dead."""

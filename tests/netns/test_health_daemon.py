@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -175,7 +176,7 @@ def test_without_carrier_nothing_is_checked_and_what_was_down_stays_so() -> None
 def test_where_nothing_is_checked_there_is_nothing() -> None:
     with Lab(main="both") as lab:
         configure(lab, "")
-        with unchanged(lab), daemon(lab):
+        with unchanged(lab), daemon(lab) as running:
             assert not lab.path(FILE).exists()
             assert not cgroups(lab)
             assert "4400" not in lab.ip("rule")
@@ -187,6 +188,19 @@ def test_where_nothing_is_checked_there_is_nothing() -> None:
             procroute(lab, "reload")
             until(lambda: "4400" not in lab.ip("rule") and not cgroups(lab))
             assert not lab.path(FILE).exists()
+            until(lambda: _sleeps(running.process.command_pid()), 20, "its sleep")
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether no thread of a process was woken for two seconds."""
+
+    def woken() -> list[str]:
+        files = Path(f"/proc/{pid}/task").glob("*/status")
+        return [line for file in files for line in file.read_text().splitlines() if "voluntary_ctxt" in line]
+
+    before = woken()
+    time.sleep(2)
+    return woken() == before
 
 
 @promise("HEALTH-06")
