@@ -154,8 +154,9 @@ def test_an_adapter_that_is_made_anew_begins_anew() -> None:
 
 @promise("HEALTH-05", "HEALTH-07")
 def test_without_carrier_nothing_is_checked_and_what_was_down_stays_so() -> None:
+    """So many failures until it is down that the news of the carrier come first."""
     with Lab(main="both") as lab:
-        configure(lab, checks("wan1", PING, interval=0.3, down=2))
+        configure(lab, checks("wan1", PING, interval=0.3, down=8))
         with daemon(lab):
             is_now(lab, "up")
             lab.wan1.carrier(False)
