@@ -102,6 +102,7 @@ bench:  ## start-up time and kernel instructions per operation, against tests/be
 	@tools/as-root $(PYTHON) -m tests.bench.run_by_daemon $(ARGS)
 	@tools/as-root $(PYTHON) -m tests.bench.packets $(ARGS)
 	@tools/as-root $(PYTHON) -m tests.bench.hold
+	@tools/as-root $(PYTHON) -m tests.bench.checks
 	@$(PYTHON) -m tests.bench.tui
 	@$(PYTHON) -m tests.bench.rules
 	@$(PYTHON) -m tests.bench.tui_keys

@@ -11,7 +11,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from procroute.cli import tables
+from procroute.cli import health_words, tables
 from procroute.core.overview import AdapterView, Way
 from procroute.model import Family
 from procroute.terminal import printable
@@ -36,6 +36,7 @@ def _plain(view: AdapterView) -> dict[str, Any]:
         "ways": {family.title.lower(): tables.plain_way(way) for family, way in view.ways.items()},
         "dns": {"servers": [str(s) for s in view.servers.addresses], "learnt": view.servers.learnt},
         "routes": list(view.routes),
+        "health": None if view.health is None else health_words.plain(view.health),
     }
 
 
@@ -52,16 +53,11 @@ def as_table(views: Sequence[AdapterView], columns: int) -> str:
 
 def _table(views: Sequence[AdapterView]) -> Table:
     """A row for each."""
+    checked = ["health"] if any(view.health for view in views) else []
     table = Table(box=box.SIMPLE_HEAD)
     for heading in (
-        "adapter",
-        "type",
-        "state",
-        "address",
-        "gateway",
-        "learnt from",
-        "name servers",
-        "routes",
+        *("adapter", "type", "state", "address", "gateway", "learnt from", "name servers", "routes"),
+        *checked,
     ):
         table.add_column(heading, overflow="fold")
     for view in views:
@@ -77,6 +73,7 @@ def _table(views: Sequence[AdapterView]) -> Table:
                 [*map(str, view.servers.addresses), *([view.servers.learnt] if view.servers.learnt else [])]
             ),
             "\n".join(map(printable, view.routes)),
+            *(Text("\n").join(health_words.lines(view.health)) for _ in checked),
         )
     return table
 
@@ -111,6 +108,7 @@ def _facts(view: AdapterView) -> Iterator[tuple[str, list[Text]]]:
     learnt = [Text(f"({view.servers.learnt})", "dim")] if view.servers.learnt else []
     yield "name servers", [*(Text(str(server)) for server in view.servers.addresses), *learnt]
     yield "routes", [Text(printable(name)) for name in view.routes]
+    yield "health", health_words.lines(view.health)
 
 
 def _state(view: AdapterView) -> Text:

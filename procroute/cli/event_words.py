@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from procroute import protocol
+from procroute.cli import health_words
 from procroute.cli.assignment_words import VERSION, plain, tag, who
 from procroute.terminal import printable
 
@@ -40,6 +41,13 @@ def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, st
         yield f"{_clock(what.at)} ! repaired in {what.ms:.0f} ms: {things}{by}", _YELLOW
     elif isinstance(what, protocol.Switched):
         yield f"{_clock(what.at)} ! {printable(what.why)}", _YELLOW if what.adapter else _RED
+    elif isinstance(what, protocol.HealthChanged):
+        why = f": {printable(what.health.reason)}" if what.health.reason else ""
+        colour = {"up": _GREEN, "down": _RED}.get(what.health.state, _YELLOW)
+        yield (
+            f"{_clock(what.at)} ~ the health of {printable(what.adapter)} is {what.health.state}{why}",
+            colour,
+        )
     else:
         yield f"{_clock(what.at)} ? events were lost, since they were not read in time; anew:", _RED
 
@@ -68,6 +76,13 @@ def as_json(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str
     elif isinstance(what, protocol.Switched):
         told |= {"event": "switched", "at": what.at}
         told |= {"route": what.route, "adapter": what.adapter or None, "why": what.why}
+    elif isinstance(what, protocol.HealthChanged):
+        told |= {
+            "event": "health",
+            "at": what.at,
+            "adapter": what.adapter,
+            "health": health_words.plain(what.health),
+        }
     else:
         told |= {"event": "lost", "at": what.at}
     yield json.dumps(told), ""

@@ -172,7 +172,7 @@ def _checked(written: WrittenRule) -> RouteRule:
 
 
 def _usage(wrong: Wrong) -> ProcrouteError:
-    option = "-".join(wrong.key).replace("_", "-")
+    option = "-".join(map(str, wrong.key)).replace("_", "-")
     words = f"--{option} {wrong.words}" if option else wrong.words
     hints = {
         "a rule needs a way": "give --via ROUTE, or --direct",

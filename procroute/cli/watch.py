@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 
 _SIGNS = """= it was assigned before; + it is now; - it is not any more;
-! a process left its route, or something was repaired; ? events were lost."""
+! a process left its route, or something was repaired; ~ the health of an
+adapter is another; ? events were lost."""
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -7,6 +7,9 @@ adapters = ["wan1"]     # without it: all of them
 gateway = false         # may not give one
 dns = false             # nor name servers
 
+[[adapter.wan1.check]]  # whether it leads anywhere
+ping = "192.0.2.1"
+
 [route.vpn]             # a name for a way out
 adapters = ["wg0"]
 strict = true
@@ -24,6 +27,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from procroute.checks import Checked
 from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE, Identity
 from procroute.model import Allowed, Route
@@ -35,13 +39,14 @@ class Settings(Struct, frozen=True):
     """identity: the numbers to use. packet_marks: nft marks packets that have lost their socket's mark.
 
     access: what users may ask the daemon for, by name; "*": those that are not named. route: routes by names
-    of their own.
+    of their own. adapter: how it is found out whether adapters lead anywhere, by name.
     """
 
     identity: Identity = Identity()
     packet_marks: bool = True
     access: Mapping[str, Allowed] = {}
     route: Mapping[str, Route] = {}
+    adapter: Mapping[str, Checked] = {}
 
 
 def read(path: Path = Path(CONFIG_FILE)) -> Settings:

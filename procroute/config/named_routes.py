@@ -47,13 +47,20 @@ def unfit_name(name: str) -> str:
     return "is no name for a route: letters, digits, _ . - and at most 64 of them"
 
 
+def unfit_adapter(name: str) -> str:
+    """What is wrong with the name of an adapter; empty: nothing."""
+    fit = name and not {"/", ","} & {*name} and name.isprintable() and " " not in name
+    return "" if fit else "is no name of an adapter"
+
+
 def named_route(written: WrittenRoute) -> Route | Wrong:
     """The route, or what is wrong with it."""
     adapters = words(written.adapters)
     if not adapters:
         return Wrong(("adapters",), "is missing", 'name one: adapters = ["wan1"]')
-    if any("/" in name or "," in name or not name.isprintable() or " " in name for name in adapters):
-        return Wrong(("adapters",), "is no name of an adapter", "see `procroute adapters`")
+    for name in adapters:
+        if problem := unfit_adapter(name):
+            return Wrong(("adapters",), problem, "see `procroute adapters`")
     try:
         route_words.adapters(",".join(adapters))
     except ValueError as e:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from procroute.checks import MOST, Checked
 from procroute.config import Settings
-from procroute.config.named_routes import WrittenRoute, named_route, unfit_name
+from procroute.config.adapter_checks import WrittenAdapter, checked
+from procroute.config.named_routes import WrittenRoute, named_route, unfit_adapter, unfit_name
 from procroute.errors import ProcrouteError
 from procroute.identity import PREFERENCES, Identity
 from procroute.model import Allowed, Route
@@ -52,7 +54,10 @@ def _settings(document: dict[str, Any]) -> Settings | Wrong:
     routes = _routes(document.get("route", {}))
     if isinstance(routes, Wrong):
         return routes
-    return Settings(identity, packet_marks, access, routes)
+    adapters = _adapters(document.get("adapter", {}))
+    if isinstance(adapters, Wrong):
+        return adapters
+    return Settings(identity, packet_marks, access, routes, adapters)
 
 
 def _identity(table: object) -> Identity | Wrong:
@@ -100,6 +105,28 @@ def _routes(table: object) -> dict[str, Route] | Wrong:
         if isinstance(route, Wrong):
             return Wrong(("route", name, *route.key), route.words, route.hint)
         found[name] = route
+    return found
+
+
+def _adapters(table: object) -> dict[str, Checked] | Wrong:
+    if not isinstance(table, dict):
+        return Wrong(("adapter",), "must be a table", "write [[adapter.NAME.check]] above it")
+    found = {}
+    for name, says in table.items():
+        if not isinstance(says, dict):
+            return Wrong(("adapter", name), "must be a table", f"[[adapter.{printable(name)}.check]]")
+        if problem := unfit_adapter(name):
+            return Wrong(("adapter", name), problem, "see `procroute adapters`")
+        if isinstance(says.get("check"), dict):
+            hint = f"two brackets each: [[adapter.{printable(name)}.check]]"
+            return Wrong(("adapter", name, "check"), "is one of several", hint)
+        written = convert(says, WrittenAdapter, ("adapter", name))
+        of_it = written if isinstance(written, Wrong) else checked(written, ("adapter", name))
+        if isinstance(of_it, Wrong):
+            return of_it
+        found[name] = of_it
+    if (number := sum(len(each.checks) for each in found.values())) > MOST:
+        return Wrong(("adapter",), f"has {number} checks; {MOST} are allowed")
     return found
 
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from msgspec import Struct
 
 from procroute.core.gateways import NoWay, routes_by, way_out
+from procroute.core.health import AdapterFound
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
@@ -45,25 +46,37 @@ class Way(Struct, frozen=True):
 
 
 class AdapterView(Struct, frozen=True):
-    """One adapter as people look at it. state: up, no carrier, down. routes: names of those that use it."""
+    """One adapter as people look at it. state: up, no carrier, down. routes: names of those that use it.
+
+    health: what its checks have found; None: it is not checked.
+    """
 
     adapter: Adapter
     state: str
     ways: Mapping[Family, Way]
     servers: Servers
     routes: tuple[str, ...] = ()
+    health: AdapterFound | None = None
 
 
 def adapters(
-    machine: Machine, routes: Collection[LiveRoute], servers: Mapping[int, Servers]
+    machine: Machine,
+    routes: Collection[LiveRoute],
+    servers: Mapping[int, Servers],
+    health: Collection[AdapterFound] = (),
 ) -> list[AdapterView]:
     """Every adapter but loopback, those with a way out first. servers: those kept for each, by ifindex."""
-    views = [_view(machine, adapter, routes, servers) for adapter in machine.outward()]
+    found = {each.ifindex: each for each in health}
+    views = [_view(machine, a, routes, servers, found.get(a.ifindex)) for a in machine.outward()]
     return sorted(views, key=lambda v: (all(w.missing for w in v.ways.values()), v.adapter.ifindex))
 
 
 def _view(
-    machine: Machine, adapter: Adapter, routes: Collection[LiveRoute], servers: Mapping[int, Servers]
+    machine: Machine,
+    adapter: Adapter,
+    routes: Collection[LiveRoute],
+    servers: Mapping[int, Servers],
+    health: AdapterFound | None,
 ) -> AdapterView:
     by_it = sorted(routes_by(machine, adapter, routes), key=lambda live: live.number)
     return AdapterView(
@@ -72,6 +85,7 @@ def _view(
         ways=ways(machine, adapter, [None, *by_it]),
         servers=servers.get(adapter.ifindex, Servers()),
         routes=tuple(live.route.name for live in by_it),
+        health=health,
     )
 
 

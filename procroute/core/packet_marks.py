@@ -57,5 +57,6 @@ def _restore(identity: Identity, machine: Machine, routes: Collection[LiveRoute]
     adapters = frozenset(a.name for a in by if is_checked(machine, a))
     if not adapters:
         return None
-    marks = (identity.mark(r.number) for r in routes if r.marks is not Marks.PACKETS)
+    # Those that mark packets, too: sockets of ours carry their marks, by which adapters are checked.
+    marks = (identity.mark(r.number) for r in routes)
     return Restore(adapters, frozenset(m | b for m in marks for b in (0, identity.bound)))

@@ -11,7 +11,7 @@ from procroute.core.machine import Machine
 from procroute.core.overview import Way, ways
 from procroute.core.traffic import Traffic
 from procroute.identity import Identity
-from procroute.model import Family, LiveRoute
+from procroute.model import Adapter, Family, LiveRoute
 
 
 class Process(Struct, frozen=True):
@@ -46,8 +46,8 @@ class Counted(Struct, frozen=True):
 class RouteView(Struct, frozen=True):
     """A route as people look at it.
 
-    adapter: its name now; empty: the machine's own way. state: of that, gone, or main. in_use: not so, when a
-    killed engine left it. lost: as in Counted.
+    adapter: its name now; empty: the machine's own way. state: of that; dead: up, but its checks have found
+    it down; gone, or main. in_use: not so, when a killed engine left it. lost: as in Counted.
     """
 
     live: LiveRoute
@@ -104,10 +104,14 @@ def _route(identity: Identity, machine: Machine, found: Sequence[Counted]) -> Ro
         mark=identity.mark(live.number),
         table=identity.route_table(live.number),
         in_use=any(each.in_use for each in found),
-        state=adapter.state if adapter is not None else "main" if live.by_main else "gone",
+        state=_state(machine, adapter) if adapter is not None else "main" if live.by_main else "gone",
         ways={} if adapter is None else ways(machine, adapter, [live]),
         assignments=tuple(a for each in found for a in each.assignments),
         traffic=sum((each.traffic for each in found), Traffic()),
         drops=drops,
         lost=found[0].lost,
     )
+
+
+def _state(machine: Machine, adapter: Adapter) -> str:
+    return "dead" if adapter.state == "up" and adapter.ifindex in machine.ailing else adapter.state

@@ -6,13 +6,22 @@ import os
 from collections.abc import Mapping
 
 from procroute.core.access import Peer
+from procroute.core.health import AdapterFound
 from procroute.core.overview import AdapterView, Way
 from procroute.daemon import subjects
 from procroute.engine.inspect import inspect
 from procroute.engine.look import adapter_views
 from procroute.identity import Identity
 from procroute.kernel.linux import Linux
-from procroute.protocol import AdapterFacts, AdapterList, AdapterWay, Inspect, Inspected
+from procroute.protocol import (
+    AdapterFacts,
+    AdapterList,
+    AdapterWay,
+    CheckFacts,
+    HealthFacts,
+    Inspect,
+    Inspected,
+)
 
 
 class Looking:
@@ -63,7 +72,14 @@ def _facts(view: AdapterView) -> AdapterFacts:
         },
         servers=[str(server) for server in view.servers.addresses],
         routes=list(view.routes),
+        health=None if view.health is None else health_facts(view.health),
     )
+
+
+def health_facts(found: AdapterFound) -> HealthFacts:
+    """As the protocol tells it."""
+    checks = [CheckFacts(c.what, c.state, c.since, c.reason) for c in found.checks]
+    return HealthFacts(found.state, found.since, found.reason, checks)
 
 
 def _way(way: Way) -> AdapterWay:

@@ -25,10 +25,12 @@ from msgspec.structs import replace
 
 from procroute import config, protocol
 from procroute.core.access import Peer
+from procroute.core.health import AdapterFound
 from procroute.daemon.feed import Feed
+from procroute.daemon.health import Checking
 from procroute.daemon.keeper import Keeper
 from procroute.daemon.log import log
-from procroute.daemon.looking import Looking
+from procroute.daemon.looking import Looking, health_facts
 from procroute.daemon.processes import Processes
 from procroute.daemon.rule_requests import RuleRequests
 from procroute.daemon.rules import Rules
@@ -42,6 +44,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError, refused
 from procroute.kernel import files
 from procroute.places import DAEMON_LOCK
+from procroute.terminal import printable
 from procroute.user_names import user_name
 
 _T = TypeVar("_T")
@@ -116,6 +119,9 @@ class Daemon:
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watched.watch)
         self._rules = Rules(self._writer.ruling, self._do, self._looker, self._said, tell)
+        self._checking = Checking(
+            lambda wanted: self._do(lambda: self._writer.checked.ready(wanted)), self._health_changed, tell
+        )
         self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do, self._looker)
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
@@ -140,6 +146,7 @@ class Daemon:
                 self._tell(doubt)
             await self._rules.start()
             await self._server.start()
+            self._works.begin(self._checking.want(self._writer.checks))
             self._look_soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
             await over.wait()
@@ -149,6 +156,7 @@ class Daemon:
     async def _end(self) -> None:
         await self._server.stop()
         self._rules.close()
+        self._checking.close()
         self._watched.stop()
         if (left := self._writer.leavers.fileno()) is not None:
             self._loop.remove_reader(left)
@@ -212,6 +220,7 @@ class Daemon:
 
         reply = await self._do(reload)
         notes = [*reply.notes, *await self._rules.reload()]
+        await self._checking.want(self._writer.checks)
         self._tell_reread(notes)
         return replace(reply, notes=notes)
 
@@ -224,6 +233,7 @@ class Daemon:
         try:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
             notes += await self._rules.reload()
+            await self._checking.want(self._writer.checks)
         except ProcrouteError as e:
             self._tell(f"the configuration stays as it was: {e.message}\nhint: {e.hint}")
         except OSError as e:
@@ -240,8 +250,15 @@ class Daemon:
         self._feed.heard(event)
         if isinstance(event, protocol.AdaptersChanged):
             self._rules.adapters_changed()
+            self._checking.look()
         elif isinstance(event, protocol.Switched):
             self._works.begin(self._do(lambda: self._writer.switched(event)))
+
+    def _health_changed(self, found: AdapterFound) -> None:
+        why = f": {found.reason}" if found.reason else ""
+        self._tell(printable(f"the health of adapter {found.name} is {found.state}{why}"))
+        self._said(protocol.HealthChanged(at=found.since, adapter=found.name, health=health_facts(found)))
+        self._keeper.nudge()
 
     def _on_left(self) -> None:
         if self._writer.leavers.hear():

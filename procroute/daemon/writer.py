@@ -6,14 +6,16 @@ A request comes with who asks (access.Peer).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
+from procroute.checks import Checked
 from procroute.config import Settings
 from procroute.core.access import Peer, doubts, may_see
 from procroute.daemon import subjects
 from procroute.daemon.by_rule import ByRule
+from procroute.daemon.checked import CheckedRoutes
 from procroute.daemon.closing import Closing
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.letting_go import LettingGo
@@ -59,6 +61,7 @@ class Writer:
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
         self.ruling = Ruling(routes, ByRule(linux, routes, self._register, placing, tell), letting_go, tell)
+        self.checked = CheckedRoutes(linux, routes, tell)
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def adopt(self) -> int:
@@ -122,7 +125,15 @@ class Writer:
     def doubts(self) -> list[str]:
         """What the configuration names that is not there, in words. Raises ProcrouteError."""
         there = {n for a in adapters.read(self._linux.netlink) for n in (a.name, *a.altnames)}
-        return list(map(printable, doubts(self._routes.settings.access, is_user, there)))
+        unchecked = [
+            f"[adapter.{name}]: there is no adapter {name} now" for name in self.checks if name not in there
+        ]
+        return list(map(printable, doubts(self._routes.settings.access, is_user, there) + unchecked))
+
+    @property
+    def checks(self) -> Mapping[str, Checked]:
+        """The health checks that are configured, by adapter."""
+        return self._routes.settings.adapter
 
     def emptied(self, key: int) -> None:
         """A cgroup that is watched has no process any more."""

@@ -1,4 +1,5 @@
-"""What a killed daemon has left in /run/procroute: its socket, its lock, what it kept of assignments."""
+"""What a killed daemon has left in /run/procroute: its socket, its lock, what it kept of assignments, what it
+had found of adapters."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _FOLDERS: Final = (places.ASSIGNMENTS, places.DAMAGED)
 def remove_files() -> bool:
     """Remove them, under the lock, unless a daemon lives; whether there were any."""
     lock = Path(places.DAEMON_LOCK)
-    there = [path for path in map(Path, (*_FOLDERS, places.SOCKET)) if os.path.lexists(path)]
+    there = [path for path in map(Path, (*_FOLDERS, places.SOCKET, places.HEALTH)) if os.path.lexists(path)]
     if not there and not lock.exists():
         return False
     descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -15,7 +15,7 @@ from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
 from procroute.holder import link
 from procroute.identity import Identity
-from procroute.kernel import cgroups, in_place, left, moves, netns, nft, processes, records
+from procroute.kernel import cgroups, health_file, in_place, left, moves, netns, nft, processes, records
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -36,7 +36,7 @@ def adapter_views(identity: Identity) -> list[AdapterView]:
         else:
             machine, routes = linux.adapters_and_main(), ()
     machine, servers = kept.everything(machine)
-    return adapters(machine, routes, servers)
+    return adapters(machine, routes, servers, health_file.read())
 
 
 def routes_view(identity: Identity) -> Status:

@@ -13,6 +13,7 @@ from procroute.core.machine import Machine
 from procroute.kernel import (
     adapters,
     entries,
+    health_file,
     leases,
     neighbours,
     netns,
@@ -69,7 +70,7 @@ class Surroundings:
                 if live.route.chooses
                 for a in bare.members(live)
             },
-            ailing=self.ailing,
+            ailing=self.ailing | health_file.ailing(),
             steady=self.steady,
         )
         gateways = gateways_of(machine, routes)

@@ -56,7 +56,10 @@ class Servers:
             except OSError:  # the client has gone already
                 return
             connection.settimeout(5)
-            welcome(connection)
+            try:
+                welcome(connection)
+            except OSError:  # it was reset meanwhile
+                connection.close()
 
         self._watch(sock, accept)
 
@@ -78,11 +81,7 @@ class Servers:
 
     def _greet(self, connection: socket.socket) -> None:
         peer = connection.getpeername()
-        try:
-            connection.sendall(self._answer_who(b"", _bare(peer[0]), peer[1], ""))
-        except OSError:
-            connection.close()
-            return
+        connection.sendall(self._answer_who(b"", _bare(peer[0]), peer[1], ""))
 
         def echo() -> None:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from procroute.protocol.values import Assignment, Carried, Ending, Process, Running, Why
+from procroute.protocol.values import Assignment, Carried, Ending, HealthFacts, Process, Running, Why
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):
@@ -71,6 +71,13 @@ class RulesChanged(_Event, frozen=True, tag="rules_changed"):
     """To who asked for processes or traffic: rules, or what of them does not hold, are other than before."""
 
 
+class HealthChanged(_Event, frozen=True, tag="health"):
+    """The health checks of an adapter have come to another result."""
+
+    adapter: str
+    health: HealthFacts
+
+
 class Traffic(_Event, frozen=True, tag="traffic"):
     """What was carried since each began to be, to who asked for it."""
 
@@ -92,5 +99,15 @@ class Lost(_Event, frozen=True, tag="lost"):
 
 
 Event = (
-    Added | Removed | Left | Processes | AdaptersChanged | RulesChanged | Traffic | Repaired | Switched | Lost
+    Added
+    | Removed
+    | Left
+    | Processes
+    | AdaptersChanged
+    | HealthChanged
+    | RulesChanged
+    | Traffic
+    | Repaired
+    | Switched
+    | Lost
 )

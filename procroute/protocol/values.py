@@ -207,8 +207,29 @@ class AdapterWay(Struct, frozen=True, omit_defaults=True):
     missing: str = ""
 
 
+class CheckFacts(Struct, frozen=True, omit_defaults=True):
+    """A health check: what it does, its state, since when (seconds of the Epoch), and why."""
+
+    what: str
+    state: Literal["unknown", "up", "down"] = "unknown"
+    since: float = 0
+    reason: str = ""
+
+
+class HealthFacts(Struct, frozen=True, omit_defaults=True):
+    """What the health checks of an adapter have found: all together, and each."""
+
+    state: Literal["unknown", "up", "down"] = "unknown"
+    since: float = 0
+    reason: str = ""
+    checks: list[CheckFacts] = []
+
+
 class AdapterFacts(Struct, frozen=True, omit_defaults=True):
-    """An adapter. state: up, no carrier, down. servers: its name servers. routes: in use that leave by it."""
+    """An adapter. state: up, no carrier, down. servers: its name servers. routes: in use that leave by it.
+
+    health: None: it is not checked.
+    """
 
     name: str
     ifindex: int
@@ -218,6 +239,7 @@ class AdapterFacts(Struct, frozen=True, omit_defaults=True):
     ways: dict[Literal["ipv4", "ipv6"], AdapterWay] = {}
     servers: list[str] = []
     routes: list[str] = []
+    health: HealthFacts | None = None
 
 
 class Carried(Struct, frozen=True, omit_defaults=True):

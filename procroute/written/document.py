@@ -81,19 +81,23 @@ def near(key: str, keys: Iterable[str], prefix: str = "") -> str:
 
 
 class Wrong(Struct, frozen=True):
-    """What is wrong with one value. key: where it is, in the table that was looked at. hint: or nothing."""
+    """What is wrong with one value. hint: or nothing.
 
-    key: tuple[str, ...]
+    key: where it is, in the table that was looked at; people are not told numbers in it, but the line.
+    """
+
+    key: tuple[str | int, ...]
     words: str
     hint: str = ""
 
     @property
     def message(self) -> str:
         """All of it but the hint."""
-        return f"{printable('.'.join(self.key))} {self.words}".strip()
+        names = ".".join(name for name in self.key if isinstance(name, str))
+        return f"{printable(names)} {self.words}".strip()
 
 
-def convert(table: object, shape: type[_S], within: tuple[str, ...] = ()) -> _S | Wrong:
+def convert(table: object, shape: type[_S], within: tuple[str | int, ...] = ()) -> _S | Wrong:
     """A table as a Struct, or what is wrong with it. within: the key of the table."""
     try:
         return msgspec.convert(table, shape)
@@ -109,7 +113,7 @@ def convert_all(tables: list[Any], shape: type[_S]) -> list[_S | Wrong]:
         return [convert(table, shape) for table in tables]
 
 
-def _wrong(says: str, table: object, shape: type[Struct], within: tuple[str, ...]) -> Wrong:
+def _wrong(says: str, table: object, shape: type[Struct], within: tuple[str | int, ...]) -> Wrong:
     """What msgspec says, for people."""
     what, _, where = says.partition(" - at ")
     names = tuple(_KEYS.findall(where))
@@ -118,7 +122,7 @@ def _wrong(says: str, table: object, shape: type[Struct], within: tuple[str, ...
         value = value.get(name) if isinstance(value, dict) else None
         shape = _inner(shape, name) or shape
     if unknown := _UNKNOWN.search(what):
-        prefix = "".join(f"{name}." for name in key)
+        prefix = "".join(f"{name}." for name in key if isinstance(name, str))
         return Wrong((*key, unknown[1]), "is unknown", near(unknown[1], _names(shape), prefix))
     if what.startswith("Invalid enum value"):
         return Wrong(key, f"cannot be {printable(repr(value))}", _choices(shape, key))
@@ -136,23 +140,26 @@ def _names(shape: type[Struct]) -> tuple[str, ...]:
     return shape.__struct_encode_fields__
 
 
-def _kinds(shape: type[Struct], name: str) -> list[type]:
-    """What a field can be, by its name in files."""
+def _kinds(shape: type[Struct], name: str) -> list[type | str]:
+    """What a field can be, by its name in files: types, and words of a Literal."""
     found, left = [], [f.type for f in msgspec.structs.fields(shape) if f.encode_name == name]
     while left:
         kind = left.pop()
         left += get_args(kind)
-        if isinstance(kind, type):
+        if isinstance(kind, type | str):
             found.append(kind)
     return found
 
 
 def _inner(shape: type[Struct], name: str) -> type[Struct] | None:
     """The Struct that a field holds, if one."""
-    return next((kind for kind in _kinds(shape, name) if issubclass(kind, Struct)), None)
+    kinds = _kinds(shape, name)
+    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Struct)), None)
 
 
-def _choices(shape: type[Struct], key: tuple[str, ...]) -> str:
-    kinds = _kinds(shape, key[-1]) if key else []
-    words = [str(member.value) for kind in kinds if issubclass(kind, Enum) for member in kind]
+def _choices(shape: type[Struct], key: tuple[str | int, ...]) -> str:
+    kinds = _kinds(shape, str(key[-1])) if key else []
+    words = [kind for kind in reversed(kinds) if isinstance(kind, str)]
+    enums = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Enum)]
+    words += [str(member.value) for kind in enums for member in kind]
     return f"one of: {', '.join(words)}" if words else ""

@@ -83,10 +83,10 @@ def for_users(lab: Lab) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def daemon(lab: Lab, *words: str) -> Iterator[Daemon]:
+def daemon(lab: Lab, *words: str, env: dict[str, str] | None = None) -> Iterator[Daemon]:
     """A daemon that is ready; it must end well, unless it has ended by then. words: to start it with."""
     with tempfile.TemporaryFile("w+") as log:
-        env = ENVIRONMENT | {"PYTHONFAULTHANDLER": "1"}
+        env = ENVIRONMENT | {"PYTHONFAULTHANDLER": "1"} | (env or {})
         process = lab.popen(words or [*PROCROUTE, "daemon"], env=env, stderr=log)
         running = Daemon(lab, process, log)
         try:

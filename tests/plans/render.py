@@ -73,7 +73,7 @@ def _(step: plan.SetRuleset, names: Names) -> str:
         said.append(f"belt of {' '.join(map(str, sorted(step.ruleset.belted)))}")
     said += (_steered(route, names) for route in step.ruleset.steered)
     if restore is not None:
-        marks = " ".join(f"{m:#x}" for m in sorted(restore.marks)) or "of connections"
+        marks = " ".join(f"{m:#x}" for m in sorted(restore.marks))
         said.append(f"marks {marks} on {' '.join(sorted(restore.adapters))}")
     return f"set nft table: {'; '.join(said)}"
 

@@ -268,7 +268,9 @@ def test_watch_as_json_is_an_object_a_line(verb: Verb) -> None:
     ]
     assert all(line["version"] == 1 and line["at"] for line in told)
     assert told[1]["assignment"]["owner"] == 12345
-    told += [json.loads(line) for line, _ in event_words.as_json(protocol.Lost(at=1))]
+    health = protocol.HealthFacts("up", 1, "", [protocol.CheckFacts("ping 192.0.2.1")])
+    further = (protocol.HealthChanged(at=1, adapter="wan1", health=health), protocol.Lost(at=1))
+    told += [json.loads(line) for each in further for line, _ in event_words.as_json(each)]
     found = {key for line in told for key in keys(line)}
     # The page has those of `ps`; the daemon tells processes in `watching` only.
     elsewhere = ("assignments.", "assignment.processes.")

@@ -65,6 +65,14 @@ def test_an_adapter_that_is_gone_is_said() -> None:
     assert "wan9 is gone" in status_table.as_table(view(Counted(LiveRoute(Route("wan9"), 1))), 0)
 
 
+@promise("LOOK-02", "HEALTH-08")
+def test_an_adapter_whose_checks_found_it_down_is_said() -> None:
+    found = status(Identity(), machine(ailing=frozenset({3})), [Counted(LIVE)], ())
+    assert only(found).state == "dead"
+    assert "wan1 is dead" in status_table.as_table(found, 0)
+    assert only(status(Identity(), machine(ailing=frozenset({4})), [Counted(LIVE)], ())).state == "up"
+
+
 @promise("LOOK-02", "CLI-11")
 def test_a_route_is_shown_with_its_own_gateway_not_with_mains() -> None:
     live = LiveRoute(Route("wan1", gateway4=IPv4Address("198.51.100.9")), 1)

@@ -39,7 +39,8 @@ from procroute_tui.widgets.top import Banner, Top
 _APART: Final = 0.2
 """Seconds between two drawings at least, however much happens."""
 _OF_ADAPTERS: Final = (
-    *(protocol.AdaptersChanged, protocol.Added, protocol.Removed, protocol.Repaired, protocol.Switched),
+    *(protocol.AdaptersChanged, protocol.HealthChanged, protocol.Switched),
+    *(protocol.Added, protocol.Removed, protocol.Repaired),
 )
 """After these events adapters may be others, or be used by other routes."""
 _WIDE: Final = 120

@@ -61,6 +61,7 @@ BUT: Final[Mapping[str, Mapping[str, str]]] = {
     "test_inspect": {},
     "test_bystanders": {},
     "test_many_runs": {},
+    "test_health": {},
 }
 """Module -> the tests of it that only hold with BPF -> the limit."""
 _SWITCHED_OFF: Final = re.compile(r"test_without|_share_nothing_|would_show")

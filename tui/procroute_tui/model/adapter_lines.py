@@ -19,7 +19,7 @@ def adapter_lines(machine: Machine, room: int, *, second: bool) -> list[list[Par
     """A line for each adapter; with `second` and no room beside, one more with its addresses."""
     lines: list[list[Part]] = []
     names = max([4, *(len(printable(a.name)) for a in machine.adapters)])
-    states = max([2, *(len(printable(a.state)) for a in machine.adapters)])
+    states = max([2, *(len(_state(a)) for a in machine.adapters)])
     most = max((_dropped(machine, a) for a in machine.adapters), default=0)
     drops = len(f"  {most} dropped") if most else 0
     for adapter in machine.adapters:
@@ -37,10 +37,10 @@ def adapter_lines(machine: Machine, room: int, *, second: bool) -> list[list[Par
 
 
 def _first(machine: Machine, adapter: AdapterFacts, names: int, states: int, room: int) -> Iterator[Part]:
-    up = adapter.state == "up"
-    yield (" ● " if up else " ○ "), "good" if up else "bad"
+    up = adapter.state == "up" and not _is_dead(adapter)
+    yield (" ● " if up else " ✗ " if _is_dead(adapter) else " ○ "), "good" if up else "bad"
     yield printable(adapter.name)[:names].ljust(names), "name"
-    yield f" {printable(adapter.state):<{states}}", "dim" if up else "bad"
+    yield f" {_state(adapter):<{states}}", "dim" if up else "bad"
     history = list(machine.rates.history.get(adapter.name, ()))
     rate = machine.rates.adapters.get(adapter.name)
     bars = 0 if room < _MIDDLE else 8 if room < 100 else 10 if room < 180 else 20
@@ -54,6 +54,15 @@ def _first(machine: Machine, adapter: AdapterFacts, names: int, states: int, roo
     yield f"  {using:>3} {many}", "" if using else "dim"
 
 
+def _is_dead(adapter: AdapterFacts) -> bool:
+    """Whether it is up, and health checks say that it leads nowhere."""
+    return adapter.state == "up" and adapter.health is not None and adapter.health.state == "down"
+
+
+def _state(adapter: AdapterFacts) -> str:
+    return "dead" if _is_dead(adapter) else printable(adapter.state)
+
+
 def _dropped(machine: Machine, adapter: AdapterFacts) -> int:
     """Packets that the guard of its routes has dropped."""
     routes = machine.rates.routes
@@ -61,7 +70,9 @@ def _dropped(machine: Machine, adapter: AdapterFacts) -> int:
 
 
 def _about(adapter: AdapterFacts) -> Iterator[Part]:
-    """Its first address of each family with the gateway there, and its name servers."""
+    """Why it is dead; its first address of each family with the gateway there, and its name servers."""
+    if adapter.health is not None and _is_dead(adapter):
+        yield f"{printable(adapter.health.reason)}  ", "bad"
     for family, colon in (("ipv4", False), ("ipv6", True)):
         own = [a.partition("/")[0] for a in adapter.addresses if (":" in a) == colon]
         own = [a for a in own if not a.lower().startswith("fe80:")] or own
