@@ -30,7 +30,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("pids", metavar="PID", nargs="*", type=pid, help="processes, by their numbers")
+    parser.add_argument("pids", metavar="PID", nargs="*", type=_pid, help="processes, by their numbers")
     parser.add_argument("--name", type=route_options.word, help="or all processes of this name")
     parser.add_argument("--unit", type=route_options.word, help="or all processes of this systemd unit")
     parser.add_argument(
@@ -63,8 +63,16 @@ def pid(text: str) -> int:
     """The number of a process (proc(5), pid_max)."""
     if text.isascii() and text.isdecimal() and len(text) < 8 and 0 < int(text) <= 1 << 22:
         return int(text)
-    by_name = "" if text.isdecimal() else f"; by its name: --name {shlex.quote(text)}"
-    raise argparse.ArgumentTypeError(f"{text} is not a PID{by_name}")
+    raise argparse.ArgumentTypeError(f"{text} is not a PID")
+
+
+def _pid(text: str) -> int:
+    """The same, where a name can be given as well."""
+    try:
+        return pid(text)
+    except argparse.ArgumentTypeError as e:
+        by_name = "" if text.isdecimal() else f"; by its name: --name {shlex.quote(text)}"
+        raise argparse.ArgumentTypeError(f"{e}{by_name}") from e
 
 
 def main(options: argparse.Namespace) -> int:

@@ -24,7 +24,6 @@ _MATCHERS: Final = {
     "app": ("ID", "a desktop application, Flatpak or snap; globs"),
     "parent": ("NAME|PATH", "a process that it descends from; globs"),
 }
-_FILE: Final = "90-added.toml"
 _EPILOG = """A condition that is given twice means any of both; different ones all have
 to hold. The rule takes what starts from now on; what runs already is taken
 by `procroute rules apply`.
@@ -78,8 +77,7 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--file",
         metavar="NAME",
         type=route_options.word,
-        default=_FILE,
-        help=f"the file's name, without a folder (default: {_FILE})",
+        help="the file's name, without a folder (default: 90-added.toml, with --passing 90-passing.toml)",
     )
     written.add_argument(
         "--passing", action="store_true", help="until the next start of the machine: in /run, not in /etc"

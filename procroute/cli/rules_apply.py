@@ -28,19 +28,23 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Ask for it, and say how many have moved."""
+    """Ask for it, and say how many have moved, and which rules could move nobody."""
     from procroute import protocol
     from procroute.cli.rule_words import VERSION
     from procroute.client import Client
+    from procroute.terminal import printable
 
     with Client() as client:
-        placed = client.ask(protocol.ApplyRules(existing=options.existing)).placed
+        reply = client.ask(protocol.ApplyRules(existing=options.existing))
+    placed = reply.placed
     if options.json:
-        output.answer(json.dumps({"version": VERSION, "placed": placed}))
+        output.answer(json.dumps({"version": VERSION, "placed": placed, "notes": reply.notes}))
         return Exit.OK
     if placed:
         many = "1 process is" if placed == 1 else f"{placed} processes are"
         output.answer(f"{many} on a rule's route now")
     else:
-        output.answer("nothing had to move")
+        output.answer("nothing moved" if reply.notes else "nothing had to move")
+    for note in reply.notes:
+        output.tell(printable(note))
     return Exit.OK

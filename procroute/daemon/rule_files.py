@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,7 @@ from procroute.kernel import files
 from procroute.model import Allowed
 from procroute.protocol import AddRule, EditRule
 from procroute.rulebook import editing
-from procroute.rulebook.folders import ENDING, FOLDERS, USERS, load
+from procroute.rulebook.folders import ADDED, ADDED_PASSING, ENDING, FOLDERS, USERS, load
 from procroute.rulebook.owner import check_owner
 from procroute.rulebook.reading import read_text, rule_of
 from procroute.rulebook.route_rule import RouteRule, Rulebook
@@ -32,15 +33,16 @@ _ROOM: Final = 128
 def add(peer: Peer, asked: AddRule, access: dict[str, Allowed]) -> RouteRule:
     """Write one more rule. access: as configured. Raises ProcrouteError and OSError; then there is none."""
     rulebook = _sound()
-    name = asked.file if asked.file.endswith(ENDING) else f"{asked.file}{ENDING}"
+    name = asked.file or (ADDED_PASSING if asked.passing else ADDED)
+    name = name if name.endswith(ENDING) else f"{name}{ENDING}"
     if "/" in name or name.startswith(".") or not name.isprintable():
         raise ProcrouteError(
             "usage", f"{printable(name)} is no name of a rule file", "say it without a folder"
         )
-    folder = _PASSING if asked.passing else _LASTING
-    if not peer.is_root:
-        folder = folder / USERS / str(peer.uid)
-    path = folder / name
+    below = Path() if peer.is_root else Path(USERS, str(peer.uid))
+    lasting, passing = (folder / below / name for folder in (_LASTING, _PASSING))
+    path = passing if asked.passing else lasting
+    _check_shadows(path, lasting, passing)
     text = editing.added(_text(path), asked.rule, str(path))
     rules = read_text(text, str(path), peer.uid).rules
     if not peer.is_root:
@@ -72,6 +74,16 @@ def edit(peer: Peer, asked: EditRule) -> RouteRule:
         text = editing.switched(text, rule.nth, rule.file, enabled=asked.edit == "enable")
     files.replace(path, text, _MODE)
     return rule
+
+
+def _check_shadows(path: Path, lasting: Path, passing: Path) -> None:
+    """Raises ProcrouteError usage where the new rule would not hold, or where other rules no longer would."""
+    if path == passing and os.path.lexists(lasting):
+        raise ProcrouteError("usage", f"{lasting} shadows {path}", "say another name of a file: --file NAME")
+    if path == lasting and passing.exists() and not os.path.lexists(lasting):
+        raise ProcrouteError(
+            "usage", f"{path} would shadow {passing}", "say another name of a file: --file NAME"
+        )
 
 
 def _check_owner(rule: RouteRule, peer: Peer, access: dict[str, Allowed]) -> None:

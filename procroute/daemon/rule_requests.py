@@ -69,7 +69,7 @@ class RuleRequests:
 
     async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
         placed: int = await self._do(lambda: self._ruling.apply(peer, asked.existing))
-        return protocol.Applied(placed=placed)
+        return protocol.Applied(placed=placed, notes=_seen_by(peer, self._rules.notes))
 
     async def _add(self, peer: Peer, asked: protocol.AddRule) -> protocol.Edited:
         def add() -> protocol.RuleFacts:

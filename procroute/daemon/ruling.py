@@ -118,7 +118,7 @@ class Ruling:
         if book.errors:
             worst = book.errors[0]
             more = f", and {len(book.errors) - 1} more" if len(book.errors) > 1 else ""
-            hint = f"{worst.hint}; " if worst.hint else ""
+            hint = f"{worst.hint}{'' if worst.hint.endswith('?') else ';'} " if worst.hint else ""
             raise ProcrouteError(
                 "rules-bad",
                 f"{worst.place}: {worst.message}{more}",

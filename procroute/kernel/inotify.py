@@ -13,7 +13,7 @@ from typing import Final
 from procroute.kernel.libc import call
 
 # linux/inotify.h
-MODIFY, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200
+MODIFY, ATTRIB, CLOSE_WRITE, MOVED_FROM, MOVED_TO, CREATE, DELETE = 0x2, 0x4, 0x8, 0x40, 0x80, 0x100, 0x200
 AS_WELL: Final = 0x20000000
 """What was to be told of the same file before is told still (IN_MASK_ADD)."""
 ONLY_DIRECTORIES: Final = 0x01000000

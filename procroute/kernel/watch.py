@@ -21,7 +21,7 @@ _LINKS: Final = 40  # path_resolution(7)
 class Watch:
     """A descriptor that becomes readable when one of some files may say something else.
 
-    folders: whatever happens to the files in them is news, too.
+    folders: whatever happens to the files in them is news, too, also who may write to them and to the folder.
 
     Every directory and symbolic link on the way to a file is watched as well, so it need not be there yet.
     Raises OSError when the kernel gives none: EMFILE at fs.inotify.max_user_instances.
@@ -65,7 +65,7 @@ class Watch:
         for folder in self._folders:
             with contextlib.suppress(OSError):
                 self._walk(folder)
-                self._add(folder, _IN_A_DIRECTORY | _TO_A_FILE, _ANY)
+                self._add(folder, _IN_A_DIRECTORY | _TO_A_FILE | inotify.ATTRIB, _ANY)
         for watch in before.keys() - self._names.keys():
             self._inotify.remove(watch)
 

@@ -110,9 +110,12 @@ class Matched(_Reply, frozen=True, tag="matched"):
 
 
 class Applied(_Reply, frozen=True, tag="applied"):
-    """How many processes were put on a rule's route that were not on it."""
+    """How many processes were put on a rule's route that were not on it. notes: what of the rules does not
+    hold now: whom those mean could not be placed.
+    """
 
     placed: int
+    notes: list[str] = []
 
 
 class Edited(_Reply, frozen=True, tag="edited"):

@@ -99,11 +99,12 @@ class ApplyRules(_Request, frozen=True, tag="apply"):
 class AddRule(_Request, frozen=True, tag="add-rule"):
     """One more rule, the last of a file, which takes effect at once.
 
-    rule: as in a rule file. file: its name, without a folder. passing: until the machine's next start.
+    rule: as in a rule file. file: its name, without a folder; None: 90-added.toml, passing: 90-passing.toml.
+    passing: until the machine's next start.
     """
 
     rule: WrittenRule
-    file: Word = "90-added.toml"
+    file: Word | None = None
     passing: bool = False
 
 

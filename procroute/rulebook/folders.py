@@ -31,6 +31,10 @@ FOLDERS: Final = (Path("/etc/procroute/rules.d"), Path("/run/procroute/rules.d")
 """Those that come first shadow the later ones."""
 USERS: Final = "users"
 ENDING: Final = ".toml"
+ADDED: Final = "90-added.toml"
+"""The file that rules are added to where no other is named."""
+ADDED_PASSING: Final = "90-passing.toml"
+"""The same until the next start of the machine; ADDED in /etc would shadow its like in /run."""
 _NUMBER: Final = re.compile(r"\d+")
 _UID: Final = re.compile(r"[1-9]\d{0,9}")
 

@@ -23,7 +23,12 @@ def check_owner(rule: RouteRule, uid: int, user: str, allowed: Allowed) -> None:
     hint = f"[access] of /etc/procroute/config.toml says so for {user or uid}"
     if via := rule.via:
         if not (allowed.gateway and allowed.gateway_in_rules) and (via.gateway4 or via.gateway6):
-            raise ProcrouteError(_CODE, "a rule of yours may not give a gateway", hint)
+            by_root = (
+                f"root may allow it for {user or uid}: gateway_in_rules of [access], docs/configuration.md"
+            )
+            raise ProcrouteError(
+                _CODE, "a rule of yours may not give a gateway", by_root if allowed.gateway else hint
+            )
         if not allowed.dns and via.dns is not None:
             raise ProcrouteError(_CODE, "a rule of yours may not give name servers", hint)
     _check_conditions(rule.conditions, uid, user)

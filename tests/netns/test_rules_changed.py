@@ -84,8 +84,10 @@ def test_what_is_added_holds_at_once_until_it_is_removed(running: Daemon) -> Non
 
 @promise("RULE-20")
 def test_a_passing_rule_stands_in_run(running: Daemon) -> None:
+    """Also beside one that was added for good, by whose file it is not shadowed."""
+    done(running.lab, "add", "--name", "nobody", "--via", "wan2")
     added = done(running.lab, "add", "--exe", PROGRAM, "--via", "wan1", "--passing")
-    assert added["rule"]["place"] == "/run/procroute/rules.d/90-added.toml:3"
+    assert added["rule"]["place"] == "/run/procroute/rules.d/90-passing.toml:3"
     with started(running.lab, PROGRAM) as command:
         assert not astray(running.lab, command, "tcp", 4, running.lab.wan1)
 

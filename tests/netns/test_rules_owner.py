@@ -122,6 +122,19 @@ def test_what_others_can_write_changes_nothing(running: Daemon, spoil: str) -> N
     lab.sh(f"chmod 755 {FOLDER}; chmod 644 {path}; chown 0:0 {path}")
 
 
+@promise("RULE-27")
+def test_it_is_told_when_others_may_write_and_when_they_no_longer_may(running: Daemon) -> None:
+    """By the mode alone: nothing is written, and nobody has the daemon read again."""
+    lab = running.lab
+    path = write(lab, rule(f'exe = "{PROGRAM}"'))
+    until(lambda: done(lab, "list")["rules"])
+    for place in (path, FOLDER):
+        lab.sh(f"chmod o+w {place}")
+        until(lambda at=place: f"{at}: can be written by others" in (done(lab, "list")["wrong"] or ""))  # type: ignore[misc]
+        lab.sh(f"chmod o-w {place}")
+        until(lambda: not done(lab, "list")["wrong"])
+
+
 @promise("RULE-24")
 def test_hostile_names_end_no_daemon(running: Daemon) -> None:
     lab = running.lab

@@ -274,7 +274,7 @@ class FakeDaemon:
             plain = msgspec.to_builtins(request.rule)
             via = plain.pop("via", "")
             given = {key: [plain[key]] for key in ("exe", "name", "user", "unit") if key in plain}
-            made = rule(9, given, file=request.file, via=via, strict=plain.get("strict"))
+            made = rule(9, given, file=request.file or "90-added.toml", via=via, strict=plain.get("strict"))
             rules = [*rules, made]
         else:
             (made,) = (one for one in rules if one.place == request.rule)

@@ -61,7 +61,7 @@ async def test_what_is_ticked_and_chosen_is_written(on: Driver) -> None:
     await on.press(*CHOOSE)
     await on.see("a rule of")
     await on.press("1", "2", "3", "4", "5", "6", "s", "x", "p", "down")
-    await on.see('unit = "app-kitty.scope"', 'via = "lte0"', "/run/procroute/rules.d/90-added.toml")
+    await on.see('unit = "app-kitty.scope"', 'via = "lte0"', "/run/procroute/rules.d/90-passing.toml")
     await on.press("c", *"sxp1", "space", "R")
     await on.see('comment = "sxp1 R"')
     await on.press("enter")

@@ -91,6 +91,18 @@ def test_a_rule_is_added_to_its_owners_file(there: Files) -> None:
     assert {stat.st_mode & 0o777 for stat in map(os.stat, there.etc.rglob("*.toml"))} == {0o644}
 
 
+def test_what_is_added_is_neither_shadowed_nor_shadows_others(there: Files) -> None:
+    for who, folder in ((ROOT, "rules.d"), (ADA, "rules.d/users/1000")):
+        assert add(who, AddRule(CURL)) == f"{folder}/90-added.toml:3"
+        assert add(who, AddRule(CURL, passing=True)) == f"{folder}/90-passing.toml:3"
+        before = there.all()
+        shadowed = refused(who, AddRule(CURL, file="90-added", passing=True))
+        shadowing = refused(who, AddRule(CURL, file="90-passing"))
+        assert (shadowed.code, shadowing.code, there.all()) == ("usage", "usage", before)
+    (there.etc / "10-off.toml").symlink_to("/dev/null")
+    assert refused(ROOT, AddRule(CURL, file="10-off", passing=True)).code == "usage"
+
+
 def test_it_comes_after_what_is_there(there: Files) -> None:
     there.write("50-a.toml", WHOLE)
     assert add(ROOT, AddRule(CURL, file="50-a.toml")) == "rules.d/50-a.toml:10"

@@ -110,6 +110,20 @@ def test_apply_says_how_many(verb: Verb, placed: int, words: str) -> None:
 
 
 @promise("RULE-22")
+def test_apply_says_which_rules_do_not_hold(verb: Verb) -> None:
+    _, out, err, _ = verb(protocol.Applied(placed=0, notes=["10-a.toml:4: no adapter"]), "rules", "apply")
+    assert (out, err) == ("nothing moved\n", "procroute: 10-a.toml:4: no adapter\n")
+
+
+@promise("RULE-21")
+@pytest.mark.parametrize("word", ["firefox", "%1", "0"])
+def test_a_name_is_no_pid_and_test_takes_no_name(word: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert command_line.main(["rules", "test", word]) == Exit.USAGE
+    err = capsys.readouterr().err
+    assert f"{word} is not a PID\n  hint: see procroute rules test --help" in err
+
+
+@promise("RULE-22")
 def test_apply_takes_what_becomes_of_connections(verb: Verb) -> None:
     asked = verb(protocol.Applied(placed=0), "rules", "apply", "--existing", "reset")[3]
     assert asked == protocol.ApplyRules(id=1, existing="reset")

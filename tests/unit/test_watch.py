@@ -71,7 +71,13 @@ def test_whatever_happens_in_a_folder_is_news(tmp_path: Path) -> None:
         for _ in range(2):
             folder.mkdir(parents=True)
             assert watch.drain()
-            for change in (lambda: lease.write_text("x"), lambda: replace(lease), lease.unlink):
+            for change in (
+                lambda: lease.write_text("x"),
+                lambda: lease.chmod(0o666),
+                lambda: folder.chmod(0o777),
+                lambda: replace(lease),
+                lease.unlink,
+            ):
                 change()
                 assert watch.drain()
                 assert not watch.drain()

@@ -8,14 +8,14 @@ from pathlib import Path
 
 from procroute.protocol import RuleFacts
 from procroute.rulebook.doubts import doubts
-from procroute.rulebook.folders import FOLDERS, USERS
+from procroute.rulebook.folders import ADDED, ADDED_PASSING, FOLDERS, USERS
 from procroute.rulebook.route_rule import Conditions, RouteRule
 
 
-def rule_file(name: str, *, passing: bool) -> Path:
+def rule_file(*, passing: bool) -> Path:
     """Where the daemon writes a rule of ours. passing: until the next start of the machine."""
     lasting_folder, passing_folder = FOLDERS
-    folder = passing_folder if passing else lasting_folder
+    folder, name = (passing_folder, ADDED_PASSING) if passing else (lasting_folder, ADDED)
     return (folder / USERS / str(os.geteuid()) if os.geteuid() else folder) / name
 
 

@@ -15,8 +15,6 @@ from procroute.rulebook.shape import WrittenRule
 from procroute_tui.model.columns import Users
 from procroute_tui.model.machine import Machine
 
-FILE: Final = "90-added.toml"
-"""The file that rules are added to, as by `procroute rules add`."""
 _COMM: Final = 15
 """How many bytes the kernel keeps of a process's name (proc_pid_comm(5)): of a script's file, too."""
 _GLOB: Final = "*?["
@@ -95,7 +93,7 @@ def written(chosen: Mapping[str, str], way: str, *, strict: bool, reset: bool, c
 
 def text_of(rule: WrittenRule) -> str:
     """As it will stand in a file. Raises ProcrouteError rule-bad where it makes no sense."""
-    text = editing.added("", rule, FILE)
+    text = editing.added("", rule, "")
     return text[text.index("[[rule]]") :].rstrip("\n")
 
 

@@ -200,7 +200,7 @@ class MakeRuleDialog(Dialog[Made]):
         return rule, making.text_of(rule)
 
     def _preview(self) -> None:
-        path = printable(str(rule_file(making.FILE, passing=self._value("passing"))))
+        path = printable(str(rule_file(passing=self._value("passing"))))
         try:
             _, text = self._rule()
         except ProcrouteError as e:
@@ -239,7 +239,7 @@ class MakeRuleDialog(Dialog[Made]):
         try:
             await self._comment.settle()
             rule, _ = self._rule()
-            request = protocol.AddRule(rule=rule, file=making.FILE, passing=self._value("passing"))
+            request = protocol.AddRule(rule=rule, passing=self._value("passing"))
             reply = await self._tui.daemon.change(request)
             found = await self._tui.daemon.ask(protocol.MatchRule(rule=rule))
         except ProcrouteError as e:
