@@ -1,4 +1,4 @@
-"""A gateway that dies behind its carrier: the route leaves by the next adapter, and goes back when it lives."""
+"""A gateway dies behind its carrier: the route leaves by the next adapter, and goes back when it lives."""
 
 from __future__ import annotations
 
