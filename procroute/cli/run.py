@@ -47,7 +47,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "--via",
         metavar="ADAPTER",
         type=route_options.word,
-        help="the adapter to leave by, by its name; A,B: by B while A is down (needed)",
+        help="the adapter to leave by, by its name, or a [route.NAME] of the configuration; A,B: by B while "
+        "A is down (needed)",
     )
     route_options.add(parser)
     parser.add_argument(

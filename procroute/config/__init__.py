@@ -32,7 +32,7 @@ from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE, Identity
 from procroute.model import Allowed, Route
 
-_AWAY = "; or move the file away, and the defaults hold"
+_AWAY = "or move the file away, and the defaults hold"
 
 
 class Settings(Struct, frozen=True):
@@ -59,11 +59,13 @@ def read(path: Path = Path(CONFIG_FILE)) -> Settings:
     except FileNotFoundError:
         return Settings()
     except OSError as e:
-        raise ProcrouteError("config-bad", f"{path} cannot be read: {e}", f"mend it{_AWAY}") from e
+        raise ProcrouteError("config-bad", f"{path} cannot be read: {e}", f"mend it; {_AWAY}") from e
     try:
         return _parsed(data, str(path))
     except ProcrouteError as e:
-        raise ProcrouteError(e.code, e.message, f"{e.hint or 'mend it'}{_AWAY}") from e
+        hint = e.hint or "mend it"
+        stop = "" if hint.endswith("?") else ";"
+        raise ProcrouteError(e.code, e.message, f"{hint}{stop} {_AWAY}") from e
 
 
 def parse(text: str, file: str) -> Settings:

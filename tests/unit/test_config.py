@@ -140,6 +140,14 @@ def test_who_is_stopped_by_the_file_is_told_the_way_out(text: str, tmp_path: Pat
     assert raised.value.hint.endswith("or move the file away, and the defaults hold")
 
 
+def test_two_hints_are_parted_by_one_mark(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("packet_mark = true\n")
+    with pytest.raises(ProcrouteError) as raised:
+        config.read(file)
+    assert raised.value.hint == "did you mean packet_marks? or move the file away, and the defaults hold"
+
+
 @pytest.mark.promise("RULE-13")
 def test_routes_can_have_names() -> None:
     text = """
