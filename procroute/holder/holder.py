@@ -263,7 +263,7 @@ class Holder:
             if what & ~select.POLLOUT:
                 for heard in daemon.hear():
                     self._heard(heard)
-        except EOFError:
+        except (EOFError, ConnectionError):
             self._hang_up()
         except (OSError, ValueError, KeyError, TypeError) as e:
             self._report.say(f"the daemon was not understood: {e!r}")

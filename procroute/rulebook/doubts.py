@@ -15,6 +15,7 @@ from procroute.rulebook.route_rule import Conditions, RouteRule
 from procroute.terminal import printable
 from procroute.written.finding import Finding
 
+_ALL_OF_ROOTS: Final = [Conditions(user=(name,)) for name in ("root", "0")]
 _LONGEST: Final = 15
 """Bytes of an adapter's name (IFNAMSIZ); only alternative ones are longer, and are not looked for here."""
 
@@ -32,6 +33,8 @@ def doubts(rules: Iterable[RouteRule], routes: Container[str]) -> list[Finding]:
 def _doubtful(rule: RouteRule, routes: Container[str]) -> Iterator[str]:
     for conditions in filter(None, (rule.conditions, rule.unless)):
         yield from _missing(conditions)
+    if rule.via and rule.conditions in _ALL_OF_ROOTS:
+        yield "it takes all that root starts, the system's services and your next shell among that"
     if rule.via and rule.via.name not in routes and not all(map(_is_adapter, rule.via.name.split(","))):
         yield f"there is no [route.{printable(rule.via.name)}], and no such adapter now"
 

@@ -163,6 +163,9 @@ def test_a_verb_alone_names_its_words(verb: str, capsys: pytest.CaptureFixture[s
     assert "did you mean check?" in capsys.readouterr().err
 
 
+ROOTS = "it takes all that root starts, the system's services and your next shell among that"
+
+
 def doubted(says: str) -> list[str]:
     """What is doubtful about a rule."""
     book = read_text(f"[[rule]]\n{says}", "f")
@@ -191,6 +194,10 @@ def doubted(says: str) -> list[str]:
         ('group = ["root", "0", "nobody-here"]\ndirect = true', ["there is no group nobody-here"]),
         ('name = "x"\nnot = { user = "nobody-here" }\ndirect = true', ["there is no user nobody-here"]),
         ('exe = "/nowhere/sh"\ndirect = true\nenabled = false', []),
+        ('user = "root"\nvia = "lo"', [ROOTS]),
+        ('user = "0"\nvia = "lo"', [ROOTS]),
+        ('user = "0"\ndirect = true', []),
+        ('user = "root"\nexe = "/bin/sh"\nvia = "lo"', []),
     ],
 )
 def test_what_a_rule_names_and_is_not_there_is_doubted(says: str, wanted: list[str]) -> None:
