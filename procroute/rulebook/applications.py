@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from typing import Final
 
-_ENDINGS = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
+UNIT_ENDINGS: Final = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 _SCOPE = re.compile(r"app-(?:[^-]+-)?(?P<id>[^-]+)-[^-]+\.scope")
 _SERVICE = re.compile(r"app-(?:[^-@]+-)?(?P<id>[^-@]+)(?:@[^@]*)?\.service")
@@ -37,7 +38,7 @@ def units(cgroup: str) -> tuple[str, ...]:
 
     Source: https://systemd.io/CGROUP_DELEGATION; a name that a file of the kernel's could have gets a `_`.
     """
-    return tuple(p.removeprefix("_") for p in reversed(cgroup.split("/")) if p.endswith(_ENDINGS))
+    return tuple(p.removeprefix("_") for p in reversed(cgroup.split("/")) if p.endswith(UNIT_ENDINGS))
 
 
 def units_of(cgroup: str, uid: int) -> tuple[str, ...]:
@@ -53,7 +54,7 @@ def unit_around(cgroup: str, uid: int = 0) -> str:
     """
     top = _manager(uid) if uid else "/"
     while cgroup.startswith(top) and cgroup != top:
-        if cgroup.endswith(_ENDINGS) and not cgroup.endswith(".slice"):
+        if cgroup.endswith(UNIT_ENDINGS) and not cgroup.endswith(".slice"):
             return cgroup
         cgroup = cgroup.rpartition("/")[0]
     return ""

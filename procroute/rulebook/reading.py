@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from procroute.rulebook.applications import UNIT_ENDINGS
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.shape import WrittenConditions, WrittenRule
 from procroute.rulebook.sound import wrong_conditions, wrong_way
@@ -12,8 +13,6 @@ from procroute.written.document import UnreadableError, Wrong, convert_all, near
 from procroute.written.finding import Finding
 from procroute.written.lines import Key, lines, nearest_line
 from procroute.written.options import Maybe, given, words
-
-_ENDINGS: Final = (".service", ".scope", ".socket", ".mount", ".swap", ".slice")
 
 
 def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
@@ -105,7 +104,7 @@ def _conditions(written: WrittenConditions) -> Conditions:
 
 def _whole(unit: str) -> str:
     """A unit's name with its ending, as systemctl(1) takes it; a glob that ends in `*` can have any."""
-    return unit if unit.endswith((*_ENDINGS, "*")) else f"{unit}.service"
+    return unit if unit.endswith((*UNIT_ENDINGS, "*")) else f"{unit}.service"
 
 
 _CONDITIONS: Final = Conditions.__struct_fields__

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
+from typing import Final
 
 from msgspec import Struct, structs
 
@@ -72,12 +73,12 @@ class Via(Struct, frozen=True, cache_hash=True):
 
     def route(self, named: Mapping[str, Route]) -> Route:
         """The route that is meant. named: those of the configuration (config.Settings.route)."""
-        given = {
-            key: value
-            for key in ("strict", "gateway4", "gateway6", "dns")
-            if (value := getattr(self, key)) is not None
-        }
+        given = {key: value for key in WAY_OPTIONS if (value := getattr(self, key)) is not None}
         return structs.replace(named.get(self.name) or Route(self.name), **given)
+
+
+WAY_OPTIONS: Final = Via.__struct_fields__[1:]
+"""What a rule can say of its way besides where it leads, by the keys of files."""
 
 
 class RouteRule(Struct, frozen=True, cache_hash=True):

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final
 
 from procroute.rulebook.globs import is_glob
-from procroute.rulebook.route_rule import Conditions
+from procroute.rulebook.route_rule import WAY_OPTIONS, Conditions
 from procroute.rulebook.shape import WrittenRule
 from procroute.terminal import printable
 from procroute.written.document import Wrong
@@ -17,7 +17,6 @@ from procroute.written.options import Maybe
 _NO_UID: Final = 0xFFFF_FFFF
 """(uid_t) -1 is nobody's (setreuid(2))."""
 _ADAPTER = re.compile(r"[^/\s]+")
-_WAY: Final = ("strict", "gateway4", "gateway6", "dns")
 
 
 def wrong_way(written: WrittenRule) -> Wrong | None:
@@ -28,7 +27,7 @@ def wrong_way(written: WrittenRule) -> Wrong | None:
             return Wrong((), "a rule needs a way", 'give via = "ROUTE or adapter", or direct = true')
         if not direct:
             return Wrong(("direct",), "is false, and there is no via", "leave one of them out, or say true")
-        for key in (*_WAY, "when_down"):
+        for key in (*WAY_OPTIONS, "when_down"):
             if not isinstance(getattr(written, key), Maybe):
                 return Wrong((key,), "belongs to via, and the rule says direct", "leave it out")
         return None
