@@ -12,7 +12,8 @@ from textual.widgets import OptionList, Static
 from procroute import protocol
 from procroute.protocol import AdapterFacts
 from procroute.terminal import printable
-from procroute_tui.screens.dialog import AdapterChoice, Dialog
+from procroute_tui.screens.dialog import Dialog
+from procroute_tui.widgets.adapter_choice import AdapterChoice
 from procroute_tui.widgets.toggle import Toggle
 
 

@@ -13,7 +13,8 @@ from textual.widgets import OptionList, Static
 
 from procroute.protocol import AdapterFacts
 from procroute_tui.launching import Launch
-from procroute_tui.screens.dialog import AdapterChoice, Dialog
+from procroute_tui.screens.dialog import Dialog
+from procroute_tui.widgets.adapter_choice import AdapterChoice
 from procroute_tui.widgets.entry import Entry
 from procroute_tui.widgets.toggle import Toggle
 

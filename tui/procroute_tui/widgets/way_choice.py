@@ -7,7 +7,7 @@ from textual.widgets.option_list import Option
 
 from procroute.protocol import AdapterFacts
 from procroute.terminal import printable
-from procroute_tui.screens.dialog import AdapterChoice
+from procroute_tui.widgets.adapter_choice import AdapterChoice
 from procroute_tui.widgets.adapters import STYLES
 
 
