@@ -1,4 +1,4 @@
-"""Which assignments there are: remembered, watched for their end, and told of to who asks or listens."""
+"""Which assignments there are: noted, watched for their end, forgotten, and told of to who listens."""
 
 from __future__ import annotations
 
@@ -10,29 +10,27 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from procroute.core.access import Peer, may_see, of_another
 from procroute.core.asking import options_of
-from procroute.core.unit_names import slice_of
 from procroute.daemon import log_words
 from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
 from procroute.daemon.leavers import Leavers
-from procroute.daemon.ledger import Ledger
+from procroute.daemon.remembered import Remembered
 from procroute.daemon.routes import OpenRoute, Routes, leaves_by
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, in_place, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
-from procroute.kernel.process_facts import WORDS, command_of, facts, name_of
-from procroute.protocol import Added, Assignment, Event, How, Process, Removed, Why
+from procroute.kernel.process_facts import WORDS, command_of, facts
+from procroute.protocol import Added, Assignment, Event, How, Removed, Why
 from procroute.terminal import printable
 from procroute.user_names import spoken
 
 Watch = Callable[[int, Path | None], None]
 
 
-class Register:
+class Register(Remembered):
     """Used from one thread; under the lock, but for what says otherwise.
 
     said: takes each event. watch: told of each cgroup that has to be watched for its last process, by a key:
@@ -48,18 +46,13 @@ class Register:
         watch: Watch,
         leavers: Leavers,
     ) -> None:
-        self._linux = linux
-        self._routes = routes
+        super().__init__(linux, routes, tell)
         self._tell = tell
-        self._ledger = Ledger(tell)
         self._said = said
         self.watch = watch
         self._leavers = leavers
         self._endings = Endings(leavers, tell)
         self._routes_watched: dict[int, OpenRoute] = {}
-
-    def __len__(self) -> int:
-        return len(self._ledger)
 
     def adopt(self) -> None:
         """Take over what is there: an earlier daemon's, and of runs with engines of their own."""
@@ -171,18 +164,6 @@ class Register:
             if self.number(assignment) == number:
                 self.forget(assignment, "ended")
 
-    def ended(self) -> list[Assignment]:
-        """Those without a process. Takes no lock."""
-        return [a for a in self._ledger if not self.lives(a)]
-
-    def lives(self, assignment: Assignment) -> bool:
-        """Whether it has a process. Takes no lock."""
-        return cgroups.populated(self.path(assignment.cgroup)) and self._is_as_noted(assignment)
-
-    def _is_as_noted(self, assignment: Assignment) -> bool:
-        """Not so where a unit in place was started anew: its cgroup is another one, and no target."""
-        return not assignment.in_place or records.named(self.path(assignment.cgroup))
-
     def rules_moved(self, places: Mapping[str, str]) -> None:
         """Assignments by rules that stood at these places are of the others. Raises OSError."""
         for one in self._ledger:
@@ -203,92 +184,6 @@ class Register:
             self._ledger.remove(before.id)
             self._said(Removed(at=time.time(), assignment=before, why="released"))
             self._tell(f"{log_words.about(before)}: gets another route")
-
-    def get(self, number: int) -> Assignment | None:
-        """The assignment of an id. Takes no lock."""
-        return self._ledger.get(number)
-
-    def at(self, cgroup: str) -> Assignment | None:
-        """The assignment whose cgroup, from the mount point, is this one. Takes no lock."""
-        return self._ledger.at(cgroup)
-
-    def of_id(self, peer: Peer, number: int) -> Assignment:
-        """The assignment of an id, for who may change it. Raises ProcrouteError."""
-        found = self._ledger.get(number)
-        if found is None:
-            raise _unknown(f"there is no assignment {number}")
-        return _checked(peer, found)
-
-    def of_pid(self, peer: Peer, pid: int) -> Assignment:
-        """The assignment that a process is in, for who may change it. Raises ProcrouteError."""
-        try:
-            cgroup = cgroups.current(self._linux.mount, pid)
-        except OSError:
-            raise ProcrouteError(
-                "process-unknown", f"there is no process {pid}", "ps(1) lists them"
-            ) from None
-        found = self.around(cgroup)
-        if found is None:
-            raise _unknown(f"process {pid} is in no assignment")
-        return _checked(peer, found)
-
-    def origin(self, pid: int) -> str:
-        """Where a process returns to: its cgroup, or where it was before it was assigned the last time.
-
-        Raises ProcrouteError process-unknown.
-        """
-        try:
-            return self.origin_of(self._linux.cgroup_mount.of(pid))
-        except OSError:
-            raise ProcrouteError("process-unknown", f"process {pid} has ended", "ps(1) lists them") from None
-
-    def origin_of(self, cgroup: str) -> str:
-        """Where who is in a cgroup, named from the mount point, returns to; that itself, if it is no
-        assignment's."""
-        before = self.around(cgroup)
-        return cgroup if before is None or before.in_place else cgroups.origin(self.path(before.cgroup))
-
-    def around(self, cgroup: str) -> Assignment | None:
-        """The assignment whose cgroup, from the mount point, this is, or lies in. Takes no lock."""
-        around = map(self._ledger.at, (cgroup, *map(str, Path(cgroup).parents)))
-        return next((found for found in around if found is not None), None)
-
-    def now_around(self, cgroup: str) -> Assignment | None:
-        """The same, but for units in place that were started anew meanwhile, which is not heard of yet."""
-        found = self.around(cgroup)
-        return found if found is not None and self._is_as_noted(found) else None
-
-    def number(self, assignment: Assignment) -> int:
-        """Of its route; 0: that has gone."""
-        found = self._route(assignment)
-        return 0 if found is None else found.live.number
-
-    def _route(self, assignment: Assignment) -> OpenRoute | None:
-        within = slice_of(assignment.route) if assignment.in_place else assignment.cgroup.split("/")[-2]
-        return self._routes.of_targets(within)
-
-    def path(self, cgroup: str) -> Path:
-        """Where a cgroup is, of whose name from the mount point this is."""
-        return self._linux.mount / cgroup.lstrip("/")
-
-    def cgroup(self, path: Path) -> str:
-        """The name from the mount point."""
-        return f"/{path.relative_to(self._linux.mount)}"
-
-    def known(self) -> list[Assignment]:
-        """Every assignment, as it is remembered. Takes no lock."""
-        return list(self._ledger)
-
-    def shown(self, peer: Peer) -> Iterator[Assignment]:
-        """The same as somebody may see it. Takes no lock."""
-        return (self.shown_one(peer, one) for one in self._ledger)
-
-    def shown_one(self, peer: Peer, assignment: Assignment) -> Assignment:
-        """With its processes; without what only its owner and root may see. Takes no lock."""
-        pids = sorted({pid for pid, _ in cgroups.processes(self.path(assignment.cgroup))})
-        if not may_see(peer, assignment.owner):
-            return replace(of_another(assignment), processes=[Process(pid) for pid in pids])
-        return replace(assignment, processes=[Process(p, name_of(p), command_of(p)) for p in pids])
 
     def tidy(self) -> None:
         """Remove what could not be removed before. Takes no lock. Raises OSError."""
@@ -334,17 +229,3 @@ class Register:
                     linux.list_in_place(one.live.number, one.path)
                 except ProcrouteError as e:
                     self._tell(f"/{one.path.relative_to(linux.mount)} is not cared for any more: {e}")
-
-
-def _checked(peer: Peer, found: Assignment) -> Assignment:
-    if not may_see(peer, found.owner):
-        raise ProcrouteError(
-            "not-permitted",
-            f"assignment {found.id} is of {spoken(found.owner)}",
-            "you may let your own processes go; root may let all",
-        )
-    return found
-
-
-def _unknown(what: str) -> ProcrouteError:
-    return ProcrouteError("assignment-unknown", what, "procroute ps lists them")
