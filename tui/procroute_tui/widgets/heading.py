@@ -11,7 +11,8 @@ from textual.widget import Widget
 
 from procroute_tui.model.columns import GAP
 from procroute_tui.model.listing import Shape
-from procroute_tui.widgets.table import Table, fit
+from procroute_tui.widgets.rows import MARK, fit
+from procroute_tui.widgets.table import Table
 
 
 class Heading(Widget):
@@ -37,7 +38,7 @@ class Heading(Widget):
         """The titles, with an arrow on the one that is sorted by."""
         del y
         style = self.rich_style
-        segments = [Segment("  ", style)]
+        segments = [Segment(" " * MARK, style)]
         for column, room in self._table.columns:
             title = column.title
             if column.key == self.shape.sort:
@@ -52,7 +53,7 @@ class Heading(Widget):
 
     def on_click(self, event: events.Click) -> None:
         """Which column was meant."""
-        at = 2
+        at = MARK
         for column, room in self._table.columns:
             at += room + GAP
             if event.x < at:

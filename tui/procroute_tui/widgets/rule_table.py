@@ -2,55 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.widget import Widget
 
 from procroute_tui.model.columns import GAP, Users
 from procroute_tui.model.rule_columns import RuleColumn, cell, layout
 from procroute_tui.model.rules import RuleRow
-from procroute_tui.widgets.table import fit
-
-_MARK = 2
-"""Cells before the first column, for the sign of the chosen row."""
+from procroute_tui.widgets.rows import MARK, Rows, fit
 
 
-class RuleTable(ScrollView, can_focus=True):
+class RuleTable(Rows):
     """Rows are given to `show`; `chosen` is the one with the cursor."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        f"rules--{role}" for role in ("cursor", "mark", "dim", "name", "route", "bad", "good")
-    }
-    DEFAULT_CSS = """
-    RuleTable {
-        height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1; scrollbar-background: $background; scrollbar-color: $scrollbar;
-        & > .rules--cursor { background: $primary-muted; }
-        & > .rules--mark { color: $accent; text-style: bold; }
-        & > .rules--dim { color: $foreground 50%; }
-        & > .rules--name { color: $foreground; }
-        & > .rules--route, & > .rules--good { color: $success; }
-        & > .rules--bad { color: $error; text-style: bold; }
-        &.stale { color: $foreground 40%; }
-        &.stale > .rules--name, &.stale > .rules--route, &.stale > .rules--bad { color: $foreground 40%; }
-    }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up,k", "move(-1)", "Up", show=False, priority=True),
-        Binding("down,j", "move(1)", "Down", show=False, priority=True),
-        Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
-        Binding("pagedown", "page(1)", "Page down", show=False, priority=True),
-        Binding("home,g", "move(-1000000)", "First", show=False, priority=True),
-        Binding("end,G", "move(1000000)", "Last", show=False, priority=True),
-    ]
 
     class Moved(Message):
         """The cursor is on another rule."""
@@ -62,9 +28,7 @@ class RuleTable(ScrollView, can_focus=True):
         super().__init__()
         self._users = users
         self._rows: list[RuleRow] = []
-        self._at = 0
-        self._styles: dict[tuple[str, bool], Style] = {}
-        self.columns: list[tuple[RuleColumn, int]] = layout(80 - _MARK)
+        self.columns: list[tuple[RuleColumn, int]] = layout(80 - MARK)
         self.empty = ""
         """What is said where there is no row."""
 
@@ -85,23 +49,13 @@ class RuleTable(ScrollView, can_focus=True):
         self.refresh()
         self.post_message(self.Moved())
 
-    def go(self, row: int) -> None:
-        """Put the cursor on a row, or the nearest that there is, and have it seen."""
-        if not self._rows:
-            return
-        before, self._at = self._at, min(max(row, 0), len(self._rows) - 1)
-        self.refresh_line(before)
-        self.refresh_line(self._at)
-        self._see()
+    @property
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self._rows)
+
+    def _was_put(self) -> None:
         self.post_message(self.Moved())
-
-    def action_move(self, rows: int) -> None:
-        """Up or down."""
-        self.go(self._at + rows)
-
-    def action_page(self, pages: int) -> None:
-        """So many screens up or down."""
-        self.go(self._at + pages * max(self.size.height - 1, 1))
 
     def on_click(self, event: events.Click) -> None:
         """Choose."""
@@ -111,16 +65,11 @@ class RuleTable(ScrollView, can_focus=True):
 
     def on_resize(self) -> None:
         """Other columns may fit."""
-        self.columns = layout(max(self.size.width - _MARK - 1, 0))
+        self.columns = layout(max(self.size.width - MARK - 1, 0))
         self.post_message(self.LaidOut())
         self.virtual_size = Size(self.size.width, len(self._rows))
         self._see()
         self.refresh()
-
-    def notify_style_update(self) -> None:
-        """Another theme."""
-        self._styles.clear()
-        super().notify_style_update()
 
     def render_line(self, y: int) -> Strip:
         """One line of the screen."""
@@ -139,21 +88,6 @@ class RuleTable(ScrollView, can_focus=True):
             shown = fit(text, room, right=column.right) + " " * GAP
             segments.append(Segment(shown, self._style(role, here=here)))
         return Strip(segments).adjust_cell_length(width, self._style("", here=here))
-
-    def _see(self) -> None:
-        top, height = round(self.scroll_offset.y), self.size.height
-        if height and not top <= self._at < top + height:
-            y = self._at if self._at < top else self._at - height + 1
-            self.scroll_to(y=y, animate=False, force=True, immediate=True)
-
-    def _style(self, role: str, *, here: bool) -> Style:
-        found = self._styles.get((role, here))
-        if found is None:
-            found = self.get_component_rich_style(f"rules--{role}") if role else self.rich_style
-            if here:
-                found += Style(bgcolor=self.get_component_rich_style("rules--cursor").bgcolor, bold=True)
-            self._styles[role, here] = found
-        return found
 
 
 class RuleHeading(Widget):
@@ -175,7 +109,7 @@ class RuleHeading(Widget):
             Segment(fit(column.title, room, right=column.right) + " " * GAP, style)
             for column, room in self._table.columns
         ]
-        strip = Strip([Segment(" " * _MARK, style), *parts])
+        strip = Strip([Segment(" " * MARK, style), *parts])
         return strip.adjust_cell_length(self.size.width, style)
 
     def get_content_width(self, container: Size, viewport: Size) -> int:

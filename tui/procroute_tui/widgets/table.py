@@ -1,69 +1,29 @@
-"""The rows: a virtual table that draws only the lines that are seen, each when something in it has changed.
-
-Textual's own DataTable keeps every cell of every row; with thousands of processes that come and go it is too
-slow. Here a line is made from the listing when it is drawn.
-"""
+"""The processes as rows, each drawn when something in it has changed."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import ClassVar, Final
+from typing import Final
 
-from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
-from rich.style import Style
 from textual import events
-from textual.binding import Binding, BindingType
 from textual.geometry import Size
 from textual.message import Message
-from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from procroute_tui.model.cells import cells
 from procroute_tui.model.columns import GAP, Column, layout
 from procroute_tui.model.listing import Key, Listing
+from procroute_tui.widgets.rows import MARK, Rows, fit
 
-_MARK: Final = 2
-"""Cells before the first column, for the sign of a marked row."""
 _EDGE: Final = 2
 """Cells after the last one: a gap, and the bar that scrolls."""
 _SHORTEST: Final = 8
 """Cells that a name keeps, however deep it is in the tree."""
 
 
-class Table(ScrollView, can_focus=True):
+class Table(Rows):
     """Rows of a listing, with a cursor that stays on its process wherever that goes."""
-
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        *(
-            f"table--{role}"
-            for role in ("cursor", "marked", "dim", "name", "route", "bad", "good", "heading")
-        ),
-    }
-    DEFAULT_CSS = """
-    Table {
-        height: 1fr; background: $background; color: $foreground; overflow-x: hidden; overflow-y: auto;
-        scrollbar-size-vertical: 1; scrollbar-background: $background; scrollbar-color: $scrollbar;
-        & > .table--cursor { background: $primary-muted; }
-        & > .table--marked { color: $accent; text-style: bold; }
-        & > .table--dim { color: $foreground 50%; }
-        & > .table--name { color: $foreground; }
-        & > .table--route { color: $success; }
-        & > .table--bad { color: $error; text-style: bold; }
-        & > .table--good { color: $success; }
-        &.stale { color: $foreground 40%; }
-        &.stale > .table--name, &.stale > .table--route, &.stale > .table--bad { color: $foreground 40%; }
-    }
-    """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        # With priority, as those that act on the row: they must not overtake these.
-        Binding("up,k", "move(-1)", "Up", show=False, priority=True),
-        Binding("down,j", "move(1)", "Down", show=False, priority=True),
-        Binding("pageup", "page(-1)", "Page up", show=False, priority=True),
-        Binding("pagedown", "page(1)", "Page down", show=False, priority=True),
-        Binding("home,g", "move(-1000000)", "First", show=False, priority=True),
-        Binding("end,G", "move(1000000)", "Last", show=False, priority=True),
-    ]
 
     class Moved(Message):
         """The cursor is on another row."""
@@ -88,9 +48,7 @@ class Table(ScrollView, can_focus=True):
         self.wanted: tuple[str, ...] = ()
         self.marked: set[int] = set()
         self.cursor: Key | None = None
-        self._at = 0
         self._moved = False
-        self._styles: dict[tuple[str, bool], Style] = {}
 
     # --- what is shown
 
@@ -123,7 +81,7 @@ class Table(ScrollView, can_focus=True):
     def lay_out(self) -> None:
         """Choose columns for the width that there is."""
         tree = self.listing.shape.view != "list"
-        columns = layout(max(self.size.width - _MARK - _EDGE, 0), self.wanted, tree=tree)
+        columns = layout(max(self.size.width - MARK - _EDGE, 0), self.wanted, tree=tree)
         if columns != self.columns:
             self.columns = columns
             self.post_message(self.LaidOut())
@@ -133,32 +91,13 @@ class Table(ScrollView, can_focus=True):
     # --- the cursor
 
     @property
-    def at(self) -> int:
-        """The cursor's row, from the top."""
-        return self._at
+    def count(self) -> int:
+        """How many rows there are."""
+        return len(self.listing.rows)
 
-    def go(self, row: int) -> None:
-        """Put the cursor on a row, or the nearest that there is, and have it seen."""
-        rows = self.listing.rows
-        if not rows:
-            return
+    def _was_put(self) -> None:
         self._moved = True
-        before, self._at = self._at, min(max(row, 0), len(rows) - 1)
-        self.refresh_line(before)
-        self.refresh_line(self._at)
-        top, height = round(self.scroll_offset.y), self.size.height
-        if not top <= self._at < top + height:
-            y = self._at if self._at < top else self._at - height + 1
-            self.scroll_to(y=y, animate=False, force=True, immediate=True)
-        self._place(rows)
-
-    def action_move(self, rows: int) -> None:
-        """Up or down."""
-        self.go(self._at + rows)
-
-    def action_page(self, pages: int) -> None:
-        """So many screens up or down."""
-        self.go(self._at + pages * max(self.size.height - 1, 1))
+        self._place(self.listing.rows)
 
     def _place(self, rows: list[Key]) -> None:
         found = rows[self._at] if rows else None
@@ -178,15 +117,10 @@ class Table(ScrollView, can_focus=True):
         if not 0 <= row < len(self.listing.rows):
             return
         self.go(row)
-        if event.x < _MARK:
+        if event.x < MARK:
             self.post_message(self.Marking(self.listing.rows[row]))
         elif event.chain == 2:
             self.post_message(self.Opening())
-
-    def notify_style_update(self) -> None:
-        """Another theme."""
-        self._styles.clear()
-        super().notify_style_update()
 
     # --- drawing
 
@@ -205,7 +139,7 @@ class Table(ScrollView, can_focus=True):
         key, here = rows[row], row == self._at
         base = self._style("", here=here)
         mark = "✓ " if key in self.marked else "▌ " if here else "  "
-        segments = [Segment(mark, self._style("marked", here=here))]
+        segments = [Segment(mark, self._style("mark", here=here))]
         for text, role in self._texts(key):
             style = self._style("name" if here and role == "dim" else role, here=here)
             segments.append(Segment(text, style))
@@ -229,23 +163,3 @@ class Table(ScrollView, can_focus=True):
             if guide:
                 yield guide, "dim"
             yield fit(text, room - len(guide), right=column.right) + " " * GAP, role
-
-    def _style(self, role: str, *, here: bool) -> Style:
-        found = self._styles.get((role, here))
-        if found is None:
-            found = self.get_component_rich_style(f"table--{role}") if role else self.rich_style
-            if here:
-                cursor = self.get_component_rich_style("table--cursor")
-                found += Style(bgcolor=cursor.bgcolor, bold=True)
-            self._styles[role, here] = found
-        return found
-
-
-def fit(text: str, room: int, *, right: bool = False) -> str:
-    """A text in exactly so many cells, shortened with a sign where it has more."""
-    if room <= 0:
-        return ""
-    length = cell_len(text)
-    if length > room:
-        return set_cell_size(text, room - 1) + "…"
-    return " " * (room - length) + text if right else text + " " * (room - length)
