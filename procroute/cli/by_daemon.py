@@ -1,6 +1,6 @@
 """`procroute run` by the daemon: it places this process, which then becomes the command.
 
-What is asked and answered is one of protocol.py's Run and Placed, written and read by hand here: msgspec and
+What is asked and answered is protocol's Run and Placed, written and read by hand here: msgspec and
 json take longer to import than all the rest takes (docs/decisions/0010-a-quick-run.md).
 """
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from typing import Any, Final, NoReturn
 
 VERSION: Final = 1
-"""Of the protocol, as in protocol.py, which a test compares."""
+"""Of the protocol, as there; a test compares."""
 _SHOWN_WORDS, _SHOWN_BYTES = 512, 16_384
 """So much of a command is told to the daemon, which shows it: an argument list may have megabytes."""
 

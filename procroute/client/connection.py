@@ -1,7 +1,7 @@
 """A connection to the daemon that carries frames (docs/protocol.md): bytes in, bytes out, and no types yet.
 
 `procroute run` goes through here on its quick way, so nothing is imported that takes long: `_socket` and not
-socket, no struct, and the limits are written here anew (a test compares them with protocol.py).
+socket, no struct, and the limits are written here anew (a test compares them with protocol).
 """
 
 from __future__ import annotations

@@ -18,7 +18,6 @@ from procroute.engine.open_sockets import has_any
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters
-from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
 from procroute.protocol import Assign, Assignment, Existing, Wanted
@@ -46,11 +45,6 @@ class ByRule:
         """Whether the tree of cgroups is systemd's."""
         return self._linux.placement.by_systemd
 
-    @property
-    def mount(self) -> CgroupMount:
-        """By which cgroups are named."""
-        return self._linux.cgroup_mount
-
     def place(
         self,
         peer: Peer,
@@ -68,7 +62,7 @@ class ByRule:
         subjects.check(peer, who, self._namespace)
         with lock(patient(self._tell)):
             found, _ = self._placing.opened(peer, wanted)
-            cgroup = self.mount.of(who.pid)
+            cgroup = self._linux.cgroup_mount.of(who.pid)
             if self._stays(cgroup, found):
                 return False
             if has_any(who.pid):
@@ -77,7 +71,7 @@ class ByRule:
                     self._follow(found, made[0], rule.existing.value)
                 placed()
                 return True
-            entered = self._placing.entered(found, who, self.origin(cgroup), "rule", command)
+            entered = self._placing.entered(found, who, self._register.origin_of(cgroup), "rule", command)
             placed()
             try:
                 self._placing.noted(peer, found, entered, "rule", command, rule.place)
@@ -118,12 +112,8 @@ class ByRule:
 
     def rule_of(self, pid: int) -> str:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
-        before = self._register.around(self.mount.of(pid))
+        before = self._register.around(self._linux.cgroup_mount.of(pid))
         return before.rule if before is not None else ""
-
-    def origin(self, cgroup: str) -> str:
-        """See Register.origin_of."""
-        return self._register.origin_of(cgroup)
 
     def check(self, peer: Peer, wanted: Wanted) -> None:
         """See Placing.check."""

@@ -23,6 +23,7 @@ from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register, Watch
 from procroute.daemon.reload import reread
 from procroute.daemon.routes import Routes
+from procroute.daemon.rule_subjects import RuleSubjects
 from procroute.daemon.ruling import Ruling
 from procroute.engine.explain import explain
 from procroute.engine.lock import lock, patient
@@ -60,7 +61,9 @@ class Writer:
         placing = Placing(linux, routes, self._register, letting_go, tell)
         self.run, self.assign = placing.run, placing.assign
         self.release = letting_go.release
-        self.ruling = Ruling(routes, ByRule(linux, routes, self._register, placing, tell), letting_go, tell)
+        seen = RuleSubjects(linux.cgroup_mount, self._register.origin_of)
+        by_rule = ByRule(linux, routes, self._register, placing, tell)
+        self.ruling = Ruling(routes, seen, by_rule, letting_go, tell)
         self.checked = CheckedRoutes(linux, routes, tell)
         self._namespace = os.stat("/proc/self/ns/net").st_ino
 

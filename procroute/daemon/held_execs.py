@@ -1,0 +1,83 @@
+"""A process whose exec is held, as rules will see it when that has come about."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from procroute.daemon.recent import Recent
+from procroute.daemon.rule_subjects import RuleSubjects, facts_of
+from procroute.holder.words import Exec
+from procroute.kernel.process_facts import Facts
+from procroute.kernel.rule_subject import name_by, user_by
+from procroute.rulebook.subject import Subject
+from procroute.user_names import user_name
+
+_REMEMBERED: Final = 256
+"""So many execs are remembered: of a script its interpreter's comes right after its own."""
+
+
+class Executing(NamedTuple):
+    """now: what is said of a process; then: as it will be when its exec has come about; keys: of the rules
+    that hold it."""
+
+    now: Facts
+    then: Subject
+    keys: frozenset[str]
+
+
+class _Before(NamedTuple):
+    """An exec that was held. program: what the process ran until then, and its words; keys: of its rules."""
+
+    program: tuple[str, tuple[str, ...]]
+    path: str
+    keys: frozenset[str]
+
+
+class HeldExecs:
+    """It has to see each exec that is held: a script is known by the one before its interpreter's."""
+
+    def __init__(self, subjects: RuleSubjects) -> None:
+        self._subjects = subjects
+        self._before: Recent[tuple[int, int], _Before] = Recent(_REMEMBERED)
+
+    def forget(self) -> None:
+        """Other rules hold execs from now on."""
+        self._before.clear()
+
+    def executing(self, asked: Exec, conditions: Collection[str]) -> Executing | None:
+        """A process whose exec is held; None: it is not that one any more. conditions: that there are."""
+        found = self._subjects.of(asked.pid, conditions)
+        if found is None or found[1] != asked.began:
+            return None
+        who, began = found
+        exes, keys = self._programs(asked, (who.exes[0], who.command))
+        real, before, saved = who.uids
+        effective = user_by(asked.path, before)
+        then = replace(
+            who,
+            exes=exes,
+            name=name_by(asked.path),
+            command=(),
+            uids=(real, effective, effective if effective != before else saved),
+            user=user_name(effective) if "user" in conditions else "",
+        )
+        try:
+            return Executing(facts_of(who, began), then, keys)
+        except OSError:
+            return None
+
+    def _programs(
+        self, asked: Exec, program: tuple[str, tuple[str, ...]]
+    ) -> tuple[tuple[str, ...], frozenset[str]]:
+        """The paths by which the program will be known, and the rules that hold it by these."""
+        exes, keys = [asked.path], frozenset(asked.keys)
+        key = (asked.pid, asked.began)
+        script = self._before.get(key)
+        if script is not None and script.program == program:  # the same exec: of the interpreter by now
+            exes.append(script.path)
+            keys |= script.keys
+        self._before[key] = _Before(program, asked.path, keys)
+        return tuple(exes), keys
