@@ -10,19 +10,14 @@ from typing import Self
 
 from procroute.core import plan
 from procroute.core.answers import Neighbour
-from procroute.core.door import Door, Marking
+from procroute.core.door import Door
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.core.ruleset import Ruleset
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import (
-    cgroup_mount,
-    cgroups,
-    conntrack,
     entries,
-    in_place,
     libbpf,
-    netns,
     nft,
     programs,
     records,
@@ -31,31 +26,25 @@ from procroute.kernel import (
     sysctl,
     table_names,
 )
-from procroute.kernel.placement import placement
 from procroute.kernel.refusal import may_pass, refused
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.kernel.surroundings import Surroundings
-from procroute.model import Entry, Family, LiveRoute, Marks, Rule
+from procroute.kernel.targets import Targets
+from procroute.model import Entry, Family, Marks, Rule
 
 _LOOKS = 10
 
 
-class Linux:
+class Linux(Targets):
     """The kernel of this machine, seen from our network namespace."""
 
     def __init__(self, identity: Identity) -> None:
         libbpf.require()
-        self.identity = identity
-        self.cgroup_mount = cgroup_mount.find()
-        self.mount = self.cgroup_mount.path
-        self.placement = placement(self.mount)
-        self.namespace = netns.namespace()
+        super().__init__(identity)
         self.netlink = Rtnetlink()
         self.families = tuple(f for f in Family if f is Family.IPV4 or Path("/proc/net/if_inet6").exists())
         self._surroundings = Surroundings(self.netlink, self.families)
         self._table = nft.Reader(self.cgroup_mount)
-        self._paths: dict[int, Path] = {}
-        self._lives: dict[int, LiveRoute] = {}
 
     @property
     def heard_failing(self) -> set[Neighbour]:
@@ -127,14 +116,6 @@ class Linux:
         used = frozenset(t.live.number for t in (*targets, *further) if t.in_use)
         return Observed(machine, ours, used)
 
-    def find_targets(self) -> tuple[list[records.Target], list[records.Target]]:
-        """The routes' own targets, everybody's and ours: where they are is known from then on."""
-        everybodys = records.targets(self.mount, self.namespace)
-        targets = [t for t in everybodys if t.identity == self.identity]
-        self._paths = {t.live.number: t.path for t in targets}
-        self._lives = {t.live.number: t.live for t in targets}
-        return everybodys, targets
-
     @staticmethod
     def _in_nft(targets: Iterable[records.Target]) -> dict[int, list[Path]]:
         """The cgroups that our nft table has to know, by route."""
@@ -143,18 +124,6 @@ class Linux:
             if target.live.marks is not Marks.SOCKETS:
                 found.setdefault(target.live.number, []).append(target.path)
         return found
-
-    def further_targets(self) -> list[records.Target]:
-        """The further targets of our routes: in users' trees, and in place. Those of routes that are gone are
-        leftovers."""
-        everybodys = [
-            *records.users_targets(self.mount, self.namespace),
-            *in_place.targets(self.mount, self.namespace),
-        ]
-        routes = {number: live.route for number, live in self._lives.items()}
-        return [
-            t for t in everybodys if t.identity == self.identity and routes.get(t.live.number) == t.live.route
-        ]
 
     def _doors(
         self, targets: Iterable[records.Target], further: Collection[records.Target]
@@ -192,17 +161,6 @@ class Linux:
         for number in numbers:
             yield from self._surroundings.entries(table=number)
 
-    def path(self, number: int) -> Path:
-        """The cgroup of a route's target, as last observed or added."""
-        return self._paths[number]
-
-    def paths(self, number: int) -> list[Path]:
-        """The cgroups of all of a route's targets: its own first, then the further ones."""
-        return [
-            self._paths[number],
-            *(t.path for t in self.further_targets() if t.live.number == number),
-        ]
-
     def _paths_of(self, ruleset: Ruleset | None) -> dict[int, list[Path]]:
         """The cgroups of all of its routes' targets."""
         found = {number: [self._paths[number]] for number in (ruleset.numbers if ruleset else ())}
@@ -210,59 +168,6 @@ class Linux:
             if target.live.number in found:
                 found[target.live.number].append(target.path)
         return found
-
-    def path_for(self, number: int, uid: int, door: Door | None) -> Path | None:
-        """Make a further target of a route, in a user's own tree; None where he has none.
-
-        door: None where the route has no programs. Our nft table, where it marks packets, has to be told.
-
-        Raises ProcrouteError.
-        """
-        live = self._lives[number]
-        path = self.placement.make_for(uid, self._paths[number].name)
-        if path is not None:
-            if not cgroups.populated(path):
-                programs.detach(str(path))  # what a route of another number may have left
-            records.describe(path, self.namespace, self.identity, live)
-            if door is not None:
-                self._open(number, door)
-        return path
-
-    def follow_in_place(self, number: int, place: Path) -> bool:
-        """Have a unit's own cgroup follow a route, also instead of another. Raises ProcrouteError.
-
-        Whether our nft table knows it, or need not: else that is to be put right, as whatever is missing is.
-        """
-        found = programs.attached(str(self._paths[number]))
-        if found is None:
-            raise ProcrouteError("bpf-missing", f"no programs are attached to {self._paths[number]}")
-        self.list_in_place(number, place)
-        programs.attach(str(place), found.marking, found.door, instead=True)
-        if self._lives[number].marks is Marks.SOCKETS:
-            return True
-        try:
-            return nft.add(self.cgroup_mount, place, number, (t.path for t in self.further_targets()))
-        except OSError as e:
-            raise refused(e, "nft", f"put {place} into the nft table") from e
-
-    def list_in_place(self, number: int, place: Path) -> None:
-        """Write down that a unit's own cgroup is a target of this route, and of no other. Raises
-        ProcrouteError."""
-        own = self._paths[number]
-        in_place.add(self.mount, own, place, self.namespace, self.identity, self._lives[number])
-        in_place.unlist(self.mount, place, (path for path in self._paths.values() if path != own))
-
-    def let_be(self, place: Path) -> None:
-        """Have a unit's own cgroup follow no route; one that has gone is fine. Raises ProcrouteError.
-
-        What is written on it goes last: a call that is cut short is done again.
-        """
-        try:
-            nft.forget(self.cgroup_mount, place)
-        except OSError as e:
-            raise refused(e, "nft", f"take {place} out of the nft table") from e
-        programs.detach(str(place))
-        in_place.remove(self.mount, place, self._paths.values())
 
     def carried(self) -> tuple[frozenset[int], frozenset[int]]:
         """The numbers of routes that sockets carry, and those that only closed connections do (TIME_WAIT).
@@ -314,13 +219,7 @@ class Linux:
     def _do(self, step: plan.Step) -> None:
         match step:
             case plan.AddTarget(live):
-                self._paths[live.number] = records.add_target(
-                    self.placement.make, self.placement.remove, self.namespace, self.identity, live
-                )
-                self._lives[live.number] = live
-                if live.marks is Marks.PACKETS:
-                    # Another route had this number: its conversations may have our ports, by another adapter.
-                    conntrack.forget(self.identity.mark(live.number), self.identity.number_mask)
+                self._add(live)
             case plan.UpdateTarget(live):
                 for path in self.paths(live.number):
                     records.describe(path, self.namespace, self.identity, live)
@@ -335,23 +234,3 @@ class Linux:
                 change(self.namespace, adapter)
             case plan.NameTables(names):
                 table_names.write(names)
-
-    def _remove(self, live: LiveRoute) -> None:
-        for path in reversed(self.paths(live.number)):
-            if in_place.is_in_place(path):
-                self.let_be(path)
-            else:
-                self.placement.remove(path)
-        del self._paths[live.number]
-        if live.marks is Marks.PACKETS:
-            # Or a bystander with a port of its conversations would have their address.
-            conntrack.forget(self.identity.mark(live.number), self.identity.number_mask)
-        if not self._paths:
-            sysctl.restore_all(self.namespace)
-        self.placement.remove_root()
-
-    def _open(self, number: int, door: Door) -> None:
-        identity, strict = self.identity, self._lives[number].route.strict
-        marking = Marking(identity.mark(number), identity.mark_mask, identity.bound, strict, netns.cookie())
-        for path in self.paths(number):
-            programs.attach(str(path), marking, door, instead=in_place.is_in_place(path))
