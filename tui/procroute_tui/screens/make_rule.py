@@ -11,7 +11,6 @@ from textual import on
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.content import Content
 from textual.widgets import Input, OptionList, Static
 
 from procroute import protocol
@@ -23,8 +22,8 @@ from procroute_tui.model.making import Matcher
 from procroute_tui.model.rules import short
 from procroute_tui.rule_files import rule_file
 from procroute_tui.screens.dialog import Dialog
-from procroute_tui.widgets.adapters import STYLES
 from procroute_tui.widgets.entry import Entry
+from procroute_tui.widgets.rule_text import RuleText
 from procroute_tui.widgets.toggle import Toggle
 from procroute_tui.widgets.way_choice import WayChoice
 
@@ -65,12 +64,9 @@ class MakeRuleDialog(Dialog[Made]):
         height: 1; border: none; padding: 0 1; margin: 0; background: $panel;
     }
     MakeRuleDialog Input:focus { background: $primary 25%; }
-    MakeRuleDialog .preview {
-        height: auto; padding: 0 1; background: $background; scrollbar-size-vertical: 1;
-    }
     MakeRuleDialog .whom { height: 1; text-wrap: nowrap; text-overflow: ellipsis; }
     MakeRuleDialog.high OptionList, MakeRuleDialog.high OptionList:focus { margin: 1 0; max-height: 12; }
-    MakeRuleDialog.high .preview, MakeRuleDialog.high .keys { margin: 1 0 0 0; }
+    MakeRuleDialog.high RuleText, MakeRuleDialog.high .keys { margin: 1 0 0 0; }
     MakeRuleDialog .wrong, MakeRuleDialog .keys { margin: 0; max-height: 4; }
     """
     AUTO_FOCUS = "WayChoice"
@@ -105,8 +101,7 @@ class MakeRuleDialog(Dialog[Made]):
         self._adding = False
         self._whom = Static(markup=False, classes="whom")
         self._wrong = Static(markup=False, classes="wrong")
-        self._text = Static(markup=False)
-        self._below = VerticalScroll(classes="preview", can_focus=False)
+        self._text = RuleText()
         self._form = VerticalScroll(classes="form", can_focus=False)
 
     def compose(self) -> ComposeResult:
@@ -120,8 +115,7 @@ class MakeRuleDialog(Dialog[Made]):
                 with Horizontal(classes="options"):
                     yield from (self._toggles[name] for name in ("strict", "reset", "passing"))
                 yield self._comment
-            with self._below:
-                yield self._text
+            yield self._text
             yield self._whom
             yield self._wrong
             keys = "Enter add   Escape cancel   ↑ ↓ way   c comment"
@@ -144,7 +138,7 @@ class MakeRuleDialog(Dialog[Made]):
         height = self.app.size.height
         self.set_class(height >= _LOW, "high")
         text = 4 if height < _LOW else 12
-        self._below.styles.max_height = text
+        self._text.styles.max_height = text
         self._form.styles.max_height = max(height * 94 // 100 - _BELOW - text, 3)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
@@ -200,16 +194,12 @@ class MakeRuleDialog(Dialog[Made]):
         return rule, making.text_of(rule)
 
     def _preview(self) -> None:
-        path = printable(str(rule_file(passing=self._value("passing"))))
         try:
             _, text = self._rule()
         except ProcrouteError as e:
             self._refuse(e)
             text = ""
-        parts = [(path, STYLES["dim"])]
-        if text:
-            parts.append(("\n" + "\n".join(map(printable, text.splitlines())), ""))
-        self._text.update(Content.assemble(*parts))
+        self._text.show(rule_file(passing=self._value("passing")), text)
 
     # --- what the daemon says
 
