@@ -12,7 +12,7 @@ from procroute.lab import Lab
 from tests.bench.starts import APART, HELD, back_to_back, beyond, isolated, judge, programs, show
 from tests.netns.daemons import daemon
 from tests.netns.holding import programs as helpers
-from tests.netns.rules import write
+from tests.netns.ruled import write
 from tests.netns.running import until
 
 _FILE: Final = "/run/times"

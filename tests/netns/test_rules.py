@@ -10,7 +10,7 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import PROBE, Command, commanded
-from tests.netns.rules import write
+from tests.netns.ruled import write
 from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, astray
 

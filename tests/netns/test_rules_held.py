@@ -12,7 +12,7 @@ from procroute.lab import Lab
 from tests.netns.attempts import both_families
 from tests.netns.daemons import daemon
 from tests.netns.holding import PLACE, busy, first, programs, routers, timed_start
-from tests.netns.rules import write
+from tests.netns.ruled import write
 from tests.netns.running import until
 
 promise = pytest.mark.promise

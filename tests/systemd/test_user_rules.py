@@ -5,20 +5,18 @@ from __future__ import annotations
 import pytest
 
 from tests.lab.systemd_box import ADA, SystemdBox
+from tests.netns.ruled import FOLDER, PROGRAM, script, write
 from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, astray
 from tests.systemd.daemons import AS_ADA, daemon, started
 
 pytestmark = pytest.mark.promise("RULE-46")
 both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
-FOLDER = "/etc/procroute/rules.d"
-SCRIPT = "/run/programs/call"
 
 
 @both_families
 def test_what_a_user_runs_goes_by_her_route(box: SystemdBox, family: int) -> None:
-    text = f'[[rule]]\\nuser = "{ADA}"\\nvia = "wan1"\\n'
-    box.sh(f"mkdir -p {FOLDER} && printf '{text}' >{FOLDER}/10-ada.toml")
+    write(box, f'[[rule]]\nuser = "{ADA}"\nvia = "wan1"\n')
     try:
         with daemon(box) as running, started(box, "--pipe", "--wait", "--collect") as bystander:
             box.run([*AS_ADA, "systemd-run", "--user", "--wait", "--quiet", "true"], check=True)
@@ -37,25 +35,21 @@ def test_what_a_user_runs_goes_by_her_route(box: SystemdBox, family: int) -> Non
 def test_what_is_excepted_from_a_users_route(box: SystemdBox) -> None:
     """Before her rule stands an exception: so not all of her slice follows, but who is not excepted."""
     text = f"""[[rule]]
-exe = "{SCRIPT}"
+exe = "{PROGRAM}"
 direct = true
 
 [[rule]]
 user = "{ADA}"
 via = "wan1"
 """
-    place = box.path(SCRIPT)
-    place.parent.mkdir(exist_ok=True)
-    place.write_text('#!/bin/sh\nexec "$@"\n')
-    place.chmod(0o755)
-    box.sh(f"mkdir -p {FOLDER}")
-    box.path(f"{FOLDER}/10-ada.toml").write_text(text)
+    script(box)
+    write(box, text)
     hers = ("--pipe", "--wait", "--collect", "--user")
     try:
         with (
             daemon(box) as running,
             started(box, *hers, before=AS_ADA) as its,
-            started(box, *hers, before=AS_ADA, by=(SCRIPT,)) as excepted,
+            started(box, *hers, before=AS_ADA, by=(PROGRAM,)) as excepted,
         ):
             running.ask("rules", "apply")  # her slice may have followed as a whole before
             pid = its.ask("hello").pid
