@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -38,7 +37,6 @@ class ByRule:
         self._register = register
         self._placing = placing
         self._tell = tell
-        self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     @property
     def by_systemd(self) -> bool:
@@ -59,7 +57,7 @@ class ByRule:
         placed: is called as soon as it is there, as its exec may wait for that: what can be done after it is
         done after it, and where that fails the process stays on its route all the same.
         """
-        subjects.check(peer, who, self._namespace)
+        subjects.check(peer, who)
         with lock(patient(self._tell)):
             found, _ = self._placing.opened(peer, wanted)
             cgroup = self._linux.cgroup_mount.of(who.pid)

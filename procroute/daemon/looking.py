@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from procroute.core.access import Peer
@@ -30,7 +29,6 @@ class Looking:
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self._linux: Linux | None = None
-        self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def linux(self) -> Linux:
         """The kernel as this thread sees it. Raises ProcrouteError."""
@@ -47,9 +45,9 @@ class Looking:
 
         Raises ProcrouteError.
         """
-        who = subjects.shown(peer, asked.pid, self._namespace)
+        who = subjects.shown(peer, asked.pid)
         found = inspect(self.linux(), who, assignments)
-        subjects.shown(peer, asked.pid, self._namespace)  # it may have become another's meanwhile
+        subjects.shown(peer, asked.pid)  # it may have become another's meanwhile
         return found
 
     def close(self) -> None:

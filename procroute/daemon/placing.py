@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -58,11 +57,10 @@ class Placing:
         self._register = register
         self._letting_go = letting_go
         self._tell = tell
-        self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def run(self, peer: Peer, asked: Run) -> Placed:
         """Put the asker itself on a route. Raises ProcrouteError."""
-        (who,) = subjects.checked(peer, [peer.pid], self._namespace)
+        (who,) = subjects.checked(peer, [peer.pid])
         if who.began != peer.began:
             raise ProcrouteError("process-unknown", "whoever asked has ended")
         with lock(patient(self._tell)):
@@ -87,7 +85,7 @@ class Placing:
         that is asked for; None: it is found by its name. Raises ProcrouteError; then none was moved."""
         if asked.unit and place is None:
             place = unit_cgroups.of_unit(self._linux.mount, asked.unit)
-        who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked, place)), self._namespace)
+        who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked, place)))
         with lock(patient(self._tell)):
             found, notes = self.opened(peer, asked.route)
             machine = Machine(adapters=adapters.read(self._linux.netlink))
@@ -121,7 +119,7 @@ class Placing:
             raise ProcrouteError("usage", "processes were named in two ways", "give PIDs, --name or --unit")
         pids = [*asked.pids]
         if asked.name:
-            pids += subjects.of_name(peer, asked.name, self._namespace)
+            pids += subjects.of_name(peer, asked.name)
         if place is not None:
             pids += subjects.of_unit(place)
         if not pids:
@@ -139,12 +137,12 @@ class Placing:
         if not self._linux.placement.by_systemd or live.marks is Marks.PACKETS:
             return [], who
         wanted = whole_units.Wanted(who, asked.tree, place, live.route.strict)
-        whole = whole_units.whole_units(self._linux.mount, peer, wanted, self._namespace)
+        whole = whole_units.whole_units(self._linux.mount, peer, wanted)
         inside = {one.pid for unit in whole for one in unit.members}
         apart = [one for one in who if one.pid not in inside]
         if asked.tree:
             outside = set(family.descendants(inside)) - inside - {one.pid for one in apart}
-            apart += subjects.checked(peer, sorted(outside), self._namespace)
+            apart += subjects.checked(peer, sorted(outside))
         return whole, apart
 
     def _followed(self, found: OpenRoute, unit: WholeUnit, notes: list[str]) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from typing import Any
@@ -34,7 +33,6 @@ class RuleRequests:
         self._ruling = ruling
         self._do = do
         self._thread = thread
-        self._namespace = os.stat("/proc/self/ns/net").st_ino
         self.by_type: dict[type, Answer] = {
             protocol.Rules: self._list,
             protocol.TryRules: self._try,
@@ -52,7 +50,7 @@ class RuleRequests:
 
     async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
         def tried() -> protocol.Tried:
-            subjects.shown(peer, asked.pid, self._namespace)
+            subjects.shown(peer, asked.pid)
             found = self._ruling.seen(asked.pid)
             if found is None:
                 raise ProcrouteError("process-unknown", f"process {asked.pid} has ended", "ps(1) lists them")

@@ -10,15 +10,15 @@ from procroute.core.access import Peer, check_process
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups
-from procroute.kernel.process_facts import Facts, facts, named, why_not
+from procroute.kernel.process_facts import Facts, facts, named, namespace_of, why_not
 from procroute.terminal import printable
 
 
-def checked(peer: Peer, pids: Iterable[int], namespace: int) -> list[Facts]:
+def checked(peer: Peer, pids: Iterable[int]) -> list[Facts]:
     """What the kernel says of processes, each of which may be moved by whoever asks.
 
-    namespace: the inode of the network namespace that they have to be in. Raises ProcrouteError
-    process-unknown, process-unfit, not-permitted, other-namespace.
+    They have to be in our network namespace. Raises ProcrouteError process-unknown, process-unfit,
+    not-permitted, other-namespace.
     """
     found = []
     for pid in pids:
@@ -27,26 +27,26 @@ def checked(peer: Peer, pids: Iterable[int], namespace: int) -> list[Facts]:
             raise ProcrouteError(
                 "process-unknown", f"there is no process {pid}", "ps(1) lists them; it may have ended"
             )
-        check(peer, known, namespace)
+        check(peer, known)
         found.append(known)
     return found
 
 
-def shown(peer: Peer, pid: int, namespace: int) -> Facts:
+def shown(peer: Peer, pid: int) -> Facts:
     """What the kernel says of a process that is looked at, by its owner or root.
 
-    namespace: as of `checked`, whose errors it raises.
+    Raises what `checked` does.
     """
     known = facts(pid)
     if known is None:
         raise ProcrouteError("process-unknown", *why_not(pid))
     _check_of_program(known)
     check_process(peer, pid, known.uids)
-    _check_namespace(known, namespace)
+    _check_namespace(known)
     return known
 
 
-def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
+def of_name(peer: Peer, name: str) -> list[int]:
     """The processes of a name that somebody may move. Raises ProcrouteError process-unknown, with why."""
     found, why = [], f"there is no process {printable(name)}"
     hint = "--name is as ps(1) shows it, or the program's file name"
@@ -55,7 +55,7 @@ def of_name(peer: Peer, name: str, namespace: int) -> list[int]:
         if known is None or pid in (os.getpid(), peer.pid):
             continue
         try:
-            check(peer, known, namespace)
+            check(peer, known)
         except ProcrouteError as e:
             why, hint = f"no process {printable(name)} can be moved for you: {e.message}", e.hint
         else:
@@ -74,7 +74,7 @@ def of_unit(place: Path) -> list[int]:
     return pids
 
 
-def check(peer: Peer, known: Facts, namespace: int) -> None:
+def check(peer: Peer, known: Facts) -> None:
     """Whether a process may be moved by whoever asks: as `checked`, of what was looked at already."""
     pid = known.pid
     _check_of_program(known)
@@ -85,7 +85,7 @@ def check(peer: Peer, known: Facts, namespace: int) -> None:
             f"{describe(pid)} cannot be moved",
             "pid 1 and procrouted itself stay where they are",
         )
-    _check_namespace(known, namespace)
+    _check_namespace(known)
 
 
 def _check_of_program(known: Facts) -> None:
@@ -95,8 +95,8 @@ def _check_of_program(known: Facts) -> None:
         )
 
 
-def _check_namespace(known: Facts, namespace: int) -> None:
-    if known.namespace != namespace:
+def _check_namespace(known: Facts) -> None:
+    if known.namespace != namespace_of("self"):
         raise ProcrouteError(
             "other-namespace",
             f"{describe(known.pid)} is in another network namespace,"

@@ -42,8 +42,8 @@ class Wanted(Struct, frozen=True):
     strict: bool = False
 
 
-def whole_units(mount: Path, peer: Peer, wanted: Wanted, namespace: int) -> list[WholeUnit]:
-    """The units that follow in place. namespace: the network namespace in which all of them have to be."""
+def whole_units(mount: Path, peer: Peer, wanted: Wanted) -> list[WholeUnit]:
+    """The units that follow in place."""
     meant = {one.pid for one in wanted.who}
     if wanted.tree:
         meant |= set(family.descendants(meant))
@@ -52,7 +52,7 @@ def whole_units(mount: Path, peer: Peer, wanted: Wanted, namespace: int) -> list
     found = []
     for place in dict.fromkeys(places):
         if _may_follow(mount, place, peer, strict=wanted.strict):
-            members = _members(place, peer, meant, known, namespace, named=wanted.unit is not None)
+            members = _members(place, peer, meant, known, named=wanted.unit is not None)
             found += [WholeUnit(place, members)] if members else []
     return found
 
@@ -88,7 +88,6 @@ def _members(
     peer: Peer,
     meant: Collection[int],
     known: Mapping[int, Facts],
-    namespace: int,
     *,
     named: bool,
 ) -> tuple[Facts, ...]:
@@ -100,7 +99,7 @@ def _members(
     if not all(pid and (named or pid in meant) for pid in inside):
         return ()
     try:
-        others = subjects.checked(peer, (pid for pid in inside if pid not in known), namespace)
+        others = subjects.checked(peer, (pid for pid in inside if pid not in known))
     except ProcrouteError:
         return ()
     return (*(known[pid] for pid in inside if pid in known), *others)

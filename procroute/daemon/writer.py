@@ -5,7 +5,6 @@ A request comes with who asks (access.Peer).
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
@@ -65,7 +64,6 @@ class Writer:
         by_rule = ByRule(linux, routes, self._register, placing, tell)
         self.ruling = Ruling(routes, seen, by_rule, letting_go, tell)
         self.checked = CheckedRoutes(linux, routes, tell)
-        self._namespace = os.stat("/proc/self/ns/net").st_ino
 
     def adopt(self) -> int:
         """Take over what is there: an earlier daemon's, and of runs with engines of their own; how many."""
@@ -101,7 +99,7 @@ class Writer:
         else:
             pids = subjects.of_unit(unit_cgroups.of_unit(self._linux.mount, asked.unit))
         if not peer.is_root:
-            subjects.checked(peer, pids, self._namespace)
+            subjects.checked(peer, pids)
         return explain(self._linux, asked.pid, asked.unit, asked.destination, self._register.at)
 
     def switched(self, event: Switched) -> None:

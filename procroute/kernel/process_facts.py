@@ -8,7 +8,7 @@ import socket
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
@@ -72,8 +72,8 @@ def facts(pid: int) -> Facts | None:
     return Facts(pid, found.name, (real, effective, saved), found.began, namespace, of_kernel)
 
 
-def namespace_of(pid: int) -> int:
-    """The inode of the network namespace of a process. Raises OSError."""
+def namespace_of(pid: int | Literal["self"]) -> int:
+    """The inode of the network namespace of a process, or of our own. Raises OSError."""
     return os.stat(f"/proc/{pid}/ns/net").st_ino
 
 
