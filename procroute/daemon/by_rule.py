@@ -8,6 +8,7 @@ from typing import Final
 from procroute.core.access import Peer
 from procroute.core.machine import Machine
 from procroute.daemon import subjects
+from procroute.daemon.assigning import Assigning
 from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register
 from procroute.daemon.routes import OpenRoute, Routes
@@ -30,12 +31,19 @@ class ByRule:
     """A rule comes with whose it is, for what he may have. Takes the lock itself."""
 
     def __init__(
-        self, linux: Linux, routes: Routes, register: Register, placing: Placing, tell: Tell
+        self,
+        linux: Linux,
+        routes: Routes,
+        register: Register,
+        placing: Placing,
+        assigning: Assigning,
+        tell: Tell,
     ) -> None:
         self._linux = linux
         self._routes = routes
         self._register = register
         self._placing = placing
+        self._assigning = assigning
         self._tell = tell
 
     @property
@@ -90,7 +98,7 @@ class ByRule:
         asked = Assign(route=wanted, unit=place.name, existing=rule.existing.value)
         for left in reversed(range(_TRIES)):
             try:
-                self._placing.assign(peer, asked, rule.place, place)
+                self._assigning.assign(peer, asked, rule.place, place)
             except ProcrouteError as e:
                 if e.code != "process-unknown" or not left:
                     raise

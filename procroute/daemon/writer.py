@@ -13,6 +13,7 @@ from procroute.checks import Checked
 from procroute.config import Settings
 from procroute.core.access import Peer, doubts, may_see
 from procroute.daemon import subjects
+from procroute.daemon.assigning import Assigning
 from procroute.daemon.by_rule import ByRule
 from procroute.daemon.checked import CheckedRoutes
 from procroute.daemon.closing import Closing
@@ -47,7 +48,10 @@ from procroute.user_names import is_user
 
 
 class Writer:
-    """run, assign, release: for who asks (placing.py, letting_go.py). said, watch: as of Register."""
+    """run, assign, release: for who asks (placing.py, assigning.py, letting_go.py).
+
+    said, watch: as of Register.
+    """
 
     def __init__(self, settings: Settings, tell: Tell, said: Callable[[Event], None], watch: Watch) -> None:
         self._tell = tell
@@ -58,10 +62,11 @@ class Writer:
         self._closing = Closing(linux, routes, self._register, tell)
         letting_go = LettingGo(linux, routes, self._register, tell)
         placing = Placing(linux, routes, self._register, letting_go, tell)
-        self.run, self.assign = placing.run, placing.assign
+        assigning = Assigning(linux, routes, self._register, placing, tell)
+        self.run, self.assign = placing.run, assigning.assign
         self.release = letting_go.release
         seen = RuleSubjects(linux.cgroup_mount, self._register.origin_of)
-        by_rule = ByRule(linux, routes, self._register, placing, tell)
+        by_rule = ByRule(linux, routes, self._register, placing, assigning, tell)
         self.ruling = Ruling(routes, seen, by_rule, letting_go, tell)
         self.checked = CheckedRoutes(linux, routes, tell)
 
