@@ -8,14 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from tests.netns.inhabitants import Command, Heard
-from tests.netns.traffic import FAMILIES, SERVER, elsewhere, gateway, own_address
+from tests.netns.traffic import SERVER, elsewhere, gateway, own_address
 
 Attempt = tuple[str, dict[str, Any]]
 
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 NOBODY = {4: "192.0.2.200", 6: "2001:db8:ffff::200"}
 
 

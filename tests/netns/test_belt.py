@@ -13,10 +13,9 @@ from procroute.lab import Lab
 from tests.lab import foreign
 from tests.netns.inhabitants import Command, bystander, routed
 from tests.netns.running import procroute, until
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere, own_address
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, both_families, elsewhere, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 UNMARKED = pytest.mark.parametrize("way", ["tcp", "udp"])
 
 

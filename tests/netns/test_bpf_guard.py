@@ -15,9 +15,8 @@ from procroute.lab import ICMP, ICMP6
 from procroute.lab.patience import FACTOR
 from procroute.lab.servers import WHO_PORT
 from tests.netns.asking import SECONDS, TCP, UDP, ask, mark_of, opened
-from tests.netns.attempts import both_families
 from tests.netns.by_hand import MARKING, RULE, STRICT, Target, batch
-from tests.netns.traffic import SERVER, elsewhere, gateway, own_address
+from tests.netns.traffic import SERVER, both_families, elsewhere, gateway, own_address
 
 each_kind = pytest.mark.parametrize("kind", [TCP, UDP], ids=["tcp", "udp"])
 LINK = [(4, "224.0.0.251"), (4, "255.255.255.255"), (4, "169.254.1.1"), (6, "ff02::fb"), (6, "fe80::1")]

@@ -13,10 +13,9 @@ from procroute.core.door import Marking
 from procroute.kernel import programs
 from procroute.kernel.bpf import loading
 from tests.netns.asking import TCP, UDP, mark_of_new, mark_when_bound, mark_when_listening
-from tests.netns.attempts import both_families
 from tests.netns.by_hand import BOUND_MARK, MARKING, Target
 from tests.netns.probe import MPTCP
-from tests.netns.traffic import own_address
+from tests.netns.traffic import both_families, own_address
 
 ICMP, ICMP6 = socket.IPPROTO_ICMP, socket.IPPROTO_ICMPV6
 KINDS = [

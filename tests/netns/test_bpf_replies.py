@@ -12,9 +12,8 @@ import pytest
 
 from procroute.lab.patience import FACTOR
 from tests.netns.asking import ANY, TCP, UDP
-from tests.netns.attempts import both_families
 from tests.netns.by_hand import Target
-from tests.netns.traffic import elsewhere, own_address
+from tests.netns.traffic import both_families, elsewhere, own_address
 
 PORT = 8080
 CLIENT = {4: "192.0.2.99", 6: "2001:db8:ffff::99"}

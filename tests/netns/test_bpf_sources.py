@@ -13,10 +13,9 @@ from procroute.core.door import Marking
 from procroute.kernel import programs
 from procroute.lab.servers import DNS_PORT
 from tests.netns.asking import ANY, UDP, opened
-from tests.netns.attempts import both_families
 from tests.netns.by_hand import MARKING, STRICT, Target, batch
 from tests.netns.probe import IP_PKTINFO
-from tests.netns.traffic import SERVER, elsewhere, gateway, own_address
+from tests.netns.traffic import SERVER, both_families, elsewhere, gateway, own_address
 
 # UDP_SEGMENT of linux/udp.h, with its 16 bits: ancillary data that makes the kernel look at the source again.
 SEGMENTS = (socket.IPPROTO_UDP, 103, struct.pack("=H", 100))

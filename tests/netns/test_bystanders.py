@@ -21,13 +21,13 @@ from tests.netns.traffic import (
     SERVER,
     WAYS,
     astray,
+    both_families,
     elsewhere,
     gateway,
     own_address,
 )
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 FAR = {
     4: [

@@ -14,10 +14,9 @@ from procroute.lab import Lab
 from procroute.lab.snapshot import changes, snapshot
 from tests.lab import foreign
 from tests.netns.inhabitants import Command, bystander, routed
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, both_families, elsewhere
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 FOREIGN_PROGRAMS = Path(__file__).parent.parent / "lab" / "foreign_programs.py"
 HOOKS = ("0", "1", "2")

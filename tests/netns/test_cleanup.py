@@ -19,7 +19,7 @@ from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.daemons import daemon
 from tests.netns.inhabitants import bystander, routed
 from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged, until
-from tests.netns.traffic import SERVER, elsewhere
+from tests.netns.traffic import SERVER, both_families, elsewhere
 
 PLACED = ["sh", "-c", 'echo $$ >/sys/fs/cgroup/mine/deeper/cgroup.procs; exec "$@"', "sh"]
 THEIRS = (
@@ -27,7 +27,6 @@ THEIRS = (
     + ", ".join(f"rule 4800: from all fwmark 0x2 lookup 6999 ({family})" for family in ("IPv4", "IPv6"))
     + ", table 6999 (IPv4), table 6999 (IPv6)\n"
 )
-both_families = pytest.mark.parametrize("family", [4, 6], ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

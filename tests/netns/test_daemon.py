@@ -15,11 +15,10 @@ from procroute.user_names import user_name
 from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
 from tests.netns.inhabitants import PROBE, Command, Inhabitant, bystander, start
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, unchanged, until
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, gateway
+from tests.netns.traffic import SERVER, WAYS, astray, both_families, gateway
 from tests.netns.watching import ask
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module", params=[(m, r) for m in ("both", "none", "wan1") for r in (0, 1, 2)], ids=str)

@@ -10,10 +10,9 @@ from procroute.lab import WAN1, WAN2, Lab
 from tests.netns.explained import caveats, findings, first, moved, target_of, told
 from tests.netns.inhabitants import bystander, routed
 from tests.netns.running import procroute, unchanged
-from tests.netns.traffic import FAMILIES, own_address
+from tests.netns.traffic import FAMILIES, both_families, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

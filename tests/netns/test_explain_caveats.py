@@ -12,10 +12,9 @@ from procroute.lab import LAN, WAN1, WAN2, Lab
 from tests.netns.explained import caveats, findings, first, moved, target_of, told
 from tests.netns.inhabitants import bystander, routed
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
-from tests.netns.traffic import FAMILIES, SERVER
+from tests.netns.traffic import SERVER, both_families
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

@@ -12,10 +12,9 @@ from procroute.lab import Lab
 from tests.netns.daemons import ALICE, BOB, as_user, daemon, placed
 from tests.netns.inhabitants import Command, bystander
 from tests.netns.running import ENVIRONMENT, PROCROUTE
-from tests.netns.traffic import FAMILIES, SERVER, astray
+from tests.netns.traffic import SERVER, astray, both_families
 
 pytestmark = pytest.mark.promise("EXPLAIN-05")
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

@@ -10,10 +10,8 @@ import pytest
 
 from procroute.lab import Lab
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute
-from tests.netns.traffic import FAMILIES
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

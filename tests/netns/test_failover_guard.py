@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.netns.attempts import Attempt, attempted, both_families, carried
+from tests.netns.attempts import Attempt, attempted, carried
 from tests.netns.inhabitants import Command, routed
 from tests.netns.test_guard_sources import ATTEMPTS
-from tests.netns.traffic import FAMILIES, astray, delete_our_rules, elsewhere, own_address
+from tests.netns.traffic import FAMILIES, astray, both_families, delete_our_rules, elsewhere, own_address
 from tests.netns.uplinks import three, until_by
 
 promise = pytest.mark.promise

@@ -12,11 +12,10 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
-from tests.netns.attempts import both_families
 from tests.netns.daemons import ALICE, Daemon, daemon, placed
 from tests.netns.inhabitants import without_bpf
 from tests.netns.running import ENVIRONMENT, PROCROUTE, until
-from tests.netns.traffic import SERVER, own_address
+from tests.netns.traffic import SERVER, both_families, own_address
 from tests.netns.watching import Watcher, ask, started, watcher
 
 promise = pytest.mark.promise

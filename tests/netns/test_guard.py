@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import attempted, both_families, leaks
+from tests.netns.attempts import attempted, leaks
 from tests.netns.inhabitants import Command, routed
 from tests.netns.probe import MPTCP
-from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, own_address
+from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, elsewhere, own_address
 
 promise = pytest.mark.promise
 

@@ -12,10 +12,9 @@ import pytest
 
 from procroute.lab import TCP, Lab, Packet
 from procroute.lab.packet import RST
-from tests.netns.attempts import both_families
 from tests.netns.inhabitants import Command, routed
 from tests.netns.running import until
-from tests.netns.traffic import SERVER, delete_our_rules, gateway, own_address
+from tests.netns.traffic import SERVER, both_families, delete_our_rules, gateway, own_address
 
 promise = pytest.mark.promise
 LATE = str(Path(__file__).with_name("late.py"))

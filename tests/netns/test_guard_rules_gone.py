@@ -10,10 +10,9 @@ import pytest
 from procroute.lab import ICMP, ICMP6, TCP, UDP, Lab
 from procroute.lab.patience import FACTOR
 from tests.netns.inhabitants import Command, routed
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, delete_our_rules, elsewhere
+from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, both_families, delete_our_rules, elsewhere
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 KEPT = ("tcp", "udp", "unconnected")
 

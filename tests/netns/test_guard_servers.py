@@ -15,6 +15,7 @@ from tests.netns.traffic import (
     OTHER_SERVER,
     SERVER,
     astray,
+    both_families,
     delete_our_rules,
     elsewhere,
     gateway,
@@ -22,7 +23,6 @@ from tests.netns.traffic import (
 )
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 each_uplink = pytest.mark.parametrize("uplink", ["wan1", "wan2", "lan0"])
 ANY = {4: "0.0.0.0", 6: "::"}
 CLIENT = {4: "192.0.2.99", 6: "2001:db8:ffff::99"}

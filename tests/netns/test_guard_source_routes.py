@@ -7,9 +7,9 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import Attempt, attempted, both_families, leaks
+from tests.netns.attempts import Attempt, attempted, leaks
 from tests.netns.inhabitants import Command, routed
-from tests.netns.traffic import FAMILIES, astray, elsewhere, gateway
+from tests.netns.traffic import FAMILIES, astray, both_families, elsewhere, gateway
 
 promise = pytest.mark.promise
 

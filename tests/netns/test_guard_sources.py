@@ -9,9 +9,9 @@ from typing import Literal
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import Attempt, attempted, both_families, carried
+from tests.netns.attempts import Attempt, attempted, carried
 from tests.netns.inhabitants import Command, routed
-from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, gateway, own_address
+from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, elsewhere, gateway, own_address
 
 promise = pytest.mark.promise
 

@@ -13,7 +13,6 @@ from typing import Final
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.holding import (
     PLACE,
     busy,
@@ -27,6 +26,7 @@ from tests.netns.holding import (
     timed_start,
 )
 from tests.netns.running import ENVIRONMENT, until
+from tests.netns.traffic import both_families
 
 promise = pytest.mark.promise
 STARTS: Final = int(os.environ.get("PROCROUTE_STARTS", "500"))

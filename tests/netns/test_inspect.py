@@ -7,11 +7,10 @@ from typing import Any
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.daemons import ALICE, BOB, Daemon, placed
 from tests.netns.inhabitants import bystander
 from tests.netns.running import ENVIRONMENT, PROCROUTE
-from tests.netns.traffic import SERVER
+from tests.netns.traffic import SERVER, both_families
 from tests.netns.watching import ask, started, watcher
 
 promise = pytest.mark.promise

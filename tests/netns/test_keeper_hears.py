@@ -19,10 +19,9 @@ from procroute.lab.patience import FACTOR
 from tests.netns.inhabitants import routed
 from tests.netns.keepers import Keeping, keeper
 from tests.netns.running import ours, procroute, run, until
-from tests.netns.traffic import FAMILIES, delete_our_rules
+from tests.netns.traffic import both_families, delete_our_rules
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.inhabitants import Command, bystander, routed
 from tests.netns.running import cgroups, ours, procroute, unchanged, until
 from tests.netns.steadily import Steady
-from tests.netns.traffic import SERVER
+from tests.netns.traffic import SERVER, both_families
 
 # Ten routes, five by each adapter.
 _MIXED: Final = [
@@ -29,7 +29,6 @@ _MIXED: Final = [
         ("--strict", "--dns", dns, "--gateway4", gateway4),
     )
 ]
-both_families = pytest.mark.parametrize("family", [4, 6], ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

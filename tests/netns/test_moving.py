@@ -9,11 +9,10 @@ import pytest
 
 from procroute.core import moving
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.inhabitants import Inhabitant, bystander
 from tests.netns.moving import Mover, furnish, mover, pid_of, way_of
 from tests.netns.running import until
-from tests.netns.traffic import SERVER, astray, own_address
+from tests.netns.traffic import SERVER, astray, both_families, own_address
 
 promise = pytest.mark.promise
 

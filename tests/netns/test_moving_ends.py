@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.daemons import daemon
 from tests.netns.inhabitants import Inhabitant, bystander
 from tests.netns.moving import pid_of, way_of
 from tests.netns.running import procroute
-from tests.netns.traffic import SERVER, own_address
+from tests.netns.traffic import SERVER, both_families, own_address
 
 promise = pytest.mark.promise
 

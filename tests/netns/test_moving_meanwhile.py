@@ -6,10 +6,9 @@ import pytest
 
 from procroute.core import moving
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.inhabitants import bystander
 from tests.netns.moving import mover, pid_of, way_of
-from tests.netns.traffic import SERVER, own_address
+from tests.netns.traffic import SERVER, both_families, own_address
 
 promise = pytest.mark.promise
 

@@ -15,11 +15,10 @@ from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import bystander
 from tests.netns.moving import way_of
 from tests.netns.running import ENVIRONMENT, PROCROUTE
-from tests.netns.traffic import FAMILIES, SERVER
+from tests.netns.traffic import SERVER, both_families
 from tests.netns.watching import ask, watcher
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 ROOT, NO_TEXT = "/sys/fs/cgroup", r"$(printf '/sys/fs/cgroup/a\377b')"
 
 

@@ -9,10 +9,18 @@ import pytest
 from procroute.lab import Lab
 from tests.lab import foreign
 from tests.netns.inhabitants import Command, routed
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, delete_our_rules, elsewhere, own_address
+from tests.netns.traffic import (
+    FAMILIES,
+    SERVER,
+    WAYS,
+    astray,
+    both_families,
+    delete_our_rules,
+    elsewhere,
+    own_address,
+)
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 each_way = pytest.mark.parametrize(
     "way",
     [pytest.param(way, marks=promise(f"PATH-0{number}")) for number, way in enumerate(WAYS, 1)],

@@ -9,10 +9,9 @@ import pytest
 from procroute.lab import TUN, Lab
 from procroute.lab.patience import FACTOR
 from tests.netns.inhabitants import Command, bystander, routed
-from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, astray, elsewhere, own_address
+from tests.netns.traffic import NO_WAY, SERVER, WAYS, astray, both_families, elsewhere, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 each_way = pytest.mark.parametrize("way", WAYS)
 
 AT_ONCE = 100 * FACTOR

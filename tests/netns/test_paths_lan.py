@@ -16,13 +16,13 @@ from tests.netns.traffic import (
     SERVER,
     WAYS,
     astray,
+    both_families,
     elsewhere,
     gateway,
     own_address,
 )
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 each_way = pytest.mark.parametrize("way", WAYS)
 
 BEHIND_LAN = {4: "10.77.1.1", 6: "fd77::1"}

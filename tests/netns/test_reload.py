@@ -11,10 +11,9 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.daemons import ALICE, SOCKET, Daemon, as_user, daemon, placed
 from tests.netns.running import ENVIRONMENT, PROCROUTE, until
-from tests.netns.traffic import FAMILIES, astray
+from tests.netns.traffic import FAMILIES, astray, both_families
 
 pytestmark = pytest.mark.promise("DAEMON-10")
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 ONLY_WAN1 = "[access.'*']\nadapters = [\"wan1\"]\n"
 OTHER_NUMBERS = "[identity]\npreference = 5400\n"
 

@@ -11,10 +11,9 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.inhabitants import Command, Inhabitant, bystander, routed
 from tests.netns.running import unchanged, until
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, gateway
+from tests.netns.traffic import SERVER, WAYS, astray, both_families, gateway
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 DEAD = {4: "198.51.100.77", 6: "fe80::dead"}
 EVERYTHING = {4: "default", 6: "::/0"}
 LOOKING = 2.0

@@ -12,10 +12,9 @@ from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import PROBE, Command, commanded
 from tests.netns.ruled import write
 from tests.netns.running import until
-from tests.netns.traffic import FAMILIES, astray
+from tests.netns.traffic import astray, both_families
 
 pytestmark = pytest.mark.promise("RULE-45")
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 PROGRAM = "/run/programs/wrap"
 BY_EXE = f'[[rule]]\nexe = "{PROGRAM}"\nvia = "wan1"\n'
 

@@ -14,12 +14,11 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
-from tests.netns.attempts import both_families
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import PROBE, RUN, commanded
 from tests.netns.ruled import FOLDER, PROGRAM, PROGRAMS, done, pid_of, placed_by, rule, script, started, write
 from tests.netns.running import procroute, until
-from tests.netns.traffic import FAMILIES, astray
+from tests.netns.traffic import FAMILIES, astray, both_families
 
 promise = pytest.mark.promise
 OTHER = f"{PROGRAMS}/other"

@@ -23,10 +23,9 @@ from tests.netns.ruled import (
     write,
 )
 from tests.netns.running import procroute
-from tests.netns.traffic import FAMILIES, SERVER, astray
+from tests.netns.traffic import FAMILIES, SERVER, astray, both_families
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 MARKED = [PROBE[0], "-S", "-X", "marker=a", PROBE[-1]]
 COMMENTED = """# what a person has written
 [[rule]]   # the first

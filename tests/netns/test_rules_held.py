@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.daemons import daemon
 from tests.netns.holding import PLACE, busy, first, programs, routers, timed_start
 from tests.netns.ruled import write
 from tests.netns.running import until
+from tests.netns.traffic import both_families
 
 promise = pytest.mark.promise
 COUNT = int(os.environ.get("PROCROUTE_STARTS", "500")) // 2

@@ -14,10 +14,9 @@ import pytest
 from procroute.lab import WAN1, Lab
 from tests.netns.inhabitants import bystander, routed
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, unchanged, until
-from tests.netns.traffic import FAMILIES, SERVER, own_address
+from tests.netns.traffic import SERVER, both_families, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module")

@@ -6,11 +6,14 @@ import sys
 from pathlib import Path
 from typing import Final
 
+import pytest
+
 from procroute.lab import ICMP, ICMP6, Lab, Uplink
 from procroute.lab.topology import OTHER_SERVER4, OTHER_SERVER6, SERVER4, SERVER6
 from tests.netns.inhabitants import Heard, Inhabitant, without_bpf
 
 FAMILIES: Final = (4, 6)
+both_families: Final = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 WAYS: Final = ("tcp", "udp", "unconnected", "ping")
 SERVER: Final = {4: SERVER4, 6: SERVER6}
 OTHER_SERVER: Final = {4: OTHER_SERVER4, 6: OTHER_SERVER6}

@@ -18,7 +18,6 @@ from tests.soak.tally import Tally
 from tests.soak.world import World
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture

@@ -10,11 +10,10 @@ import pytest
 from tests.lab.systemd_box import SystemdBox
 from tests.netns.inhabitants import PROBE, Inhabitant, bystander, start
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, ours, until
-from tests.netns.traffic import FAMILIES, WAYS, astray
+from tests.netns.traffic import WAYS, astray, both_families
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, daemon, started
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 WITH_ANOTHER = ("sh", "-c", 'sleep 600 & exec "$@"', "sh", *PROBE)
 """A unit that holds somebody else, too."""
 

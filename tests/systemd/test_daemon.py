@@ -11,11 +11,10 @@ import pytest
 from tests.lab.systemd_box import SystemdBox
 from tests.netns.inhabitants import bystander
 from tests.netns.running import ours, until
-from tests.netns.traffic import FAMILIES, WAYS, astray
+from tests.netns.traffic import FAMILIES, WAYS, astray, both_families
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, daemon, placed
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 SLICE = "procroute-wan1.slice"
 
 

@@ -11,11 +11,10 @@ from tests.lab.systemd_box import SystemdBox
 from tests.netns.inhabitants import Inhabitant, bystander
 from tests.netns.moving import furnish, way_of
 from tests.netns.running import ours, procroute, until
-from tests.netns.traffic import FAMILIES, WAYS, astray
+from tests.netns.traffic import WAYS, astray, both_families
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, daemon, placed, started
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 SERVICE = ("--pipe", "--wait", "--collect", "--unit=backup.service")
 
 

@@ -13,11 +13,10 @@ from tests.netns.holding import first, programs
 from tests.netns.inhabitants import Inhabitant
 from tests.netns.ruled import FOLDER
 from tests.netns.running import ours, until
-from tests.netns.traffic import FAMILIES, astray
+from tests.netns.traffic import FAMILIES, astray, both_families
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, daemon, started
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 RULE: Final = f"{FOLDER}/50-test.toml"
 UNITS: Final = "/run/systemd/system"
 

@@ -7,11 +7,10 @@ import pytest
 from tests.lab.systemd_box import ADA, SystemdBox
 from tests.netns.ruled import FOLDER, PROGRAM, script, write
 from tests.netns.running import until
-from tests.netns.traffic import FAMILIES, astray
+from tests.netns.traffic import FAMILIES, astray, both_families
 from tests.systemd.daemons import AS_ADA, daemon, started
 
 pytestmark = pytest.mark.promise("RULE-46")
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @both_families

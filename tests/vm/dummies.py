@@ -11,10 +11,9 @@ import pytest
 
 from procroute.lab import Lab
 from tests.netns.inhabitants import Command, routed
-from tests.netns.traffic import FAMILIES, SERVER, elsewhere, own_address
+from tests.netns.traffic import FAMILIES, SERVER, both_families, elsewhere, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 SERVICE = {4: "198.18.0.200", 6: "2001:db8:77::200"}
 CLIENT = {4: "192.0.2.99", 6: "2001:db8:ffff::99"}
 GATEWAY = {4: "198.18.0.1", 6: "2001:db8:77::1"}

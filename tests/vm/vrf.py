@@ -12,10 +12,9 @@ import pytest
 from procroute.lab import WAN1, WAN2, Lab
 from tests.netns.inhabitants import Inhabitant, bystander, routed
 from tests.netns.running import procroute, unchanged
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, elsewhere, own_address
+from tests.netns.traffic import SERVER, WAYS, astray, both_families, elsewhere, own_address
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @pytest.fixture(scope="module", params=[0, 1, 2], ids=lambda value: f"rp_filter={value}")

@@ -17,11 +17,10 @@ from procroute.kernel import programs
 from procroute.lab import Lab, Uplink
 from tests.netns.inhabitants import Command, Inhabitant, bystander, routed
 from tests.netns.running import run, until
-from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, _wrong, gateway, own_address
+from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, WAYS, _wrong, both_families, gateway, own_address
 from tests.vm import peer
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 each_way = pytest.mark.parametrize("way", WAYS)
 lan_and_strict = pytest.mark.parametrize("options", [(), ("--strict",)], ids=["lan", "strict"])
 DNS = {4: peer.WG.dns4, 6: peer.WG.dns6}

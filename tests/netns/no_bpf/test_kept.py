@@ -14,10 +14,18 @@ from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.inhabitants import Command, bystander, routed
 from tests.netns.running import ours, procroute, unchanged, until
 from tests.netns.test_blips import BLIPS, Blip, come_back
-from tests.netns.traffic import FAMILIES, SERVER, WAYS, astray, delete_our_rules, elsewhere, own_address
+from tests.netns.traffic import (
+    FAMILIES,
+    SERVER,
+    WAYS,
+    astray,
+    both_families,
+    delete_our_rules,
+    elsewhere,
+    own_address,
+)
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @promise("NOBPF-02")

@@ -24,12 +24,11 @@ from tests.netns.no_bpf.conftest import BUT
 from tests.netns.resolving import BY_GLIBC, look_up
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged, until
 from tests.netns.test_blips import options
-from tests.netns.traffic import FAMILIES, SERVER, astray, elsewhere, own_address
+from tests.netns.traffic import SERVER, astray, both_families, elsewhere, own_address
 from tests.netns.uplinks import three, until_by
 from tests.netns.watching import watcher
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 _SHOWN: Final[set[str]] = {"no-bpf-leaving"}
 """By tests/netns/test_leaving.py, ESC-03."""
 
