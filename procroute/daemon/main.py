@@ -8,17 +8,14 @@ another's slowness, and no repair for a client.
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import fcntl
 import functools
 import os
 import resource
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
@@ -26,6 +23,7 @@ from msgspec.structs import replace
 from procroute import config, protocol
 from procroute.core.access import Peer
 from procroute.core.health import AdapterFound
+from procroute.daemon.alone import alone
 from procroute.daemon.feed import Feed
 from procroute.daemon.health import Checking
 from procroute.daemon.keeper import Keeper
@@ -39,16 +37,12 @@ from procroute.daemon.traffic import Traffic
 from procroute.daemon.watched import Watched
 from procroute.daemon.works import Works
 from procroute.daemon.writer import Writer
-from procroute.engine.lock import lock, release_directory
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError, refused
-from procroute.kernel import files
-from procroute.places import DAEMON_LOCK
 from procroute.terminal import printable
 from procroute.user_names import user_name
 
 _T = TypeVar("_T")
-_ALONE: Final = Path(DAEMON_LOCK)
 SWITCH: Final = 0.0005
 """After so many seconds a thread makes room for one that is back from a system call; Python has 0.005. A look
 makes thousands of these, and a repair must not wait each time for who computes."""
@@ -73,32 +67,6 @@ def main(arguments: Sequence[str]) -> int:
 
 async def _live(settings: config.Settings) -> None:
     await Daemon(settings, log).live()
-
-
-@contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Be the only daemon. Raises ProcrouteError daemon-running."""
-    while True:
-        files.mkdir(_ALONE.parent, 0o755, parents=True, exist_ok=True)
-        descriptor = os.open(_ALONE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            # The last daemon may have removed the file while we opened it.
-            if os.path.samestat(os.stat(_ALONE), os.fstat(descriptor)):
-                break
-        except BlockingIOError as e:
-            hint = "pgrep -af 'procroute(d| daemon)' finds it"
-            raise ProcrouteError("daemon-running", "a procrouted runs already", hint) from e
-        except FileNotFoundError:
-            pass
-        os.close(descriptor)
-    try:
-        yield
-    finally:
-        files.unlink(_ALONE, missing_ok=True)
-        with lock():
-            release_directory()
-        os.close(descriptor)
 
 
 class Daemon:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import grp
-import os
-import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final, Protocol
@@ -19,17 +16,14 @@ from msgspec.structs import replace
 
 from procroute import protocol
 from procroute.core.access import Peer, may_see, of_another
+from procroute.daemon.listening import Listening
 from procroute.daemon.watchers import Watcher, Watchers
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.identity import RUN_DIRECTORY
-from procroute.kernel import files
-from procroute.kernel.faults import passed
 from procroute.kernel.process_facts import peer
+from procroute.places import SOCKET
 from procroute.protocol import REPLY_LIMIT
 
-PATH: Final = Path(RUN_DIRECTORY) / "procroute.sock"
-GROUP: Final = "procroute"
 _CLIENTS: Final = 1024
 _OF_ONE_USER: Final = 256
 _ENDINGS_OF_ONE_USER: Final = 32
@@ -62,42 +56,29 @@ class Server:
         answer: Answer,
         name_of: Callable[[int], str],
         tell: Tell,
-        path: Path = PATH,
+        path: Path = Path(SOCKET),
         feed: Feeding | None = None,
     ) -> None:
         self._answer = answer
         self._feed = feed
         self._name_of = name_of
-        self._tell = tell
-        self._path = path
+        self._listening = Listening(path, tell)
         self._server: asyncio.Server | None = None
-        self._group: int | None = None
         self._tasks: dict[asyncio.Task[None], int] = {}
         self._watching = Watchers()
         self._ends: dict[asyncio.Queue[protocol.Removed], int] = {}
 
     async def start(self) -> None:
         """Listen. Raises OSError."""
-        files.mkdir(self._path.parent, 0o755, parents=True, exist_ok=True)
-        # Beside the place first: whoever finds it there can connect, and nobody else could before.
-        new = self._path.with_name(f".{self._path.name}")
-        files.unlink(new, missing_ok=True)
-        listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
-        before = os.umask(0o177)
-        try:
-            passed("bind", new, listening.bind, str(new))
-        finally:
-            os.umask(before)
-        self._group = _group()
-        self._give_to_group(new)
+        listening = self._listening.open()
         self._server = await asyncio.start_unix_server(
             self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS
         )
-        files.rename(new, self._path)
+        self._listening.show()
 
     async def stop(self) -> None:
         """Listen no longer; what is being answered is dropped."""
-        files.unlink(self._path, missing_ok=True)
+        self._listening.hide()
         if self._server is not None:
             self._server.close()
         for task in self._tasks:
@@ -113,22 +94,7 @@ class Server:
 
     def regroup(self) -> list[str]:
         """Look again who is to ask; what has changed, in words. From any thread. Raises OSError."""
-        before, self._group = self._group, _group()
-        if self._group == before:
-            return []
-        if self._group is None:
-            os.chmod(self._path, 0o600)
-            return [f"there is no group {GROUP} any more: only root may ask"]
-        self._give_to_group(self._path)
-        return [f"members of the group {GROUP} may ask from now on"]
-
-    def _give_to_group(self, path: Path) -> None:
-        if self._group is None:
-            how = f"groupadd --system {GROUP}, and then procroute reload"
-            self._tell(f"there is no group {GROUP}: only root may ask ({how})")
-            return
-        os.chown(path, 0, self._group)
-        os.chmod(path, 0o660)
+        return self._listening.regroup()
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -243,14 +209,6 @@ class Server:
             except (OSError, ProcrouteError) as e:
                 return _refusal("system", f"processes cannot be watched: {e}", number=reply.id)
         return reply
-
-
-def _group() -> int | None:
-    """Who may ask besides root."""
-    try:
-        return grp.getgrnam(GROUP).gr_gid
-    except KeyError:
-        return None
 
 
 async def _end_of(number: int, ends: asyncio.Queue[protocol.Removed]) -> protocol.Removed:
