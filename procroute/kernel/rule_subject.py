@@ -14,12 +14,10 @@ from typing import Final
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.living import living
 from procroute.kernel.process_stat import stat as stat_of
-from procroute.rulebook.subject import Ancestor, Subject
+from procroute.rulebook.subject import COMM, Ancestor, Subject
 from procroute.user_names import user_name
 
 _DELETED: Final = " (deleted)"
-_COMM: Final = 15
-"""How many bytes the kernel keeps of a name (proc_pid_comm(5))."""
 _ANCESTORS: Final = 64
 """So many are looked at: who is deeper is told by those."""
 
@@ -64,7 +62,7 @@ def program_of(pid: int) -> str:
 def name_by(path: str) -> str:
     """What a process is called that has just executed a file (execve(2): the name is its base)."""
     base = os.fsencode(path.rpartition("/")[2])
-    return os.fsdecode(base[:_COMM])
+    return os.fsdecode(base[:COMM])
 
 
 def user_by(path: str, uid: int) -> int:

@@ -27,6 +27,11 @@ def before_glob(pattern: str) -> str:
     return pattern[: found.start()] if found else pattern
 
 
+def quoted(text: str) -> str:
+    """A glob that matches this text alone."""
+    return _WILD.sub(r"[\g<0>]", text)
+
+
 def matches(pattern: str, text: str) -> bool:
     """Whether a glob matches a whole text; `*` matches anything in it."""
     return _compiled(pattern).match(text) is not None if is_glob(pattern) else pattern == text

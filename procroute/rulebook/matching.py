@@ -12,11 +12,8 @@ from msgspec import Struct
 from procroute.rulebook.applications import applications, units, units_of
 from procroute.rulebook.globs import matches, matches_path, matches_tree
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook
-from procroute.rulebook.subject import Subject
+from procroute.rulebook.subject import COMM, Subject
 from procroute.terminal import printable
-
-_COMM: Final = 15
-"""How many bytes the kernel keeps of a process's name (proc_pid_comm(5))."""
 
 
 class Tried(Struct, frozen=True):
@@ -95,7 +92,7 @@ def _holds(key: str, any_of: Iterable[str], subject: Subject, owner: int) -> boo
 def _names(subject: Subject, _: int) -> tuple[str, ...]:
     """Its name, and where the kernel cut that, the whole one of the program that begins so."""
     name = subject.name
-    if len(name.encode(errors="surrogateescape")) < _COMM:
+    if len(name.encode(errors="surrogateescape")) < COMM:
         return (name,)
     words = (*subject.exes, *subject.command[:1])
     whole = (word.rpartition("/")[2] for word in words)

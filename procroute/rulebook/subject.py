@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
+
+COMM: Final = 15
+"""Bytes that the kernel keeps of a process's name (proc_pid_comm(5))."""
 
 
 class Ancestor(Struct, frozen=True):

@@ -11,13 +11,12 @@ from msgspec import Struct
 from procroute import protocol
 from procroute.rulebook import editing
 from procroute.rulebook.applications import applications
+from procroute.rulebook.globs import quoted
 from procroute.rulebook.shape import WrittenRule
+from procroute.rulebook.subject import COMM
 from procroute_tui.model.columns import Users
 from procroute_tui.model.machine import Machine
 
-_COMM: Final = 15
-"""How many bytes the kernel keeps of a process's name (proc_pid_comm(5)): of a script's file, too."""
-_GLOB: Final = "*?["
 _EXACT: Final = frozenset({"user"})
 """Conditions that know no globs."""
 
@@ -66,13 +65,8 @@ def _program(process: protocol.Running, executable: str) -> str:
     """What was executed: of a script its own path, which the interpreter has as its first word."""
     script = process.command[1] if len(process.command) > 1 else ""
     base = script.rpartition("/")[2]
-    is_script = script.startswith("/") and base.encode()[:_COMM] == process.name.encode() != b""
+    is_script = script.startswith("/") and base.encode()[:COMM] == process.name.encode() != b""
     return script if is_script and not executable.endswith(f"/{base}") else executable
-
-
-def quoted(text: str) -> str:
-    """A glob that means this text alone."""
-    return "".join(f"[{c}]" if c in _GLOB else c for c in text)
 
 
 def written(chosen: Mapping[str, str], way: str, *, strict: bool, reset: bool, comment: str) -> WrittenRule:
