@@ -13,10 +13,9 @@ from tests.netns.daemons import daemon
 from tests.netns.inhabitants import bystander
 from tests.netns.running import until
 from tests.netns.test_reload import configure
-from tests.netns.traffic import FAMILIES, astray
+from tests.netns.traffic import astray, both_families
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 def all_up(lab: Lab, adapter: str) -> bool:

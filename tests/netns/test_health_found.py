@@ -15,10 +15,9 @@ from tests.netns.daemons import daemon
 from tests.netns.pages import FAILING, SLOW
 from tests.netns.running import until
 from tests.netns.test_reload import configure
-from tests.netns.traffic import FAMILIES, SERVER
+from tests.netns.traffic import SERVER, both_families
 
 promise = pytest.mark.promise
-both_families = pytest.mark.parametrize("family", FAMILIES, ids=lambda family: f"IPv{family}")
 
 
 @promise("HEALTH-03", "HEALTH-02")
