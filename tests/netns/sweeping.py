@@ -42,8 +42,8 @@ def is_sent(packet: Packet) -> bool:
 
 _NAMES: Final = {f"+ /etc/iproute2{below}" for below in ("", "/rt_tables.d", "/rt_tables.d/procroute.conf")}
 _NOT_PERMITTED: Final = ("EPERM* rmdir", "EPERM unlink /etc/iproute2/", "EPERM* unlink")
-"""Names of tables: where removing them is not permitted that is not tried again by that process until somebody
-has changed them (kernel/table_names.py)."""
+"""Names of tables: where removing them is not permitted that is not tried again by that process until
+somebody has changed them (kernel/table_names.py)."""
 
 
 def sweep(lab: Lab, program: str, most: int, **given: Any) -> Iterator[dict[str, Any]]:
