@@ -107,7 +107,7 @@ def needs_news(book: Rulebook) -> bool:
 def known_at_exec(book: Rulebook) -> Index:
     """The rules that can be judged while an exec is held, before the program has its words.
 
-    Whose `exe` holds is told by the keys of who holds it: paths may lead there by links.
+    Whose `exe` holds is told by who holds it: paths may lead there by links.
     """
     return Index((rule for rule in book.rules if not _unknown(rule)), is_held)
 

@@ -20,20 +20,21 @@ _REMEMBERED: Final = 256
 
 
 class Executing(NamedTuple):
-    """now: what is said of a process; then: as it will be when its exec has come about; keys: of the rules
-    that hold it."""
+    """now: what is said of a process; then: as it will be when its exec has come about; paths: of rules
+    that mean its program."""
 
     now: Facts
     then: Subject
-    keys: frozenset[str]
+    paths: frozenset[str]
 
 
 class _Before(NamedTuple):
-    """An exec that was held. program: what the process ran until then, and its words; keys: of its rules."""
+    """An exec that was held. program: what the process ran until then, and its words; paths: of
+    rules that mean it."""
 
     program: tuple[str, tuple[str, ...]]
     path: str
-    keys: frozenset[str]
+    paths: frozenset[str]
 
 
 class HeldExecs:
@@ -43,17 +44,13 @@ class HeldExecs:
         self._subjects = subjects
         self._before: Recent[tuple[int, int], _Before] = Recent(_REMEMBERED)
 
-    def forget(self) -> None:
-        """Other rules hold execs from now on."""
-        self._before.clear()
-
     def executing(self, asked: Exec, conditions: Collection[str]) -> Executing | None:
         """A process whose exec is held; None: it is not that one any more. conditions: that there are."""
         found = self._subjects.of(asked.pid, conditions)
         if found is None or found[1] != asked.began:
             return None
         who, began = found
-        exes, keys = self._programs(asked, (who.exes[0], who.command))
+        exes, paths = self._programs(asked, (who.exes[0], who.command))
         real, before, saved = who.uids
         effective = user_by(asked.path, before)
         then = replace(
@@ -65,19 +62,19 @@ class HeldExecs:
             user=user_name(effective) if "user" in conditions else "",
         )
         try:
-            return Executing(facts_of(who, began), then, keys)
+            return Executing(facts_of(who, began), then, paths)
         except OSError:
             return None
 
     def _programs(
         self, asked: Exec, program: tuple[str, tuple[str, ...]]
     ) -> tuple[tuple[str, ...], frozenset[str]]:
-        """The paths by which the program will be known, and the rules that hold it by these."""
-        exes, keys = [asked.path], frozenset(asked.keys)
+        """The paths by which the program will be known, and those of rules that mean it."""
+        exes, paths = [asked.path], frozenset(asked.paths)
         key = (asked.pid, asked.began)
         script = self._before.get(key)
         if script is not None and script.program == program:  # the same exec: of the interpreter by now
             exes.append(script.path)
-            keys |= script.keys
-        self._before[key] = _Before(program, asked.path, keys)
-        return tuple(exes), keys
+            paths |= script.paths
+        self._before[key] = _Before(program, asked.path, paths)
+        return tuple(exes), paths

@@ -94,7 +94,6 @@ class Ruling:
         book = rules_in_use.read()
         self._by_rule.rules_moved(elsewhere(self.book, book))
         self._rules = rules_in_use.in_use(book)
-        self._execs.forget()
         self._free.clear()
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings]
@@ -127,7 +126,7 @@ class Ruling:
     def held(self, asked: Exec, answer: Callable[[bool], None]) -> None:
         """Place a process whose exec is held. answer: takes whether it may go on, as soon as that is so."""
         executing = self._execs.executing(asked, self._rules.asked)
-        rule = executing and self._rules.at_exec.first(executing.then, executing.keys)
+        rule = executing and self._rules.at_exec.first(executing.then, executing.paths)
         if executing is None or rule is None:
             answer(True)  # it has ended, or is another; or is not meant
             return

@@ -167,8 +167,7 @@ class Holder:
             return self._decide(who, rules, path, unanswered(rules), "silent")
         self._event += 1
         self._waiting[self._event] = _Waiting(asked, who, rules, path, time.monotonic() + ANSWER)
-        keys = [rule.key for rule in rules]
-        self._tell("exec", event=self._event, pid=who.pid, began=who.began, keys=keys, path=path)
+        self._tell("exec", event=self._event, pid=who.pid, began=who.began, paths=sorted(paths), path=path)
         return None
 
     def _decide(self, who: Executing, rules: tuple[HoldRule, ...], path: str, allow: bool, why: str) -> bool:

@@ -16,8 +16,9 @@ Holder to daemon:
         that follow now.
     {"say": "holding", "number": 3, "files": 12, "faults": {PATH: WHY, …}}
         Whenever all paths have been followed to where they lead. number: of the last "hold"; 0: of none yet.
-    {"say": "exec", "event": 7, "pid": …, "began": …, "keys": […], "path": …}
-        It is held; its first rule's key comes first.
+    {"say": "exec", "event": 7, "pid": …, "began": …, "paths": […], "path": …}
+        It is held. paths: those of rules that mean the file, as they are written: so they mean the same to a
+        daemon that has read other rules since.
     {"say": "decided", "pid": …, "began": …, "keys": […], "path": …, "allow": …, "why": …, "at": …}
         Done without the daemon. at: seconds since the epoch. why: "no-daemon"; "late": it has not answered
         this one; "silent": nor said anything since; "unseen": by a process of another pid namespace; "own":
@@ -35,7 +36,7 @@ from typing import Any, Final, NamedTuple
 
 from procroute.core.hold_rules import HoldRule
 
-VERSION: Final = 1
+VERSION: Final = 2
 ROOM: Final = 1 << 17
 """Bytes of the largest packet."""
 _PART: Final = 1 << 15
@@ -45,13 +46,13 @@ _PART: Final = 1 << 15
 class Exec(NamedTuple):
     """A process that executes a file, and is held.
 
-    began: clock ticks since boot. keys: of its rules, in order.
+    began: clock ticks since boot. paths: those of rules that mean the file.
     """
 
     event: int
     pid: int
     began: int
-    keys: tuple[str, ...]
+    paths: tuple[str, ...]
     path: str
 
 
@@ -107,7 +108,7 @@ def said(packet: bytes) -> Said | None:
     words = decode(packet)
     match words.pop("say"):
         case "exec":
-            return Exec(**words | {"keys": tuple(words["keys"])})
+            return Exec(**words | {"paths": tuple(words["paths"])})
         case "decided":
             return Decided(**words | {"keys": tuple(words["keys"])})
         case "hello":

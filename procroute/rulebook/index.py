@@ -26,25 +26,26 @@ class Index:
     def __init__(
         self, rules: Iterable[RouteRule], keyed: Callable[[RouteRule], bool] = lambda _: False
     ) -> None:
-        """keyed: rules whose `exe` the asker judges: `first` is told their places."""
+        """keyed: rules whose `exe` the asker judges: `first` is told which paths of theirs hold."""
         self._rules = tuple(rule for rule in rules if rule.enabled)
-        self._keyed: dict[str, int] = {}
+        self._keyed: dict[str, list[int]] = defaultdict(list)
         self._found_by: dict[str, dict[str, list[int]]] = {key: defaultdict(list) for key in _BY}
         self._grams = {key: Grams() for key in _BY_GRAMS}
         self._always: list[int] = []
         for number, rule in enumerate(self._rules):
             if keyed(rule):
-                self._keyed[rule.place] = number
+                for path in rule.conditions.exe:
+                    self._keyed[path].append(number)
             elif by := _key(rule.conditions):
                 for value in getattr(rule.conditions, by):
                     self._found_by[by][value].append(number)
             elif not self._by_grams(number, rule.conditions):
                 self._always.append(number)
 
-    def first(self, subject: Subject, keys: Collection[str] = ()) -> RouteRule | None:
-        """The rule that holds. keys: the places of those keyed rules whose `exe` holds; of others it does
-        not."""
-        keyed = {self._keyed[key] for key in keys if key in self._keyed}
+    def first(self, subject: Subject, paths: Collection[str] = ()) -> RouteRule | None:
+        """The rule that holds. paths: those of keyed rules, as they are written, that mean its program; the
+        `exe` of other keyed rules does not hold."""
+        keyed = {number for path in paths for number in self._keyed.get(path, ())}
         for number in sorted({*self._always, *keyed, *self._numbers(subject)}):
             rule = self._rules[number]
             if meets(_without_exe(rule) if number in keyed else rule, subject):

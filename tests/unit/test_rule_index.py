@@ -67,5 +67,5 @@ def test_of_keyed_rules_those_are_asked_that_are_told() -> None:
     earlier = RouteRule(Conditions(exe=("/b",)), Via("x"), file="f", line=1)
     holds = RouteRule(Conditions(exe=("/a", "/b")), Via("x"), file="f", line=2)
     index = Index([earlier, holds], lambda _: True)
-    assert index.first(Subject(exes=("/elsewhere",)), ["f:2"]) == holds
+    assert index.first(Subject(exes=("/elsewhere",)), ["/a"]) == holds
     assert index.first(Subject(exes=("/b",)), []) is None
