@@ -102,7 +102,11 @@ class Holding:
         try:
             for said in self._link.hear():
                 self._said(said)
-        except (EOFError, OSError, ValueError, KeyError, TypeError) as e:
+        except (EOFError, OSError) as e:
+            self._lost(e)
+        except (ValueError, KeyError, TypeError) as e:  # of another release, as before an upgrade
+            with contextlib.suppress(EOFError, OSError):
+                self._link.hold(())  # with nothing to hold it ends
             self._lost(e)
 
     def _said(self, said: Said) -> None:

@@ -1,8 +1,9 @@
 """The life of the holder: one loop, in which nothing waits for anybody.
 
-Each exec is answered ANSWER seconds after it was asked for at the latest: by the daemon, or by `when_down`
-of its rules. Should this process itself be stopped or hang, the kernel ends it (dead_man.py), and then lets
-go of all that it holds: so execs go on within a second, whoever does not work.
+Each exec is answered: by the daemon, or by `when_down` of its rules ANSWER seconds after it was asked for,
+or after the daemon's last answer, if others wait as well: many starts at once take their turns. Should this
+process itself be stopped or hang, the kernel ends it (dead_man.py), and then lets go of all that it holds: so
+execs go on within a second, whoever does not work.
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ from procroute.kernel.exec_hold import Asked, ExecHold, still
 from procroute.kernel.executing import Executing, executing
 
 ANSWER: Final = 0.75
+_AT_MOST: Final = 5.0
+"""So long an exec waits for its turn while the daemon answers others: in seconds."""
 _HANGS: Final = 0.12
 """So long after that this process is taken to hang: in seconds."""
 _ALIVE: Final = 0.8
@@ -40,13 +43,13 @@ _REMEMBERED: Final = 256
 
 
 class _Waiting(NamedTuple):
-    """An exec that the daemon was asked about. until: when it is answered without."""
+    """An exec that the daemon was asked about. since: when that was."""
 
     asked: Asked
     who: Executing
     rules: tuple[HoldRule, ...]
     path: str
-    until: float
+    since: float
 
 
 class Holder:
@@ -63,6 +66,7 @@ class Holder:
         self._waiting: dict[int, _Waiting] = {}
         self._event = 0
         self._number = 0
+        self._answered = 0.0
         self._untold: deque[words.Decided] = deque(maxlen=_REMEMBERED)
         self._untold_more = 0
         self._following = False
@@ -100,12 +104,17 @@ class Holder:
         if self._following:
             return 0
         first = next(iter(self._waiting.values()), None)
-        return 1000 * (_TICK if first is None else max(0, min(_TICK, first.until - time.monotonic())))
+        return 1000 * (_TICK if first is None else max(0, min(_TICK, self._left(first))))
 
     def _limit(self) -> float:
         """Seconds after which this process hangs."""
         first = next(iter(self._waiting.values()), None)
-        return _ALIVE if first is None else max(0.01, min(_ALIVE, first.until - time.monotonic() + _HANGS))
+        return _ALIVE if first is None else max(0.01, min(_ALIVE, self._left(first) + _HANGS))
+
+    def _left(self, one: _Waiting) -> float:
+        """Seconds until an exec is answered without the daemon; who has asked earlier has no more."""
+        until = min(max(one.since, self._answered) + ANSWER, one.since + _AT_MOST)
+        return until - time.monotonic()
 
     # --- files
 
@@ -166,7 +175,7 @@ class Holder:
         if daemon.silent:
             return self._decide(who, rules, path, unanswered(rules), "silent")
         self._event += 1
-        self._waiting[self._event] = _Waiting(asked, who, rules, path, time.monotonic() + ANSWER)
+        self._waiting[self._event] = _Waiting(asked, who, rules, path, time.monotonic())
         self._tell("exec", event=self._event, pid=who.pid, began=who.began, paths=sorted(paths), path=path)
         return None
 
@@ -183,9 +192,8 @@ class Holder:
 
     def _expire(self) -> None:
         """Answer whom the daemon has let wait for too long."""
-        now = time.monotonic()
         for event, one in list(self._waiting.items()):
-            if one.until > now:
+            if self._left(one) > 0:
                 return
             if self._daemon is not None:
                 self._daemon.silent = True
@@ -274,6 +282,7 @@ class Holder:
             case "answer":
                 one = self._waiting.pop(heard["event"], None)
                 if one is not None:  # or it was answered without
+                    self._answered = time.monotonic()
                     self._answer(one.asked, heard["allow"] is True)
             case "hold":
                 self._coming += words.rules_of(heard)

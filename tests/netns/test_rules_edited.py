@@ -8,11 +8,11 @@ from typing import Final
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.attempts import both_families
 from tests.netns.daemons import daemon
 from tests.netns.holding import PLACE, first, programs, routers
 from tests.netns.ruled import rule, write
 from tests.netns.running import procroute
+from tests.netns.traffic import both_families
 
 _STARTS: Final = 200
 

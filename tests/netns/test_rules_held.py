@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -12,11 +14,12 @@ from procroute.lab import Lab
 from tests.netns.daemons import daemon
 from tests.netns.holding import PLACE, busy, first, programs, routers, timed_start
 from tests.netns.ruled import write
-from tests.netns.running import until
+from tests.netns.running import ENVIRONMENT, until
 from tests.netns.traffic import both_families
 
 promise = pytest.mark.promise
 COUNT = int(os.environ.get("PROCROUTE_STARTS", "500")) // 2
+_AT_ONCE = 200
 RULE = f'[[rule]]\nexe = ["{PLACE}/first4", "{PLACE}/first6"]\nvia = "wan1"\n'
 
 
@@ -44,6 +47,16 @@ def test_the_first_packet_of_each_start_is_right_under_load(lab: Lab, family: in
     with daemon(lab) as running, busy(lab):
         assert starts(lab, family, COUNT) == {"wan1": COUNT}, running.log()
         until(lambda: not running.ps(), what="the end of what has ended")
+
+
+@promise("RULE-40", "HOLD-03")
+@both_families
+def test_each_of_many_starts_at_once_has_its_turn(lab: Lab, family: int) -> None:
+    """More than the daemon can place in the time that it has for one."""
+    write(lab, RULE)
+    with daemon(lab) as running, busy(lab):
+        words = [f"{PLACE}/starts", "many", str(_AT_ONCE), str(_AT_ONCE), first(family)]
+        assert dict(routers(lab.run(words, timeout=60).stdout)) == {"wan1": _AT_ONCE}, running.log()
 
 
 @promise("RULE-41")
@@ -82,6 +95,26 @@ def test_another_holder_takes_over_from_one_that_was_killed(lab: Lab) -> None:
         lab.run(["kill", "-9", *_holders(lab)], check=True)
         until(lambda: "starts are held again" in running.log())
         assert starts(lab, 4, 3) == {"wan1": 3}
+
+
+@promise("RULE-42", "HOLD-08")
+@both_families
+def test_a_holder_of_another_release_is_replaced(lab: Lab, family: int) -> None:
+    """It has outlived the daemon that was upgraded, and what it says is not understood."""
+    write(lab, RULE)
+    older = (
+        "import sys; from procroute.holder import words; words.VERSION -= 1\n"
+        "from procroute.holder.__main__ import main; sys.exit(main())"
+    )
+    null = subprocess.DEVNULL  # it keeps what it has
+    words = [sys.executable, "-S", "-s", "-c", older]
+    assert lab.popen(words, env=ENVIRONMENT, stdout=null, stderr=null).wait(20) == 0
+    assert len(_holders(lab)) == 1
+    with daemon(lab) as running:
+        until(lambda: "another version" in running.log())
+        until(lambda: starts(lab, family, 1) == {"wan1": 1}, what="a start by the route")
+        assert starts(lab, family, 3) == {"wan1": 3}, running.log()
+        assert len(_holders(lab)) == 1
 
 
 @promise("RULE-43")
