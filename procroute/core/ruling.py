@@ -77,6 +77,15 @@ def elsewhere(before: Rulebook, now: Rulebook) -> dict[str, str]:
     return found
 
 
+def exceptions_again(before: Rulebook, now: Rulebook) -> dict[int, int]:
+    """The exceptions that there still are: by the number in their order of before, with the one of now."""
+    there: dict[RouteRule, int] = {}
+    for at, rule in enumerate(now.rules):
+        if rule.enabled and rule.via is None:
+            there.setdefault(_said(rule), at)
+    return {at: there[said] for at, rule in enumerate(before.rules) if (said := _said(rule)) in there}
+
+
 def _leads(rule: RouteRule) -> bool:
     return rule.enabled and rule.via is not None
 

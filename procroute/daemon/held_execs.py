@@ -11,7 +11,7 @@ from procroute.daemon.recent import Recent
 from procroute.daemon.rule_subjects import RuleSubjects, facts_of
 from procroute.holder.words import Exec
 from procroute.kernel.process_facts import Facts
-from procroute.kernel.rule_subject import name_by, user_by
+from procroute.kernel.rule_subject import is_program, name_by, user_by
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
@@ -44,6 +44,10 @@ class HeldExecs:
         self._subjects = subjects
         self._before: Recent[tuple[int, int], _Before] = Recent(_REMEMBERED)
 
+    def denied(self, asked: Exec) -> None:
+        """It has not come about: what the process executes next is another."""
+        self._before.pop((asked.pid, asked.began), None)
+
     def executing(self, asked: Exec, conditions: Collection[str]) -> Executing | None:
         """A process whose exec is held; None: it is not that one any more. conditions: that there are."""
         found = self._subjects.of(asked.pid, conditions)
@@ -73,7 +77,8 @@ class HeldExecs:
         exes, paths = [asked.path], frozenset(asked.paths)
         key = (asked.pid, asked.began)
         script = self._before.get(key)
-        if script is not None and script.program == program:  # the same exec: of the interpreter by now
+        if script is not None and script.program == program and not is_program(script.path):
+            # The same exec, of the interpreter by now; a program would be one that could not be executed.
             exes.append(script.path)
             paths |= script.paths
         self._before[key] = _Before(program, asked.path, paths)

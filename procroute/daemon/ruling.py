@@ -18,6 +18,7 @@ from procroute.core.ruling import (
     Kind,
     asked_for,
     elsewhere,
+    exceptions_again,
     hold_rules,
     kind,
     needs_news,
@@ -93,8 +94,13 @@ class Ruling:
         """
         book = rules_in_use.read()
         self._by_rule.rules_moved(elsewhere(self.book, book))
+        again = exceptions_again(self.book, book)
+        for who, at in list(self._free.items()):
+            if at in again:
+                self._free[who] = again[at]
+            else:
+                del self._free[who]
         self._rules = rules_in_use.in_use(book)
-        self._free.clear()
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings]
 
@@ -141,6 +147,8 @@ class Ruling:
         except ProcrouteError as e:
             # Systemd that is denied its executor starts the unit nevertheless, first outside of its cgroup.
             allow = e.code in _NOT_MEANT or kind(rule) is Kind.UNIT or rule.when_down is WhenDown.ALLOW
+            if not allow:
+                self._execs.denied(asked)
             once(allow)
             if e.code not in _NOT_MEANT:
                 self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")

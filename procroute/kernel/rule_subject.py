@@ -9,6 +9,7 @@ import grp
 import os
 import stat
 from collections.abc import Collection, Iterator
+from functools import cache
 from typing import Final
 
 from procroute.kernel.cgroup_mount import CgroupMount
@@ -18,6 +19,7 @@ from procroute.rulebook.subject import COMM, Ancestor, Subject
 from procroute.user_names import user_name
 
 _DELETED: Final = " (deleted)"
+_ELF: Final = b"\x7fELF"
 _ANCESTORS: Final = 64
 """So many are looked at: who is deeper is told by those."""
 
@@ -55,8 +57,40 @@ def subject(pid: int, asked: Collection[str], mount: CgroupMount) -> tuple[Subje
 
 
 def program_of(pid: int) -> str:
-    """The path of what a process runs; empty where there is none. Raises OSError: it has ended."""
-    return os.readlink(f"/proc/{pid}/exe").removesuffix(_DELETED)
+    """The path of what a process runs; empty where there is none. Raises OSError: it has ended.
+
+    Empty, too, in another mount namespace where that path is another file here: anybody can make such a
+    namespace, and mount what he likes there (user_namespaces(7)).
+    """
+    link = f"/proc/{pid}/exe"
+    path = os.readlink(link)
+    if os.readlink(f"/proc/{pid}/ns/mnt") in _mounts():
+        return path.removesuffix(_DELETED)
+    try:
+        here = os.stat(path)
+    except OSError:
+        return ""
+    return path if os.path.samestat(here, os.stat(link)) else ""
+
+
+@cache
+def _mounts() -> frozenset[str]:
+    """The mount namespaces whose paths are true: ours, and that of all who have none of their own."""
+    return frozenset(os.readlink(f"/proc/{who}/ns/mnt") for who in ("self", "1"))
+
+
+def is_program(path: str) -> bool:
+    """Whether a file is executed by itself, as ELF is, and not by an interpreter (execve(2))."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return os.read(file, len(_ELF)) == _ELF
+    except OSError:
+        return False
+    finally:
+        os.close(file)
 
 
 def name_by(path: str) -> str:
