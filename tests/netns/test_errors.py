@@ -63,9 +63,6 @@ ADAPTERS = {
     "the candidates": Wrong("there is no adapter x", f"adapters here: {HERE}", ("--via", "x")),
     "as ip(8) lists it": Wrong("there is no adapter wan1@if2", "did you mean wan1? ", ("--via", "wan1@if2")),
     "in capitals": Wrong("there is no adapter WAN1", "did you mean wan1? ", ("--via", "WAN1")),
-    "two of them": Wrong(
-        "there is no adapter wan1,wan2", "one adapter a route; failover", ("--via", "wan1,wan2")
-    ),
     "its address": Wrong(
         "198.51.100.2 is an address", "did you mean --via wan1? ", ("--via", "198.51.100.2")
     ),
