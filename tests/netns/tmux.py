@@ -36,7 +36,13 @@ class Tmux:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.lab.sh(f"tmux -S {_SOCKET} kill-server; rm -rf {_SOCKET} {self.HOME}")
+        # What ran in it is hung up, and ends when it has heard that: a daemon that ends before leaves routes.
+        self.lab.sh(
+            f"sessions=$(tmux -S {_SOCKET} list-panes -a -F '#{{pane_pid}}' | paste -sd,);"
+            f" tmux -S {_SOCKET} kill-server; rm -rf {_SOCKET} {self.HOME};"
+            ' for i in $(seq 100); do [ -n "$sessions" ] && pgrep -s "$sessions" >/dev/null || break;'
+            " sleep 0.05; done"
+        )
 
     def window(self, *command: str) -> str:
         """Open one in which this runs; what it is called here. It stays when the command ends."""

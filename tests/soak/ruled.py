@@ -105,7 +105,7 @@ class Ruled(World):
     def _start(self, family: int) -> str:
         """The router that answered; empty: none has."""
         said = self.lab.run(["timeout", "2", first(family)]).stdout
-        return next(iter(routers(said)), "")
+        return next((router for router in routers(said) if router != "none"), "")
 
     def _expected(self, family: int) -> set[str]:
         way = self.holds
@@ -113,7 +113,13 @@ class Ruled(World):
             own = self.uplink(way.route.adapter).wire.node
             if self.daemon is None:
                 return {""}
-            return {own, ""} if self._doubtful(way.route.adapter, family) else {own}
+            if not self._doubtful(way.route.adapter, family):
+                return {own}
+            # Where the route cannot be, the rule says whether it starts, by the machine's own way.
+            return {own, ""} | (set() if way.deny else self._by_main(family))
+        return self._by_main(family)
+
+    def _by_main(self, family: int) -> set[str]:
         adapter = self.default(family)
         if adapter is None:
             return {""}

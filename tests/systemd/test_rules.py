@@ -20,6 +20,8 @@ promise = pytest.mark.promise
 RULE: Final = f"{FOLDER}/50-test.toml"
 UNITS: Final = "/run/systemd/system"
 
+ROUTES = "/sys/fs/cgroup/procroute.slice/procroute-*.slice"
+
 
 @pytest.fixture
 def running(box: SystemdBox) -> Iterator[Daemon]:
@@ -28,8 +30,10 @@ def running(box: SystemdBox) -> Iterator[Daemon]:
     try:
         with daemon(box) as running:
             yield running
-            box.sh(f"rm -rf {FOLDER}/*")
+            box.sh(f"rm -rf {FOLDER}/*; systemctl stop 'probed*'")
             running.ask("reload")
+            # What is still routed when the daemon ends stays so.
+            box.sh(f"for i in $(seq 100); do ls -d {ROUTES} >/dev/null 2>&1 || break; sleep 0.1; done")
     finally:
         box.sh(f"rm -rf {FOLDER}")
         box.sh(f"systemctl stop 'probed*'; rm -f {UNITS}/probed*; systemctl daemon-reload")
