@@ -9,6 +9,8 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.by_hand import Target, lab_by_hand
 from tests.netns.daemons import Daemon, daemon
+from tests.netns.ruled import FOLDER
+from tests.netns.running import procroute
 
 
 @pytest.fixture(scope="module")
@@ -29,3 +31,11 @@ def by_hand() -> Iterator[Lab]:
 def target(by_hand: Lab) -> Target:
     """A cgroup of this test's own, nothing on it."""
     return Target(by_hand)
+
+
+@pytest.fixture
+def running(machine: Daemon) -> Iterator[Daemon]:
+    """The daemon of modules about route rules, whose `machine` it is; afterwards there are no rules."""
+    yield machine
+    machine.lab.sh(f"rm -rf {FOLDER} /run/procroute/rules.d/*")
+    assert procroute(machine.lab, "reload").returncode == 0

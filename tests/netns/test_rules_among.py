@@ -16,7 +16,7 @@ from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import PROBE, RUN, commanded
-from tests.netns.ruled import FOLDER, PROGRAM, PROGRAMS, done, pid_of, placed_by, rule, script, started, write
+from tests.netns.ruled import PROGRAM, PROGRAMS, done, pid_of, placed_by, rule, script, started, write
 from tests.netns.running import procroute, until
 from tests.netns.traffic import FAMILIES, astray, both_families
 
@@ -41,14 +41,6 @@ def machine() -> Iterator[Daemon]:
             script(lab, path)
         with daemon(lab) as running:
             yield running
-
-
-@pytest.fixture
-def running(machine: Daemon) -> Iterator[Daemon]:
-    """The same; afterwards there are no rules."""
-    yield machine
-    machine.lab.sh(f"rm -rf {FOLDER}")
-    assert procroute(machine.lab, "reload").returncode == 0
 
 
 def hold(running: Daemon, text: str) -> str:

@@ -43,14 +43,6 @@ def machine() -> Iterator[Daemon]:
             yield running
 
 
-@pytest.fixture
-def running(machine: Daemon) -> Iterator[Daemon]:
-    """The same; afterwards there are no rules."""
-    yield machine
-    machine.lab.sh(f"rm -rf {FOLDER}/* /run/procroute/rules.d/*")
-    assert procroute(machine.lab, "reload").returncode == 0
-
-
 @promise("RULE-20", "RULE-31")
 def test_what_is_added_holds_at_once_until_it_is_removed(running: Daemon) -> None:
     lab = running.lab

@@ -26,14 +26,6 @@ def machine() -> Iterator[Daemon]:
             yield running
 
 
-@pytest.fixture
-def running(machine: Daemon) -> Iterator[Daemon]:
-    """The same; afterwards there are no rules."""
-    yield machine
-    machine.lab.sh(f"rm -rf {FOLDER} /run/procroute/rules.d/*")
-    assert procroute(machine.lab, "reload").returncode == 0
-
-
 @promise("RULE-26")
 def test_a_users_rule_matches_his_processes_alone(running: Daemon) -> None:
     lab = running.lab

@@ -13,7 +13,7 @@ from procroute.lab import Lab
 from tests.netns.daemons import ALICE, Daemon, as_user, daemon, for_users
 from tests.netns.holding import first, programs, routers
 from tests.netns.inhabitants import PROBE, commanded
-from tests.netns.ruled import FOLDER, PROGRAMS, done, rule, script, write
+from tests.netns.ruled import PROGRAMS, done, rule, script, write
 from tests.netns.running import procroute
 from tests.netns.traffic import FAMILIES, astray, both_families
 
@@ -40,14 +40,6 @@ def machine() -> Iterator[Daemon]:
         lab.sh(f"cp $(command -v sleep) {MEANT}")
         with daemon(lab) as running:
             yield running
-
-
-@pytest.fixture
-def running(machine: Daemon) -> Iterator[Daemon]:
-    """The same; afterwards there are no rules."""
-    yield machine
-    machine.lab.sh(f"rm -rf {FOLDER}")
-    assert procroute(machine.lab, "reload").returncode == 0
 
 
 def hold(running: Daemon, text: str, name: str = "50-test.toml") -> None:

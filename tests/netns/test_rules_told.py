@@ -25,14 +25,6 @@ def machine() -> Iterator[Daemon]:
             yield running
 
 
-@pytest.fixture
-def running(machine: Daemon) -> Iterator[Daemon]:
-    """The same; afterwards there are no rules."""
-    yield machine
-    machine.lab.sh(f"rm -rf {FOLDER} /run/procroute/rules.d/*")
-    assert procroute(machine.lab, "reload").returncode == 0
-
-
 def listed(lab: Lab, user: int = 0) -> dict[str, Any]:
     return ask(lab, user, do="rules")
 
