@@ -426,3 +426,12 @@ async def test_what_is_typed_ahead_edits_in_its_order(on: Driver) -> None:
     await on.until(lambda: "USER" not in on.screen(), "columns without USER")
     await on.burst("slash", "nxg", "left", "backspace", "end", "i", "enter")
     await on.see("filter “ngi”: 3")
+
+
+@pytest.mark.promise("VIEW-16")
+@driven()
+async def test_news_while_it_ends_ask_for_nothing(on: Driver) -> None:
+    """What is left for after the first picture comes too late then, and is let be."""
+    await on.press("q")
+    await on.until(lambda: not on.app.pane.is_attached)
+    await on.app.complete()

@@ -151,8 +151,8 @@ class Tui(Ruling):
     async def complete(self) -> None:
         """What is not seen at first, and would hold the first picture up."""
         async with self._completing:
-            if self.pane.is_attached:
-                return
+            if self.pane.is_attached or not self.table.is_attached:
+                return  # or it ends just now
             await self.mount(self.filter_bar, before=self.keys)
             self.pane.set_class(self._settings.details, "shown")
             await self.query_one("#middle").mount(self.pane)
