@@ -124,7 +124,8 @@ class Route(Struct, frozen=True, cache_hash=True):
     gateway4, gateway6: given ones, that hold against what the machine knows; for one adapter. dns: given name
     servers; None: those that are known for the adapter; empty: look-ups are left to the system. on_down:
     None: as `down` has it. reset: connections by an adapter that the route leaves are ended; else they go on
-    there as long as that carries. hold: seconds before it goes back to an earlier adapter.
+    there as long as that carries. hold: seconds before it goes back to an earlier adapter. inbound: UDP
+    servers that are bound to no address answer by the adapter that they are called by.
     """
 
     adapter: str
@@ -136,6 +137,7 @@ class Route(Struct, frozen=True, cache_hash=True):
     on_down: OnDown | None = None
     reset: bool = False
     hold: float = HOLD
+    inbound: bool = False
 
     @property
     def adapters(self) -> tuple[str, ...]:
@@ -161,6 +163,7 @@ class Route(Struct, frozen=True, cache_hash=True):
         given += [f"on_down {self.on_down.value}"] if self.on_down is not None else []
         given += ["existing reset"] if self.reset else []
         given += [f"hold {self.hold:g}"] if self.hold != HOLD else []
+        given += ["inbound"] if self.inbound else []
         name = ",".join(self.adapters) + ("~strict" if self.strict else "")
         if given:
             name += "~" + hashlib.sha256("\n".join(given).encode()).hexdigest()[:8]

@@ -37,6 +37,10 @@ class WrittenRoute(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         Annotated[float, Meta(ge=0, le=86_400)] | Maybe,
         Meta(description="Seconds before it goes back to an earlier adapter."),
     ] = UNSET
+    inbound: Annotated[
+        bool | Maybe,
+        Meta(description="UDP servers bound to no address answer by the adapter that they are called by."),
+    ] = UNSET
     lan: Annotated[bool | list[Word] | Maybe, Meta(description="Not supported yet.")] = UNSET
 
 
@@ -77,6 +81,13 @@ def named_route(written: WrittenRoute) -> Route | Wrong:
     on_down = None if isinstance(written.on_down, Maybe) else OnDown(written.on_down)
     if on_down is OnDown.MAIN and options.get("strict"):
         return Wrong(("on_down",), "cannot be main on a strict route", "next, or block")
+    inbound = written.inbound is True
+    if inbound and options.get("strict"):
+        return Wrong(
+            ("inbound",),
+            "cannot be on a strict route: nobody is answered by another adapter",
+            "leave one out",
+        )
     return Route(
         adapters[0],
         **options,
@@ -84,4 +95,5 @@ def named_route(written: WrittenRoute) -> Route | Wrong:
         on_down=None if on_down is (OnDown.NEXT if several else OnDown.BLOCK) else on_down,
         reset=written.existing == "reset",
         hold=HOLD if isinstance(written.hold, Maybe) else written.hold,
+        inbound=inbound,
     )

@@ -19,6 +19,7 @@ def options_of(route: Route) -> Options:
         None if route.on_down is None else route.on_down.value,
         "reset" if route.reset else "keep",
         None if route.hold == HOLD else route.hold,
+        route.inbound,
     )
 
 

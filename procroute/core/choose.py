@@ -61,6 +61,12 @@ def check(machine: Machine, route: Route, name: str, live: LiveRoute | None, mar
         _check_whole(machine, adapter, name)
     if marks is Marks.PACKETS and live is None:
         check_without_bpf(adapter)
+        if route.inbound:
+            raise ProcrouteError(
+                "kernel-option",
+                "inbound needs cgroup BPF",
+                "a kernel with CONFIG_CGROUP_BPF, or a route without it",
+            )
 
 
 def check_without_bpf(adapter: Adapter) -> None:

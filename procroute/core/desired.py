@@ -128,6 +128,7 @@ def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
         no_lookups=live.no_lookups and not live.by_main,
         resolvers=_resolvers(machine, _asked_before(live, before)),
         addresses=_addresses(machine.main, machine.adapters, adapter),
+        inbound=live.route.inbound,
     )
 
 

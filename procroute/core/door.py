@@ -43,7 +43,8 @@ class Door(Struct, frozen=True):
     look-ups are refused; without servers, and without this, they are left alone, and resolvers is emptied.
     resolvers: the system's, at most 64. addresses: the machine's, each with the ifindex of the adapter it
     belongs to (the lowest, where several are given): by one of the route's adapters nothing leaves but from
-    its own, and replies.
+    its own, and replies. inbound: UDP servers that are bound to no address answer by the adapter that they
+    are called by.
 
     Raises ProcrouteError (door-*) when a limit is passed.
     """
@@ -55,6 +56,7 @@ class Door(Struct, frozen=True):
     addresses: frozenset[tuple[IPAddress, int]] = frozenset()
     no_lookups: bool = False
     present: int = 0
+    inbound: bool = False
 
     def __post_init__(self) -> None:
         if self.present not in self.adapters:

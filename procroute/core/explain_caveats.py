@@ -41,7 +41,9 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
             "it stays as it is when gateways or addresses change",
         )
     if live.marks is not Marks.PACKETS:
-        missing = sorted({"mark", "bound", "listen", "guard", "replies", "attempt"} - nearest.kinds)
+        needed = {"mark", "bound", "listen", "guard", "replies", "attempt"}
+        needed |= {"inbound"} if live.route.inbound else set()
+        missing = sorted(needed - nearest.kinds)
         if missing:
             yield Finding("programs", f"BPF programs of its target are missing: {', '.join(missing)}")
     adapter = case.machine.adapter_of(live)
@@ -61,6 +63,10 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
         )
     elif nearest.door is not None:
         yield from _lan(case, nearest)
+    if live.route.inbound:
+        yield Finding(
+            "inbound", "UDP servers bound to no address answer by the adapter that they are called by"
+        )
     if live.marks is not Marks.PACKETS:
         yield Finding(
             "mptcp", "MPTCP is refused (EPROTONOSUPPORT): programs that ask for it fall back to TCP or fail"

@@ -107,6 +107,7 @@ class Routes:
             on_down=own.on_down,
             existing=own.existing,
             hold=own.hold,
+            inbound=own.inbound,
         )
 
     def target(self, found: OpenRoute, uid: int) -> Path:
@@ -230,6 +231,7 @@ def request_for(wanted: Wanted) -> Request:
         on_down=None if wanted.on_down is None else OnDown(wanted.on_down),
         reset=wanted.existing == "reset",
         hold=HOLD if wanted.hold is None else wanted.hold,
+        inbound=wanted.inbound,
     )
 
 

@@ -21,7 +21,8 @@ from procroute.model import HOLD, Adapter, IPAddress, LiveRoute, Marks, OnDown, 
 
 class Request(Struct, frozen=True):
     """A command and how it is to leave. adapter: one or several with commas between, or a name of the
-    configuration's. dns, on_down, reset and hold as in Route. user: a name or uid; None: whoever called.
+    configuration's. dns, on_down, reset, hold and inbound as in Route. user: a name or uid; None: whoever
+    called.
 
     gateway6: its zone (RFC 4007, `%wan1`), where it has one, says again which adapter is meant.
     """
@@ -36,6 +37,7 @@ class Request(Struct, frozen=True):
     on_down: OnDown | None = None
     reset: bool = False
     hold: float = HOLD
+    inbound: bool = False
 
 
 def named(request: Request, routes: Mapping[str, Route]) -> Request:
@@ -56,6 +58,7 @@ def named(request: Request, routes: Mapping[str, Route]) -> Request:
         on_down=meant.on_down,
         reset=meant.reset,
         hold=meant.hold,
+        inbound=meant.inbound,
     )
 
 
@@ -129,6 +132,10 @@ def asked_for(machine: Machine, request: Request) -> Route:
         raise ProcrouteError(
             "usage", "a strict route cannot leave by the machine's own way", "on_down = next, or not strict"
         )
+    if request.strict and request.inbound:
+        raise ProcrouteError(
+            "usage", "on a strict route nobody is answered by another adapter", "leave out strict or inbound"
+        )
     return Route(
         names[0],
         request.strict,
@@ -139,6 +146,7 @@ def asked_for(machine: Machine, request: Request) -> Route:
         on_down,
         request.reset,
         request.hold,
+        request.inbound,
     )
 
 

@@ -57,7 +57,8 @@ def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) 
             )
         fresh: list[tuple[str, objects.Object]] = []
         stale = [copy for copy in everybodys if copy not in copies]
-        for source in _needed(door):
+        needed = _needed(door)
+        for source in needed:
             found = [copy for copy in copies if copy.source == source]
             whole = next((copy for copy in found if copy.whole), None)
             if whole is None:
@@ -65,8 +66,7 @@ def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) 
             else:
                 sync(whole, door)
             stale += [copy for copy in found if copy is not whole]
-        if not door.follows_lookups:
-            stale += [copy for copy in copies if copy.source == "dns"]
+        stale += [copy for copy in copies if copy.source not in needed]
         attach_objects(cgroup, directory, fresh)
         for copy in sorted(stale, key=lambda copy: copy.source == "guard"):
             detach_copy(directory, copy, KINDS)
@@ -95,20 +95,21 @@ def attached(cgroup: str) -> Attached | None:
 def update(cgroup: str, door: Door) -> None:
     """Bring what is attached to another door: adds before deletes, no prefix or adapter missing meanwhile.
 
-    The look-up programs come and go with door.follows_lookups; otherwise what is missing stays missing.
+    Programs for look-ups and for inbound come and go with the door; otherwise what is missing stays missing.
     """
+    needed = _needed(door)
     with _directory(cgroup) as directory:
         copies = find(directory)
         if not copies:
             raise ProcrouteError("bpf-missing", f"no programs of procroute are attached to {cgroup}")
         for copy in copies:
-            if copy.source == "dns" and not door.follows_lookups:
-                detach_copy(directory, copy, KINDS)
-            else:
+            if copy.source in needed:
                 sync(copy, door)
-        if door.follows_lookups and not any(copy.source == "dns" for copy in copies):
-            with load("dns", copies[0].marking, door) as loaded:
-                attach_objects(cgroup, directory, [("dns", loaded)])
+            else:
+                detach_copy(directory, copy, KINDS)
+        for source in {"dns", "inbound"}.intersection(needed).difference(copy.source for copy in copies):
+            with load(source, copies[0].marking, door) as loaded:
+                attach_objects(cgroup, directory, [(source, loaded)])
 
 
 def drops(cgroup: str) -> dict[int, int]:
@@ -157,7 +158,8 @@ def detach(cgroup: str, kinds: Collection[str] = KINDS) -> None:
 
 
 def _needed(door: Door) -> tuple[str, ...]:
-    return ("guard", "dns", "mark") if door.follows_lookups else ("guard", "mark")
+    wanted = {"guard": True, "dns": door.follows_lookups, "inbound": door.inbound, "mark": True}
+    return tuple(source for source, is_wanted in wanted.items() if is_wanted)
 
 
 @contextmanager

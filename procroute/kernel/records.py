@@ -48,6 +48,7 @@ class _Record(msgspec.Struct, frozen=True, cache_hash=True):
     on_down: OnDown | None = None
     reset: bool = False
     hold: float = HOLD
+    inbound: bool = False
     members: tuple[int, ...] = ()
     left: tuple[int, ...] = ()
     by_main: bool = False
@@ -190,6 +191,7 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         on_down=route.on_down,
         reset=route.reset,
         hold=route.hold,
+        inbound=route.inbound,
         members=live.members,
         left=live.left,
         by_main=live.by_main,
@@ -241,6 +243,7 @@ def _live(record: _Record) -> LiveRoute:
         on_down=record.on_down,
         reset=record.reset,
         hold=record.hold,
+        inbound=record.inbound,
     )
     servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
     return LiveRoute(

@@ -1,6 +1,6 @@
 """A client on the internet that calls the machine; run in a node's network.
 
-    python -m procroute.lab.dial tcp|udp SOURCE DESTINATION PORT TEXT SECONDS
+    python -m procroute.lab.dial tcp|udp SOURCE DESTINATION PORT TEXT SECONDS SOURCE_PORT
 
 Prints three lines: what came back, who sent it, the name of the errno if it failed.
 """
@@ -17,7 +17,7 @@ _IPV6_TRANSPARENT: Final = (socket.IPPROTO_IPV6, 75)
 
 
 def call(
-    transport: str, source: str, destination: str, port: int, text: str, seconds: float
+    transport: str, source: str, destination: str, port: int, text: str, seconds: float, source_port: int
 ) -> tuple[str, str]:
     """Send `text` as a line, read a line; it and its sender's address. Raises OSError."""
     family = socket.AF_INET6 if ":" in destination else socket.AF_INET
@@ -25,7 +25,7 @@ def call(
     with socket.socket(family, kind) as sock:
         sock.setsockopt(*(_IPV6_TRANSPARENT if family == socket.AF_INET6 else _IP_TRANSPARENT), 1)
         sock.settimeout(seconds)
-        sock.bind((source, 0))
+        sock.bind((source, source_port))
         if transport == "tcp":
             sock.connect((destination, port))
             sock.sendall(text.encode() + b"\n")
@@ -38,10 +38,12 @@ def call(
 
 def main() -> int:
     """Call as the arguments say and print the outcome."""
-    transport, source, destination, port, text, seconds = sys.argv[1:7]
+    transport, source, destination, port, text, seconds, source_port = sys.argv[1:8]
     answer = sender = error = ""
     try:
-        answer, sender = call(transport, source, destination, int(port), text, float(seconds))
+        answer, sender = call(
+            transport, source, destination, int(port), text, float(seconds), int(source_port)
+        )
     except TimeoutError:
         error = "ETIMEDOUT"
     except OSError as failure:

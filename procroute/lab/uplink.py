@@ -135,11 +135,12 @@ class Uplink(Place):
         transport: Transport = "tcp",
         text: str = "hello",
         timeout: float = 3,
+        source_port: int = 0,
     ) -> Answer:
         """A client of the internet behind this uplink calls the machine: sends a line, reads one.
 
-        source: any address, the node owns them all. ICMPv6 errors reach only a client on the gateway's
-        address: others time out.
+        source: any address, the node owns them all; source_port 0: any. ICMPv6 errors reach only a client
+        on the gateway's address: others time out.
         """
         done = self._node.run(
             [
@@ -154,6 +155,7 @@ class Uplink(Place):
                 str(port),
                 text,
                 str(timeout * FACTOR),
+                str(source_port),
             ],
             timeout=timeout + 10,
             env={"PYTHONPATH": PACKAGE_ROOT},

@@ -20,8 +20,8 @@ Existing = Literal["keep", "reset"]
 class Options(Struct, frozen=True, omit_defaults=True):
     """An adapter and options, which make a route. via: several adapters with commas between.
 
-    on_down: None: next of several, else block; existing, hold: as in `[route.NAME]` (docs/configuration.md).
-    dns: addresses; empty: look-ups are left alone; None: as known.
+    on_down: None: next of several, else block; existing, hold, inbound: as in `[route.NAME]`
+    (docs/configuration.md). dns: addresses; empty: look-ups are left alone; None: as known.
     """
 
     via: Word
@@ -32,6 +32,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     on_down: Literal["block", "next", "main"] | None = None
     existing: Existing = "keep"
     hold: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+    inbound: bool = False
 
 
 class Wanted(Options, frozen=True, forbid_unknown_fields=True, omit_defaults=True):

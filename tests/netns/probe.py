@@ -367,7 +367,10 @@ def spawn(depth: int, **request: Any) -> dict[str, Any]:
 
 
 def serve(transport: str, address: str, port: int) -> dict[str, Any]:
-    """Answer each line or datagram with "served by <where it arrived>", in the background."""
+    """Answer each line or datagram with "served at <where it is bound>", in the background.
+
+    transport: tcp, udp, or pktinfo: UDP that names the address that it was called by in each answer.
+    """
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM if transport == "tcp" else socket.SOCK_DGRAM)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -376,6 +379,10 @@ def serve(transport: str, address: str, port: int) -> dict[str, Any]:
     sock.bind((address, port))
     if transport == "tcp":
         sock.listen()
+    elif transport == "pktinfo" and family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+    elif transport == "pktinfo":
+        sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
     threading.Thread(target=_serve, args=(sock, transport), daemon=True).start()
     _kept[f"{transport} {address} {port}"] = sock
     return {"local": address}
@@ -390,6 +397,12 @@ def _serve(sock: socket.socket, transport: str) -> None:
                     connection.settimeout(3)
                     connection.recv(4096)
                     connection.sendall(f"served at {connection.getsockname()[0]}\n".encode())
+            elif transport == "pktinfo":
+                _, [(level, kind, found)], _, client = sock.recvmsg(4096, 256)
+                # Of what came: the adapter, the address that it is for, and in IPv4 its destination (ip(7)).
+                its = found if level == socket.IPPROTO_IPV6 else bytes(4) + found[4:8] + bytes(4)
+                its = its[:16] + bytes(4) if level == socket.IPPROTO_IPV6 else its
+                sock.sendmsg([b"served"], [(level, kind, its)], 0, client)
             else:
                 _, client = sock.recvfrom(4096)
                 sock.sendto(f"served at {sock.getsockname()[0]}\n".encode(), client)

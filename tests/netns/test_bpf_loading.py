@@ -9,6 +9,7 @@ import os
 import select
 import socket
 import struct
+from collections import Counter
 from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
@@ -18,14 +19,13 @@ from procroute.core.door import Door
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf, programs
 from procroute.kernel.bpf import objects
-from procroute.kernel.bpf.catalogue import object_path
+from procroute.kernel.bpf.catalogue import PROGRAMS, object_path
 from tests.netns.asking import UDP, ask, mark_when_listening, opened
 from tests.netns.by_hand import BOUND_MARK, MARKING, STRICT, Target, in_child
 from tests.netns.test_bpf_lookups import RESOLVERS, SERVERS4, SERVERS6
 from tests.netns.traffic import SERVER, own_address
 
 ALLOW_MULTI = 2
-CONNECT = (10, 11)
 
 
 class Foreign:
@@ -85,10 +85,11 @@ def test_what_is_attached_is_read_back(target: Target) -> None:
         dns_servers=SERVERS6 + SERVERS4,
         resolvers=(*RESOLVERS, SERVERS4[1]),
         addresses=frozenset({(ip_address(own_address(wan2, 4)), target.wan2), (ip_address("fd00::9"), 9)}),
+        inbound=True,
     )
     programs.attach(target.path, MARKING, door)
     assert target.attached() == programs.Attached(MARKING, door, complete=True, kinds=programs.KINDS)
-    # Another process, another door; the programs for look-ups go and come back.
+    # Another process, another door; the programs for look-ups and for inbound go and come back.
     for other in (
         target.door(),
         Door(frozenset({78}), door.lan, SERVERS4[:1], (RESOLVERS[1],), door.addresses),
@@ -146,19 +147,17 @@ def test_below_a_program_that_allows_no_others(target: Target, kind: str) -> Non
 
 @pytest.mark.parametrize(
     "kinds",
-    [{"guard"}, {"replies"}, {"dns"}, {"attempt"}, {"mark", "bound"}, {"listen", "guard"}],
+    [{"guard"}, {"replies"}, {"dns"}, {"inbound"}, {"attempt"}, {"mark", "bound"}, {"listen", "guard"}],
     ids=lambda kinds: "+".join(sorted(kinds)),
 )
 def test_what_a_crash_left_is_completed(target: Target, kinds: set[str]) -> None:
-    target.attach(dns_servers=SERVERS4, resolvers=RESOLVERS)
+    target.attach(dns_servers=SERVERS4, resolvers=RESOLVERS, inbound=True)
     target.detach(*kinds)
     assert target.attached().kinds == programs.KINDS - kinds
-    target.attach(dns_servers=SERVERS4, resolvers=RESOLVERS)
+    target.attach(dns_servers=SERVERS4, resolvers=RESOLVERS, inbound=True)
     assert target.attached().complete
-    # The guard's and the look-up programs share connect().
-    assert {hook: len(ids) for hook, ids in hooks(target.path).items()} == {
-        hook: 2 if hook in CONNECT else 1 for hook in hooks(target.path)
-    }
+    counted = {hook: len(ids) for hook, ids in hooks(target.path).items()}
+    assert counted == Counter(p.hook for p in PROGRAMS)
 
 
 def test_no_such_cgroup(target: Target) -> None:

@@ -39,6 +39,15 @@ def test_every_kind_of_socket_is_marked_at_birth(target: Target, kind: tuple[int
     assert target.bystander(mark_of_new, *kind) == 0
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_with_inbound_udp_alone_is_made_as_if_it_were_bound(
+    target: Target, kind: tuple[int, int, int]
+) -> None:
+    target.attach(inbound=True)
+    expected = BOUND_MARK if kind[1:] == (UDP, 0) else MARKING.mark
+    assert target.routed(mark_of_new, *kind) == expected
+
+
 def test_a_nearer_target_wins(target: Target) -> None:
     target.attach()
     nearer = f"{target.path}/run"
@@ -103,5 +112,5 @@ def test_a_mechanism_can_be_switched_off(target: Target) -> None:
     target.attach()
     found = target.attached()
     assert found.complete
-    assert found.kinds == programs.KINDS - {"dns"}
+    assert found.kinds == programs.KINDS - {"dns", "inbound"}
     assert target.routed(mark_when_bound, 4, address) == BOUND_MARK

@@ -30,6 +30,10 @@ PROGRAMS: Final = (
     Program("pr_connect6", 11, "cgroup_inet6_connect", "dns", "dns"),
     Program("pr_sendmsg4", 14, "cgroup_udp4_sendmsg", "dns", "dns"),
     Program("pr_sendmsg6", 15, "cgroup_udp6_sendmsg", "dns", "dns"),
+    Program("pr_called", 0, "cgroup_inet_ingress", "inbound", "inbound"),
+    Program("pr_answer4", 14, "cgroup_udp4_sendmsg", "inbound", "inbound"),
+    Program("pr_answer6", 15, "cgroup_udp6_sendmsg", "inbound", "inbound"),
+    Program("pr_answering", 2, "cgroup_inet_sock_create", "inbound", "inbound"),
     Program("pr_bind4", 8, "cgroup_inet4_bind", "bound", "mark"),
     Program("pr_bind6", 9, "cgroup_inet6_bind", "bound", "mark"),
     Program("pr_listen", 3, "cgroup_sock_ops", "listen", "mark"),
@@ -38,7 +42,7 @@ PROGRAMS: Final = (
 BY_NAME: Final = {program.name: program for program in PROGRAMS}
 BY_SOURCE: Final = {
     source: tuple(program for program in PROGRAMS if program.source == source)
-    for source in ("guard", "dns", "mark")
+    for source in ("guard", "dns", "inbound", "mark")
 }
 
 # Sizes of keys and values, in bytes.

@@ -37,9 +37,14 @@ _OpenMap = Callable[[str], objects.Map]
 _Attached = tuple[tuple[int, tuple[int, ...]], ...]
 """Hooks, and the ids of the programs there."""
 _Items = tuple[tuple[bytes, bytes], ...]
-_TOLD: Final = {"guard": {DOOR}, "dns": {"servers"}, "mark": set[str]()}
+_TOLD: Final = {"guard": {DOOR}, "dns": {"servers"}, "inbound": set[str](), "mark": set[str]()}
 """By source, the maps of one value that say what a door is; and those of many."""
-_LISTED: Final = {"guard": {"lan", "addresses"}, "dns": {"resolvers"}, "mark": set[str]()}
+_LISTED: Final = {
+    "guard": {"lan", "addresses"},
+    "dns": {"resolvers"},
+    "inbound": set[str](),
+    "mark": set[str](),
+}
 
 
 def find(directory: int) -> list[Copy]:
@@ -154,11 +159,12 @@ def read_door(copies: list[Copy]) -> Door:
                 told[name] = open_map(name).first()
             for name in _LISTED[copy.source] & copy.maps.keys():
                 listed[name] = tuple(open_map(name).items().items())
-    return _door(tuple(sorted(told.items())), tuple(sorted(listed.items())))
+    inbound = any(copy.source == "inbound" for copy in copies)
+    return _door(tuple(sorted(told.items())), tuple(sorted(listed.items())), inbound)
 
 
 @lru_cache(4096)  # the same bytes say the same: most of what is there was there at the last look
-def _door(told: tuple[tuple[str, bytes], ...], listed: tuple[tuple[str, _Items], ...]) -> Door:
+def _door(told: tuple[tuple[str, bytes], ...], listed: tuple[tuple[str, _Items], ...], inbound: bool) -> Door:
     values, maps = dict(told), {name: dict(items) for name, items in listed}
     followed = "servers" in values
     servers = layout.unpack_servers(values["servers"]) if values.get("servers") else ()
@@ -171,6 +177,7 @@ def _door(told: tuple[tuple[str, bytes], ...], listed: tuple[tuple[str, _Items],
         layout.unpack_addresses(maps.get("addresses", {})),
         no_lookups=followed and not servers,
         present=present,
+        inbound=inbound,
     )
 
 

@@ -6,8 +6,6 @@
 
 #define ADAPTERS 4
 #define LAN_ADAPTERS 4
-#define LOOPBACK 1 /* LOOPBACK_IFINDEX: the same in every network namespace */
-#define UDP_MEMORY_NS (180ull * 1000 * 1000 * 1000)
 #define EXTENSIONS 3
 #define EXTENSION_HEADERS (1ull << PROTO_HOPOPTS | 1ull << PROTO_ROUTING | 1ull << PROTO_DSTOPTS)
 #define OWN4 4

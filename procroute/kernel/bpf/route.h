@@ -26,6 +26,9 @@ struct addr {
 };
 
 #define MAPPED be32(0xffff)
+#define LOOPBACK 1 /* LOOPBACK_IFINDEX: the same in every network namespace */
+/* So long a datagram counts as an answer to one that came in. */
+#define UDP_MEMORY_NS (180ull * 1000 * 1000 * 1000)
 
 /* Without short cuts: fewer paths for the verifier, which is most of the time of loading. */
 INLINE int is_mapped(const struct addr *a)
