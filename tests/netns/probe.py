@@ -293,9 +293,10 @@ def raw(
     fragments: int = 0,
     **options: Any,
 ) -> dict[str, Any]:
-    """Send one echo request. kind: "ping", an unprivileged socket; "raw"; or "header", with the IP header
-    made here, from `source`, with a source route `through` a router after `before` options of no effect (and
-    in IPv6 after `fragments` headers that say that this is all)."""
+    """Send one echo request. kind: "ping", an unprivileged socket; "raw"; "packet", a packet socket, to
+    whoever is behind `device`; or "header", with the IP header made here, from `source`, with a source route
+    `through` a router after `before` options of no effect (and in IPv6 after `fragments` headers that say
+    that this is all)."""
     six = ":" in to
     family = socket.AF_INET6 if six else socket.AF_INET
     protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
@@ -305,6 +306,12 @@ def raw(
         "raw": (socket.SOCK_RAW, protocol),
         "header": (socket.SOCK_RAW, socket.IPPROTO_RAW),
     }
+    if kind == "packet":
+        packet = (_packet6 if six else _packet4)(source, to, "", 0, 0)
+        total = packet if six else packet[:2] + struct.pack("!H", len(packet) + len(echo)) + packet[4:]
+        with socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM) as sock:
+            sock.sendto(total + echo, (device, 0x86DD if six else 0x0800, 0, 0, b"\xff" * 6))
+        return {}
     with socket.socket(family, *kinds[kind]) as sock:
         if device:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
@@ -417,6 +424,34 @@ def send_from(name: str, to: str, port: int = WHO) -> dict[str, Any]:
     return {}
 
 
+def await_handed(path: str, name: str) -> dict[str, Any]:
+    """Keep a socket that somebody hands over at this path, under this name; returns at once."""
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+
+    def take() -> None:
+        with server, server.accept()[0] as peer:
+            _, (descriptor,), _, _ = socket.recv_fds(peer, 1, 1)
+            _kept[name] = socket.socket(fileno=descriptor)
+
+    threading.Thread(target=take, daemon=True).start()
+    return {}
+
+
+def hand(path: str, kind: str, family: int) -> dict[str, Any]:
+    """Open a socket and hand it over."""
+    six = socket.AF_INET6 if family == 6 else socket.AF_INET
+    with socket.socket(socket.AF_UNIX) as peer, socket.socket(six, _KINDS[kind]) as sock:
+        peer.connect(path)
+        socket.send_fds(peer, [b"!"], [sock.fileno()])
+        peer.recv(1)  # until it is taken
+    return {}
+
+
+_KINDS: Final = {"tcp": socket.SOCK_STREAM, "udp": socket.SOCK_DGRAM}
+
+
 def hello() -> dict[str, Any]:
     """Who this is."""
     lines = Path("/proc/self/cgroup").read_text().splitlines()
@@ -442,6 +477,8 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "spawn": spawn,
     "serve": serve,
     "send_from": send_from,
+    "await_handed": await_handed,
+    "hand": hand,
     "hello": hello,
 }
 
