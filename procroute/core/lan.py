@@ -98,6 +98,24 @@ def _without_dead_hops(entry: Entry, adapters: Mapping[int, Adapter]) -> Entry |
     return replace(entry, hops=hops) if hops else None
 
 
+def own_first(entries: Iterable[Entry], own: Adapter | None) -> list[Entry]:
+    """Entries of the LAN, without those by other adapters to a subnet that adapter `own` is connected to.
+
+    Two routers of one make give the same subnet; who leaves by one of them means the hosts there.
+    """
+    entries = list(entries)
+    if own is None:
+        return entries
+    at_own = {e.destination for e in entries if is_connected(e, own) and _is_by(e, own)}
+    return [
+        e for e in entries if e.destination not in at_own or e.destination.is_link_local or _is_by(e, own)
+    ]
+
+
+def _is_by(entry: Entry, adapter: Adapter) -> bool:
+    return bool(entry.hops) and all(h.ifindex == adapter.ifindex for h in entry.hops)
+
+
 def own_subnets(main: Iterable[Entry], adapter: Adapter) -> list[Entry]:
     """What a strict route keeps: the adapter's own subnets and its link-local prefix."""
     return [

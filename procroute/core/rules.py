@@ -4,7 +4,8 @@ Offsets from the first preference (4400):
 
     0    no number of a route: goto the end; bystanders are out after one comparison
     1    not bound: goto the tree
-    2    strict routes and those with given gateways, bound to an address of their adapter: their own table
+    2    strict routes, those with given gateways, and addresses that several adapters have: bound to one of
+         their adapter: their own table
     3    bound: the LAN
     4    bound to an address of an adapter that leads out: that adapter's table
     5    the tree: `goto` on the bits of the route's number down to its table
@@ -93,10 +94,18 @@ def _family(
 
 
 def _own_addresses(machine: Machine, live: LiveRoute, family: Family) -> tuple[IPAddress, ...]:
-    """The addresses of a route's adapter whose sockets do not follow that adapter's table but the route's."""
+    """The addresses of a route's adapter whose sockets do not follow that adapter's table but the route's.
+
+    All, where the route is not as the adapter's table is; else those that another adapter has as well: a rule
+    for an address leads to one of them.
+    """
     route, adapter = live.route, machine.adapter_of(live)
-    own = route.strict or route.gateway4 is not None or route.gateway6 is not None
-    return adapter.usable(family) if own and adapter is not None and not live.by_main else ()
+    if adapter is None or live.by_main:
+        return ()
+    if route.strict or route.gateway4 is not None or route.gateway6 is not None:
+        return adapter.usable(family)
+    others = {ip for a in machine.outward() if a.ifindex != adapter.ifindex for ip in a.usable(family)}
+    return tuple(ip for ip in adapter.usable(family) if ip in others)
 
 
 def _going_on(

@@ -9,7 +9,7 @@ from ipaddress import IPv4Network, ip_network
 from msgspec.structs import replace
 
 from procroute.core.gateways import default_entry, leads_out, routes_with
-from procroute.core.lan import lan_entries, own_subnets
+from procroute.core.lan import lan_entries, own_first, own_subnets
 from procroute.core.lookups import elsewhere
 from procroute.core.machine import Machine
 from procroute.identity import Identity
@@ -47,7 +47,7 @@ def route_entries(
             entries += (_with_source(e, adapter) for e in own_subnets(machine.main, adapter))
         entries += _defaults(identity, machine, adapter, live, table, present)
     if not live.route.strict:
-        kept = lan_entries(machine.main, machine.adapters, adapter)
+        kept = own_first(lan_entries(machine.main, machine.adapters, adapter), adapter)
         entries += (_with_source(e, adapter) for e in kept)
         entries += (Entry(table, n, kind="throw") for n in FOLLOWS_MAIN)
         entries += _name_servers(machine, live, table)

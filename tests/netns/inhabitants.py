@@ -46,6 +46,7 @@ class Heard:
     ms: float = 0
     mark: int = 0
     protocol: int = 0
+    mtu: int = 0
     pid: int = 0
     cgroup: str = ""
 

@@ -29,6 +29,10 @@ from typing import Any, Final
 WHO = 7000
 MPTCP = 262
 IP_PKTINFO = 8
+IP_MTU_DISCOVER = 10
+IP_MTU = 14
+IPV6_MTU_DISCOVER = 23
+IPV6_MTU = 24
 IP_FREEBIND = 15
 IP_UNICAST_IF = 50
 IPV6_UNICAST_IF = 76
@@ -175,6 +179,27 @@ def _pktinfo(sock: socket.socket, options: dict[str, Any]) -> list[tuple[int, in
         return [(socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, address + struct.pack("I", index))]
     address = socket.inet_pton(socket.AF_INET, source or "0.0.0.0")
     return [(socket.IPPROTO_IP, IP_PKTINFO, struct.pack("I", index) + address + bytes(4))]
+
+
+def discover_mtu(to: str, rounds: int = 20) -> dict[str, Any]:
+    """What a connected UDP socket takes its path to carry, once datagrams that were too large have been
+    refused (ip(7), IP_MTU)."""
+    six = ":" in to
+    level = socket.IPPROTO_IPV6 if six else socket.IPPROTO_IP
+    discover, do, mtu = (IPV6_MTU_DISCOVER, 2, IPV6_MTU) if six else (IP_MTU_DISCOVER, 2, IP_MTU)
+    with socket.socket(socket.AF_INET6 if six else socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.setsockopt(level, discover, do)
+        sock.connect((to, 9))
+        known = sock.getsockopt(level, mtu)
+        for _ in range(rounds):
+            try:
+                sock.send(bytes(known - (48 if six else 28)))
+            except OSError as failure:  # an error of before, or that one is too large
+                if failure.errno not in (errno.EMSGSIZE, errno.ECONNREFUSED, errno.EHOSTUNREACH):
+                    raise
+            time.sleep(0.02 * PATIENCE)
+            known = sock.getsockopt(level, mtu)
+        return {"mtu": known}
 
 
 def again(name: str, to: str = "", seconds: float = 1) -> dict[str, Any]:
@@ -466,6 +491,7 @@ _WAYS: Final[dict[str, Callable[..., dict[str, Any]]]] = {
     "ping": ping,
     "raw": raw,
     "again": again,
+    "discover_mtu": discover_mtu,
     "drop": drop,
     "fresh": fresh,
     "orphan": orphan,
