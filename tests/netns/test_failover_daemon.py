@@ -52,6 +52,21 @@ def test_it_is_told_to_who_watches_and_explained() -> None:
         assert [a["name"] for a in facts if a["routes"]] == ["wan2"]
 
 
+@promise("FAIL-08")
+def test_a_switch_of_ours_is_no_repair() -> None:
+    with three() as lab, configured(lab, failing_over("wan1", "wan2", hold=0)):
+        with daemon(lab) as running, placed(lab, 0, via="several") as command:
+            for _ in range(5):
+                lab.wan1.carrier(False)
+                until_by(command, "wan2")
+                lab.wan1.restore()
+                until_by(command, "wan1")
+            assert running.log().count(" leaves by ") == 10
+            assert "repaired" not in running.log()
+            lab.sh("ip -4 rule del preference 4401 protocol 112")
+            until(lambda: "repaired" in running.log())
+
+
 @promise("FAIL-08", "KILL-01")
 def test_killed_in_the_middle_of_a_switch() -> None:
     text = failing_over("wan1", "wan2", hold=0)
