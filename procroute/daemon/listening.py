@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from procroute.engine.words import Tell
-from procroute.kernel import files
+from procroute.kernel import files, service_manager
 from procroute.kernel.faults import passed
 
 GROUP: Final = "procroute"
@@ -17,19 +17,24 @@ GROUP: Final = "procroute"
 
 
 class Listening:
-    """A socket at a path, for root and, where there is one, for the group."""
+    """A socket at a path, for root and, where there is one, for the group; systemd's, if it has made it."""
 
     def __init__(self, path: Path, tell: Tell) -> None:
         self._path = path
         self._new = path.with_name(f".{path.name}")
         self._tell = tell
         self._group: int | None = None
+        self._given = False
 
     def open(self) -> socket.socket:
         """The socket, beside its place: whoever finds it there can connect, and nobody else could before.
 
         Raises OSError.
         """
+        if (given := service_manager.given_socket(self._path)) is not None:
+            given.setblocking(False)
+            self._given, self._group = True, _group()
+            return given
         files.mkdir(self._path.parent, 0o755, parents=True, exist_ok=True)
         files.unlink(self._new, missing_ok=True)
         made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
@@ -44,11 +49,13 @@ class Listening:
 
     def show(self) -> None:
         """Have it found, from now on. Raises OSError."""
-        files.rename(self._new, self._path)
+        if not self._given:
+            files.rename(self._new, self._path)
 
     def hide(self) -> None:
-        """Have it found no longer. Raises OSError."""
-        files.unlink(self._path, missing_ok=True)
+        """Have it found no longer, unless systemd goes on listening. Raises OSError."""
+        if not self._given:
+            files.unlink(self._path, missing_ok=True)
 
     def regroup(self) -> list[str]:
         """Look again who is to ask; what has changed, in words. From any thread. Raises OSError."""

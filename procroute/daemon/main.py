@@ -39,6 +39,7 @@ from procroute.daemon.works import Works
 from procroute.daemon.writer import Writer
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError, refused
+from procroute.kernel.service_manager import ServiceManager
 from procroute.terminal import printable
 from procroute.user_names import user_name
 
@@ -96,6 +97,7 @@ class Daemon:
         self._due: dict[int, None] = {}
         self._looking = False
         self._untidy: set[str] = set()
+        self._manager = ServiceManager()
 
     async def live(self) -> None:
         """From the first look to the last."""
@@ -117,11 +119,20 @@ class Daemon:
             self._works.begin(self._checking.want(self._writer.checks))
             self._look_soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
+            self._manager.ready()
+            self._works.begin(self._show_that_it_lives())
             await over.wait()
         finally:
             await self._end()
 
+    async def _show_that_it_lives(self) -> None:
+        """To systemd's watchdog: the loop goes round, and the writer comes to what it is asked for."""
+        while (pause := self._manager.pause) is not None:
+            await self._do(self._manager.alive)
+            await asyncio.sleep(pause)
+
     async def _end(self) -> None:
+        self._manager.stopping()
         await self._server.stop()
         self._rules.close()
         self._checking.close()
@@ -198,6 +209,7 @@ class Daemon:
 
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
+        self._manager.reloading()
         try:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
             notes += await self._rules.reload()
@@ -208,6 +220,8 @@ class Daemon:
             self._tell(f"the configuration stays as it was: {e}")
         else:
             self._tell_reread(notes)
+        finally:
+            self._manager.ready()
 
     def _say(self, event: protocol.Event) -> None:
         """From any thread."""

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from msgspec.structs import replace
 
@@ -71,8 +72,10 @@ class Server:
     async def start(self) -> None:
         """Listen. Raises OSError."""
         listening = self._listening.open()
+        # Its file is ours to take away, or systemd's to keep.
+        keep: dict[str, Any] = {"cleanup_socket": False} if sys.version_info >= (3, 13) else {}
         self._server = await asyncio.start_unix_server(
-            self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS
+            self._accepted, sock=listening, limit=1 << 16, backlog=_CLIENTS, **keep
         )
         self._listening.show()
 

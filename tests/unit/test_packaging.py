@@ -53,11 +53,15 @@ def test_wheel_holds_nothing_else(wheel: zipfile.ZipFile) -> None:
 
 
 @pytest.mark.promise("FND-04", "RULE-14", "RULE-16")
-def test_wheel_holds_every_example_of_rules_and_their_schema(wheel: zipfile.ZipFile) -> None:
+def test_wheel_holds_every_example_of_rules_their_schema_and_what_systemd_reads(
+    wheel: zipfile.ZipFile,
+) -> None:
     share = f"procroute-{procroute.__version__}.data/data/share/procroute"
     data = {name for name in wheel.namelist() if ".data/" in name}
     examples = {f"{share}/rules.d/{path.name}" for path in (ROOT / "rules").glob("*.toml")}
-    assert data == examples | {f"{share}/procroute-rules.schema.json"}
+    units = (p for p in (ROOT / "systemd").rglob("*") if p.is_file())
+    units_there = {f"{share}/systemd/{path.relative_to(ROOT / 'systemd')}" for path in units}
+    assert data == examples | units_there | {f"{share}/procroute-rules.schema.json"}
 
 
 @pytest.mark.promise("FND-04")
