@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import shlex
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from tests.netns.inhabitants import PROBE, RUN, Command, Inhabitant, commanded, 
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, until
 
 UNIT: Final = "procrouted.service"
+UNITS: Final = "/run/systemd/system"
 AS_ADA: Final = (
     *("setpriv", f"--reuid={ADA}", f"--regid={ADA}", "--init-groups", "env"),
     *(f"XDG_RUNTIME_DIR=/run/user/{ADA}", f"DBUS_SESSION_BUS_ADDRESS=unix:path=/run/user/{ADA}/bus"),
@@ -32,16 +34,9 @@ class Daemon:
         self.box = box
 
     def start(self) -> None:
-        """Start it, and wait until it listens."""
-        box = self.box
-        box.run(["systemctl", "reset-failed", UNIT])
-        words = ["systemd-run", "--quiet", f"--unit={UNIT}", f"--setenv=PYTHONPATH={ROOT}", "--collect"]
-        box.run([*words, *PROCROUTE, "daemon"], check=True)
-        until(lambda: self.state() != "active" or self._answers(), 30, "the daemon")
-        assert self.state() == "active", self.log()
-
-    def _answers(self) -> bool:
-        return self.box.run([*PROCROUTE, "ps", "--json"], env=ENVIRONMENT).returncode == 0
+        """Start it by systemd, which knows when it serves."""
+        self.box.run(["systemctl", "reset-failed", UNIT])
+        assert self.box.run(["systemctl", "start", UNIT]).returncode == 0, self.log()
 
     def state(self) -> str:
         """Active, inactive, failed …"""
@@ -97,16 +92,39 @@ class Daemon:
 
 
 @contextlib.contextmanager
-def daemon(box: SystemdBox) -> Iterator[Daemon]:
-    """A daemon that ada may ask. In the end it is stopped, and must not have told of any fault."""
+def installed(box: SystemdBox, *units: str, more: str = "") -> Iterator[None]:
+    """These units as they are shipped, for this interpreter and source. more: lines of [Service] besides."""
     box.sh("getent group procroute >/dev/null || groupadd --system procroute; usermod -aG procroute ada")
-    running = Daemon(box)
-    running.start()
+    box.sh(f"mkdir -p {UNITS}/{UNIT}.d")
+    for name in units:
+        box.path(f"{UNITS}/{name}").write_text((ROOT / "systemd" / name).read_text())
+    words = shlex.join(PROCROUTE)
+    own = f"[Service]\nEnvironment=PYTHONPATH={ROOT}\nExecStart=\nExecStart={words} daemon\n"
+    own += f"ExecReload=\nExecReload={words} reload\n{more}"
+    box.path(f"{UNITS}/{UNIT}.d/here.conf").write_text(own)
+    box.run(["systemctl", "daemon-reload"], check=True)
     try:
-        yield running
+        yield
     finally:
-        said = running.log()
-        running.stop()
+        box.run(["systemctl", "stop", *units])
+        box.sh(f"cd {UNITS} && rm -rf {UNIT}.d {' '.join(units)}; systemctl daemon-reload")
+        box.sh(f"systemctl reset-failed {' '.join(units)} 2>/dev/null || true")
+        # Its folder is the service's, and stays; with the socket in it the lock does as well.
+        box.sh("cd /run/procroute 2>/dev/null && rm -f lock && rmdir --ignore-fail-on-non-empty $PWD || true")
+
+
+@contextlib.contextmanager
+def daemon(box: SystemdBox) -> Iterator[Daemon]:
+    """A daemon that ada may ask, by the unit that is shipped, in its sandbox; one that was killed stays dead.
+    In the end it is stopped, and must not have told of any fault."""
+    with installed(box, UNIT, more="Restart=no\n"):
+        running = Daemon(box)
+        running.start()
+        try:
+            yield running
+        finally:
+            said = running.log()
+            running.stop()
     assert "Traceback" not in said, said
 
 
