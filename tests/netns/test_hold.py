@@ -197,6 +197,17 @@ def test_marks_are_on_those_files_and_on_nothing_else(routed_place: tuple[Lab, s
         until(lambda: not _marks(daemon.holder()), what="the end of all marks")
 
 
+@promise("NEG-13")
+def test_a_holder_that_marks_whole_mounts_would_be_noticed(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    null = subprocess.DEVNULL  # it keeps what it has
+    words = [sys.executable, "-m", "tests.netns.lesser_daemon", "mounts"]
+    assert lab.popen(words, env=ENVIRONMENT, stdout=null, stderr=null).wait(20) == 0
+    with holding(lab, cgroup) as daemon:
+        assert daemon.hold(rule(first(4), first(6)))["files"] == 2
+        assert {kind for kind, _ in _marks(daemon.holder())} == {"mnt_id"}
+
+
 def _marks(holder: int) -> list[tuple[str, int]]:
     """What a holder has marked: of which kind, and the inode, mount or file system."""
     found = []
