@@ -175,7 +175,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self.go_on()
             self.kill()
-        with contextlib.suppress(AssertionError):  # it has ended by itself
+        with contextlib.suppress(AssertionError, ProcessLookupError):  # it has ended by itself
             os.kill(holder := self.holder(), signal.SIGKILL)
             ends(holder, 10)
         self.process.wait(10)
