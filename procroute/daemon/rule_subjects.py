@@ -10,6 +10,7 @@ from procroute.core.access import Peer
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.living import everybody
 from procroute.kernel.process_facts import Facts, namespace_of
+from procroute.kernel.rule_glimpse import Glimpses
 from procroute.kernel.rule_subject import subject
 from procroute.rulebook.subject import Subject
 
@@ -31,6 +32,10 @@ class RuleSubjects:
             return None
         who, began = found
         return replace(who, cgroup=self._origin(who.cgroup)), began
+
+    def glimpses(self, asked: Collection[str], *, owned: bool) -> Glimpses:
+        """For looks that tell only who is meant by no rule. In any thread."""
+        return Glimpses(asked, self._mount, owned=owned)
 
     def everybody(self, peer: Peer, asked: Collection[str]) -> Iterator[tuple[Subject, int]]:
         """The same of everybody whom somebody may place."""

@@ -133,7 +133,12 @@ class Rules:
         await self._do(lambda: self._ruling.held(asked, answer))
 
     def _met(self, pids: Collection[int]) -> None:
-        """Those of which there is news while others are looked at are looked at together."""
+        """Those of which there is news while others are looked at are looked at together.
+
+        Most mean nothing to rules, and are told apart here: to go to the other thread takes longer.
+        """
+        if not (pids := self._ruling.meant(pids)):
+            return
         waiting = bool(self._missed)
         self._missed.update(pids)
         if not waiting:

@@ -19,7 +19,8 @@ class RulesInUse(Struct, frozen=True):
     """book: as files have them; linked: with what their paths lead to (rulebook.links).
 
     index: finds the first that a process meets; at_exec: the same while its exec is held. asked: the
-    conditions that there are. order: of each by its place. excepted: those before which an exception stands.
+    conditions that there are; owned: whether some are users' own. order: of each by its place. excepted:
+    those before which an exception stands.
     """
 
     book: Rulebook
@@ -27,6 +28,7 @@ class RulesInUse(Struct, frozen=True):
     index: Index
     at_exec: Index
     asked: frozenset[str]
+    owned: bool
     order: Mapping[str, int]
     excepted: frozenset[str]
 
@@ -40,6 +42,7 @@ def in_use(book: Rulebook) -> RulesInUse:
         index=Index(linked.rules),
         at_exec=known_at_exec(linked),
         asked=asked_for(book),
+        owned=any(rule.owner for rule in book.rules),
         order={rule.place: at for at, rule in enumerate(book.rules)},
         excepted=with_exceptions(book),
     )

@@ -7,7 +7,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
 from msgspec.structs import replace
@@ -34,6 +34,7 @@ from procroute.daemon.rule_subjects import RuleSubjects, facts_of
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.holder.words import Exec
+from procroute.identity import SLICE
 from procroute.kernel import user_managers
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import Facts
@@ -154,6 +155,14 @@ class Ruling:
                 self._say(f"{rule.place}: {asked.path} was {'allowed' if allow else 'denied'}: {e.message}")
         else:
             once(True)
+
+    def meant(self, pids: Collection[int]) -> list[int]:
+        """Without those of these processes whom no rule can mean. In any thread: it takes no lock."""
+        rules = self._rules
+        seen = self._subjects.glimpses(rules.asked, owned=rules.owned)
+        found = ((pid, seen.of(pid)) for pid in pids)
+        # Who was placed by us is known to rules by the cgroup of before.
+        return [pid for pid, one in found if one and (SLICE in one.cgroup or rules.index.first(one))]
 
     def met(self, pids: Iterable[int]) -> None:
         """Look at processes of which there is news."""

@@ -19,6 +19,7 @@ from typing import Final
 from procroute.holder.holder import Holder
 from procroute.holder.report import Report
 from procroute.kernel.libc import call
+from procroute.kernel.urgency import urgent
 from procroute.places import HOLD_LOCK, HOLD_SOCKET, RUN_DIRECTORY
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2)
@@ -47,7 +48,8 @@ def main() -> int:
         os.setsid()
         os.chdir("/")
         _stay_in_memory()
-        holder.live()
+        with urgent():  # a nice value counts only within the same cgroup or session (sched(7), autogroup)
+            holder.live()
         status = 0
     except Exception as e:  # noqa: BLE001 - who starts the next one has to know why
         report.say(f"ended by a fault: {e!r}")

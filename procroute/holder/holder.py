@@ -4,6 +4,9 @@ Each exec is answered: by the daemon, or by `when_down` of its rules ANSWER seco
 or after the daemon's last answer, if others wait as well: many starts at once take their turns. Should this
 process itself be stopped or hang, the kernel ends it (dead_man.py), and then lets go of all that it holds: so
 execs go on within a second, whoever does not work.
+
+As the kernel allows what it lets go of, whoever is due is answered before anything else is done, and nothing
+here takes long at a time: what there is much of is done in pieces.
 """
 
 from __future__ import annotations
@@ -13,43 +16,31 @@ import os
 import select
 import socket
 import time
-from collections import deque
-from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from procroute.core.hold_rules import HoldRule, HoldRules, unanswered
 from procroute.holder import words
+from procroute.holder.decisions import Decisions
 from procroute.holder.peer import Peer
 from procroute.holder.report import Report
+from procroute.holder.waiting import OneExec, Waiting
 from procroute.kernel.dead_man import DeadMan
 from procroute.kernel.exec_files import ExecFiles
 from procroute.kernel.exec_hold import Asked, ExecHold, still
 from procroute.kernel.executing import Executing, executing
 
-ANSWER: Final = 0.75
-_AT_MOST: Final = 5.0
-"""So long an exec waits for its turn while the daemon answers others: in seconds."""
 _HANGS: Final = 0.12
-"""So long after that this process is taken to hang: in seconds."""
+"""So long after somebody is due this process is taken to hang: in seconds."""
 _ALIVE: Final = 0.8
 """So long it may say nothing to its dead man's switch while nothing is held."""
 _TICK: Final = 0.3
 _PIECE: Final = 0.005
-"""Seconds for following files, before whoever asks has a turn again."""
+"""Seconds for hearing the daemon, telling it, or following files, before whoever asks has a turn again."""
+_NEAR: Final = 0.3
+"""No file is followed while somebody is due in so many seconds: one path may take as long."""
 _PATIENCE: Final = 10.0
 """Seconds until the first daemon must have come."""
-_REMEMBERED: Final = 256
-"""Decisions that are kept for the next daemon."""
-
-
-class _Waiting(NamedTuple):
-    """An exec that the daemon was asked about. since: when that was."""
-
-    asked: Asked
-    who: Executing
-    rules: tuple[HoldRule, ...]
-    path: str
-    since: float
 
 
 class Holder:
@@ -63,12 +54,10 @@ class Holder:
         self._rules = HoldRules()
         self._coming: list[HoldRule] = []
         self._daemon: Peer | None = None
-        self._waiting: dict[int, _Waiting] = {}
+        self._waiting = Waiting()
+        self._decisions = Decisions(report)
         self._event = 0
         self._number = 0
-        self._answered = 0.0
-        self._untold: deque[words.Decided] = deque(maxlen=_REMEMBERED)
-        self._untold_more = 0
         self._following = False
         own = os.stat("/proc/self/exe")
         self._own = (own.st_dev, own.st_ino)
@@ -78,7 +67,7 @@ class Holder:
             self._hold.fileno(): lambda _: self._read(),
             self._listener.fileno(): lambda _: self._accept(),
             self._files.fileno(): lambda _: self._news(),
-            self._files.mounts: lambda _: self._files.everything(),
+            self._files.mounts: lambda _: self._mounted(),
         }
         for descriptor in self._by_descriptor:
             self._poll.register(descriptor, select.POLLIN)
@@ -89,32 +78,32 @@ class Holder:
         switch = DeadMan()
         until = time.monotonic() + _PATIENCE
         while self._daemon is not None or self._rules or self._waiting or time.monotonic() < until:
-            switch.arm(self._limit())
-            ready = self._poll.poll(self._pause())
-            for descriptor, what in ready:
+            self._in_time(switch)
+            for descriptor, what in self._poll.poll(self._pause()):
                 if (handle := self._by_descriptor.get(descriptor)) is not None:
                     handle(what)
-            self._expire()
+                self._in_time(switch)
+            self._in_time(switch)
+            self._say()
             self._follow()
             if self._daemon is not None:
                 until = 0
 
+    def _in_time(self, switch: DeadMan) -> None:
+        """Answer whom the daemon has let wait for too long; so this process does not hang."""
+        if due := self._waiting.due():
+            if self._daemon is not None:
+                self._daemon.silent = True
+            self._give_up(due, "late")
+        left = self._waiting.left()
+        switch.arm(_ALIVE if left is None else min(_ALIVE, max(0, left) + _HANGS))
+
     def _pause(self) -> float:
         """Milliseconds."""
-        if self._following:
+        if self._decisions.left(self._hears()) or self._may_follow():
             return 0
-        first = next(iter(self._waiting.values()), None)
-        return 1000 * (_TICK if first is None else max(0, min(_TICK, self._left(first))))
-
-    def _limit(self) -> float:
-        """Seconds after which this process hangs."""
-        first = next(iter(self._waiting.values()), None)
-        return _ALIVE if first is None else max(0.01, min(_ALIVE, self._left(first) + _HANGS))
-
-    def _left(self, one: _Waiting) -> float:
-        """Seconds until an exec is answered without the daemon; who has asked earlier has no more."""
-        until = min(max(one.since, self._answered) + ANSWER, one.since + _AT_MOST)
-        return until - time.monotonic()
+        left = self._waiting.left()
+        return 1000 * (_TICK if left is None else max(0, min(_TICK, left)))
 
     # --- files
 
@@ -122,15 +111,23 @@ class Holder:
         self._files.hear()
         self._following = True
 
+    def _mounted(self) -> None:
+        self._files.everything()
+        self._following = True
+
+    def _may_follow(self) -> bool:
+        left = self._waiting.left()
+        return self._following and (left is None or left > _NEAR)
+
     def _follow(self) -> None:
+        if not self._may_follow():
+            return
         end = time.monotonic() + _PIECE
         while self._files.work():
-            self._following = True
             if time.monotonic() > end:
                 return
-        if self._following:
-            self._following = False
-            self._tell("holding", number=self._number, files=len(self._files), faults=self._files.faults)
+        self._following = False
+        self._tell("holding", number=self._number, files=len(self._files), faults=self._files.faults)
 
     # --- execs
 
@@ -175,35 +172,20 @@ class Holder:
         if daemon.silent:
             return self._decide(who, rules, path, unanswered(rules), "silent")
         self._event += 1
-        self._waiting[self._event] = _Waiting(asked, who, rules, path, time.monotonic())
+        self._waiting.add(self._event, OneExec(asked, who, rules, path, time.monotonic()))
         self._tell("exec", event=self._event, pid=who.pid, began=who.began, paths=sorted(paths), path=path)
         return None
 
     def _decide(self, who: Executing, rules: tuple[HoldRule, ...], path: str, allow: bool, why: str) -> bool:
         keys = tuple(rule.key for rule in rules)
-        decided = words.Decided(who.pid, who.began, keys, path, allow, why, time.time())
-        self._report.decided(decided)
-        if self._daemon is not None:
-            self._tell("decided", **decided._asdict())
-        else:
-            self._untold_more += len(self._untold) == _REMEMBERED
-            self._untold.append(decided)
+        self._decisions.add(words.Decided(who.pid, who.began, keys, path, allow, why, time.time()))
         return allow
 
-    def _expire(self) -> None:
-        """Answer whom the daemon has let wait for too long."""
-        for event, one in list(self._waiting.items()):
-            if self._left(one) > 0:
-                return
-            if self._daemon is not None:
-                self._daemon.silent = True
-            self._give_up(event, "late")
-
-    def _give_up(self, event: int, why: str) -> None:
-        one = self._waiting.pop(event)
-        allow = unanswered(one.rules)
-        self._answer(one.asked, allow)
-        self._decide(one.who, one.rules, one.path, allow, why)
+    def _give_up(self, execs: Sequence[OneExec], why: str) -> None:
+        for one in execs:
+            self._answer(one.asked, unanswered(one.rules))
+        for one in execs:
+            self._decide(one.who, one.rules, one.path, unanswered(one.rules), why)
 
     def _answer(self, asked: Asked, allow: bool) -> None:
         try:
@@ -212,6 +194,16 @@ class Holder:
             self._report.say(f"PID {asked.pid} could not be answered: {e}")
 
     # --- the daemon
+
+    def _hears(self) -> bool:
+        return self._daemon is not None and not self._daemon.behind
+
+    def _say(self) -> None:
+        """What was decided, as long as that may take at a time."""
+        end = time.monotonic() + _PIECE
+        while self._decisions.left(self._hears()) and time.monotonic() < end:
+            if (one := self._decisions.next(self._hears())) is not None:
+                self._tell("decided", **one._asdict())
 
     def _accept(self) -> None:
         with contextlib.suppress(OSError):
@@ -229,11 +221,9 @@ class Holder:
                 version=words.VERSION,
                 pid=os.getpid(),
                 rules=len(self._rules),
-                untold=self._untold_more,
+                untold=self._decisions.untold,
             )
-            self._untold_more = self._number = 0
-            while self._untold and self._daemon is not None:
-                self._tell("decided", **self._untold.popleft()._asdict())
+            self._decisions.untold = self._number = 0
             self._following = True  # and say what is held
 
     def _hang_up(self) -> None:
@@ -244,8 +234,7 @@ class Holder:
         del self._by_descriptor[daemon.fileno()]
         daemon.close()
         self._coming.clear()
-        for event in list(self._waiting):
-            self._give_up(event, "no-daemon")
+        self._give_up(self._waiting.everybody(), "no-daemon")
 
     def _tell(self, say: str, **what: Any) -> None:
         daemon = self._daemon
@@ -268,8 +257,11 @@ class Holder:
                 if not daemon.behind:
                     self._poll.modify(daemon.fileno(), select.POLLIN)
             if what & ~select.POLLOUT:
+                end = time.monotonic() + _PIECE
                 for heard in daemon.hear():
                     self._heard(heard)
+                    if time.monotonic() > end:
+                        return
         except (EOFError, ConnectionError):
             self._hang_up()
         except (OSError, ValueError, KeyError, TypeError) as e:
@@ -280,9 +272,7 @@ class Holder:
         """Raises ValueError, KeyError, TypeError."""
         match heard["say"]:
             case "answer":
-                one = self._waiting.pop(heard["event"], None)
-                if one is not None:  # or it was answered without
-                    self._answered = time.monotonic()
+                if (one := self._waiting.answered(heard["event"])) is not None:
                     self._answer(one.asked, heard["allow"] is True)
             case "hold":
                 self._coming += words.rules_of(heard)

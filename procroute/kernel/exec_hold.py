@@ -38,8 +38,8 @@ _EVENT: Final = struct.Struct("=IBBHQii")
 _INFO: Final = struct.Struct("=BBHi")
 _RESPONSE: Final = struct.Struct("=iI")
 _AT_FDCWD: Final = -100
-_ROOM: Final = 1 << 14
-"""Bytes that are read at once: each event in them takes two descriptors."""
+_ROOM: Final = 1 << 10
+"""Bytes that are read at once, some 30 events: whoever reads has others to answer in between."""
 
 
 class Asked(NamedTuple):

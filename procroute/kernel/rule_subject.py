@@ -5,22 +5,23 @@ What rules do not ask for is not read: a chain of parents costs more than all th
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import stat
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Final
 
 from procroute.kernel.cgroup_mount import CgroupMount
-from procroute.kernel.living import living
+from procroute.kernel.living import living, user_of
 from procroute.kernel.process_stat import stat as stat_of
 from procroute.rulebook.subject import COMM, Ancestor, Subject
 from procroute.user_names import user_name
 
 _DELETED: Final = " (deleted)"
 _ELF: Final = b"\x7fELF"
-_ANCESTORS: Final = 64
+ANCESTORS: Final = 64
 """So many are looked at: who is deeper is told by those."""
 
 
@@ -35,7 +36,7 @@ def subject(pid: int, asked: Collection[str], mount: CgroupMount) -> tuple[Subje
     if found is None:
         return None
     try:
-        groups = _groups(pid) if "group" in asked else ()
+        groups = groups_of(pid) if "group" in asked else ()
         program = program_of(pid)
     except OSError:
         return None
@@ -48,7 +49,7 @@ def subject(pid: int, asked: Collection[str], mount: CgroupMount) -> tuple[Subje
             uids=found.uids,
             user=user_name(found.uids[1]) if "user" in asked else "",
             gids=groups,
-            groups=tuple(map(_group_name, groups)),
+            groups=group_names(groups),
             cgroup=mount.below(found.cgroup) or "/",
             parents=tuple(_ancestors(found.parent)) if "parent" in asked else (),
         ),
@@ -108,13 +109,39 @@ def user_by(path: str, uid: int) -> int:
     return seen.st_uid if seen.st_mode & stat.S_ISUID else uid
 
 
-def _groups(pid: int) -> tuple[int, ...]:
-    """The effective gid and the supplementary ones."""
+def groups_of(pid: int) -> tuple[int, ...]:
+    """The effective gid and the supplementary ones. Raises OSError: it has ended."""
     with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
         lines = file.readall().split(b"\n")
     own = next((line.split()[2] for line in lines if line.startswith(b"Gid:")), b"0")
     more = next((line.split()[1:] for line in lines if line.startswith(b"Groups:")), [])
     return tuple(dict.fromkeys(map(int, (own, *more))))
+
+
+def group_names(gids: Iterable[int]) -> tuple[str, ...]:
+    """What groups are called; empty, each that has no name."""
+    return tuple(map(_group_name, gids))
+
+
+def uids_of(pid: int) -> tuple[int, int, int]:
+    """The real, effective and saved uid. Raises OSError: it has ended."""
+    found = user_of(pid)
+    if found is None:
+        raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+    return found
+
+
+def ancestor(pid: int) -> tuple[Ancestor, int] | None:
+    """A process as one that others descend from, and its parent; None: there is none."""
+    try:
+        found = stat_of(pid)
+    except OSError:
+        return None
+    try:
+        program = program_of(pid)
+    except OSError:
+        program = ""  # a kernel thread
+    return Ancestor(found.name, program), found.parent
 
 
 def _group_name(gid: int) -> str:
@@ -126,16 +153,8 @@ def _group_name(gid: int) -> str:
 
 def _ancestors(pid: int) -> Iterator[Ancestor]:
     """The nearest first."""
-    for _ in range(_ANCESTORS):
-        if pid <= 0:
+    for _ in range(ANCESTORS):
+        if pid <= 0 or (found := ancestor(pid)) is None:
             return
-        try:
-            found = stat_of(pid)
-        except OSError:
-            return
-        try:
-            program = program_of(pid)
-        except OSError:
-            program = ""  # a kernel thread
-        yield Ancestor(found.name, program)
-        pid = found.parent
+        one, pid = found
+        yield one

@@ -1,4 +1,4 @@
-"""A thread that goes before all others of its processor, for moments (sched(7))."""
+"""A thread that goes before all others of its processor (sched(7))."""
 
 from __future__ import annotations
 

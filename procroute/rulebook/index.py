@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator
+from functools import lru_cache
 from typing import Final
 
 from msgspec.structs import replace
@@ -18,6 +19,9 @@ _BY: Final = ("exe", "name", "user", "group", "app")
 """Conditions that few rules share; a rule is found by the first of them that it has without globs."""
 _BY_GRAMS: Final = ("exe", "name", "app", "unit", "cgroup", "command", "parent")
 """Else it is found by the first of these whose patterns are all long enough."""
+_ALL_DIFFERENT: Final = frozenset({"command"})
+_KEPT: Final = 1024
+"""What was found by so many texts is kept: what starts in a second has few parents, units and names."""
 
 
 class Index:
@@ -41,6 +45,7 @@ class Index:
                     self._found_by[by][value].append(number)
             elif not self._by_grams(number, rule.conditions):
                 self._always.append(number)
+        self._numbers_by = lru_cache(_KEPT)(self._by_texts)
 
     def first(self, subject: Subject, paths: Collection[str] = ()) -> RouteRule | None:
         """The rule that holds. paths: those of keyed rules, as they are written, that mean its program; the
@@ -66,7 +71,11 @@ class Index:
                     yield from found.get(value, ())
         for key, grams in self._grams.items():
             if grams:
-                yield from grams.numbers(values(key, subject))
+                by = self._by_texts if key in _ALL_DIFFERENT else self._numbers_by
+                yield from by(key, values(key, subject))
+
+    def _by_texts(self, key: str, texts: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(self._grams[key].numbers(texts))
 
 
 def _key(conditions: Conditions) -> str:

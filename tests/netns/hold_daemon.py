@@ -4,8 +4,8 @@
 
 Reads a JSON object a line: {"hold": [RULE, …]}, {"do": "place" | "allow" | "deny" | "nothing"} or
 {"run": PROGRAM}, which it waits for; writes what the holder says, each with its kind as "said" and the
-seconds that "placing" took, and "Ran". Places by writing the PID to CGROUP/cgroup.procs. When the holder has
-ended it starts another one, as soon as it is told rules.
+seconds that "placing" took, "Does" and "Ran". Places by writing the PID to CGROUP/cgroup.procs. When the
+holder has ended it starts another one, as soon as it is told rules.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ def main(cgroup: str) -> None:
                     return
                 *lines, rest = (rest + data).split(b"\n")
                 for told in map(json.loads, lines):
-                    do = told.get("do", do)
+                    if "do" in told:
+                        do = told["do"]
+                        print(json.dumps({"said": "Does", "do": do}), flush=True)
                     if "run" in told:
                         done = subprocess.run([told["run"]], check=False, stdout=subprocess.DEVNULL)
                         print(json.dumps({"said": "Ran", "status": done.returncode}), flush=True)

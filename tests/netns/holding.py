@@ -103,6 +103,12 @@ class Daemon:
         self.process.stdin.write(json.dumps(words) + "\n")
         self.process.stdin.flush()
 
+    def does(self, what: str) -> None:
+        """Have it place, allow or deny who is held, or do nothing, from now on."""
+        before = len(self.heard("Does"))
+        self.tell(do=what)
+        until(lambda: len(self.heard("Does")) > before, what=f"that it does {what}")
+
     def hold(self, *rules: dict[str, Any]) -> dict[str, Any]:
         """Have execs held by these rules; what the holder says when they are."""
         self._number += 1
@@ -129,6 +135,11 @@ class Daemon:
         except AssertionError:
             raise AssertionError(f"no {kind} {words} among {self.said}: {self.errors()}") from None
         return found()[0]
+
+    def summary(self) -> str:
+        """How often what was said, and what went wrong, for messages."""
+        kinds = dict(Counter(one["said"] for one in self.said))
+        return f"{kinds}\n{self.errors()}"
 
     def await_gone(self) -> None:
         """Wait until it knows that its holder has ended, and forget what that one said."""
@@ -164,7 +175,7 @@ class Daemon:
         with contextlib.suppress(ProcessLookupError):
             self.go_on()
             self.kill()
-        with contextlib.suppress(AssertionError):  # it has ended by itself
+        with contextlib.suppress(AssertionError, ProcessLookupError):  # it has ended by itself
             os.kill(holder := self.holder(), signal.SIGKILL)
             ends(holder, 10)
         self.process.wait(10)

@@ -15,11 +15,22 @@ import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
-from tests.netns.holding import PLACE, Daemon, ends, first, holding, place_with_route, rule, timed_start
+from tests.netns.holding import (
+    PLACE,
+    Daemon,
+    busy,
+    ends,
+    first,
+    holding,
+    place_with_route,
+    rule,
+    timed_start,
+)
 from tests.netns.running import ENVIRONMENT, until
 
 promise = pytest.mark.promise
 EPERM = 1
+_MANY = 300
 _LOG = f"{PLACE}/log"
 outcomes = pytest.mark.parametrize(("when_down", "errno"), [("deny", EPERM), ("allow", 0)])
 
@@ -55,7 +66,7 @@ def test_without_an_answer(routed_place: tuple[Lab, str], how: str, when_down: s
     with holding(lab, cgroup) as daemon:
         daemon.hold(rule(first(4), when_down=when_down))
         if how == "mute":
-            daemon.tell(do="nothing")
+            daemon.does("nothing")
         else:
             daemon.stop() if how == "stopped" else daemon.kill()
         times = []
@@ -77,7 +88,7 @@ def test_while_it_is_held(routed_place: tuple[Lab, str], how: str, when_down: st
     lab, cgroup = routed_place
     with holding(lab, cgroup) as daemon:
         daemon.hold(rule(first(4), when_down=when_down))
-        daemon.tell(do="nothing")
+        daemon.does("nothing")
         held = begin(lab)
         when_held(daemon)
         daemon.stop() if how == "stopped" else daemon.kill()
@@ -86,13 +97,33 @@ def test_while_it_is_held(routed_place: tuple[Lab, str], how: str, when_down: st
         assert seconds <= FACTOR
 
 
+@promise("HOLD-06", "HOLD-03")
+@pytest.mark.parametrize("how", ["stopped", "dead", "mute"])
+def test_of_many_that_are_denied_none_starts(routed_place: tuple[Lab, str], how: str) -> None:
+    """The holder must live to answer all of them: what it lets go of starts."""
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon, busy(lab):
+        daemon.hold(rule(first(4)))
+        holder = daemon.holder()
+        daemon.does("nothing")
+        words = [f"{PLACE}/starts", "many", str(_MANY), str(_MANY), first(4)]
+        starting = lab.popen(words, stdout=subprocess.PIPE)
+        if how != "mute":
+            when_held(daemon, _MANY // 10)
+            daemon.stop() if how == "stopped" else daemon.kill()
+        out, _ = starting.communicate(timeout=30)
+        assert out == "", f"{len(out.splitlines())} started: {daemon.summary()}"
+        assert os.path.exists(f"/proc/{holder}"), daemon.summary()
+        assert timed_start(lab, first(4))[1] == EPERM
+
+
 @promise("HOLD-07")
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP], ids=["killed", "stopped"])
 def test_a_holder_that_fails_lets_go(routed_place: tuple[Lab, str], how: signal.Signals) -> None:
     lab, cgroup = routed_place
     with holding(lab, cgroup) as daemon:
         daemon.hold(rule(first(4)))
-        daemon.tell(do="nothing")
+        daemon.does("nothing")
         held = begin(lab)
         when_held(daemon)
         holder = daemon.holder()
@@ -101,7 +132,7 @@ def test_a_holder_that_fails_lets_go(routed_place: tuple[Lab, str], how: signal.
         assert (got, seconds <= FACTOR) == (0, True), seconds
         ends(holder, 1)
         daemon.await_gone()
-        daemon.tell(do="deny")
+        daemon.does("deny")
         assert timed_start(lab, first(4))[1] == 0  # nothing is held
         daemon.hold(rule(first(4)))  # by another holder
         assert daemon.holder() != holder

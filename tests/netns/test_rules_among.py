@@ -2,35 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-import os
 import statistics
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import AbstractContextManager
 
 import pytest
 
 from procroute.lab import Lab
 from procroute.lab.patience import FACTOR
 from tests.netns.daemons import Daemon, daemon
-from tests.netns.inhabitants import PROBE, RUN, commanded
+from tests.netns.inhabitants import PROBE, RUN, Command, commanded
+from tests.netns.many_rules import MANY, computing_per_start, have_many, others_start
 from tests.netns.ruled import PROGRAM, PROGRAMS, done, pid_of, placed_by, rule, script, started, write
 from tests.netns.running import procroute, until
 from tests.netns.traffic import FAMILIES, astray, both_families
 
 promise = pytest.mark.promise
 OTHER = f"{PROGRAMS}/other"
-_MANY = 10_000
-_STARTS = """
-import os, time
-for n in range(1500):
-    time.sleep(0.001)
-    os.posix_spawn("/bin/sleep", ["sleep", "0.05"], {})
-    while n > 20 and os.waitpid(-1, os.WNOHANG)[0]:
-        pass
-"""
+_AT_MOST = 200e-6
+"""Seconds of computing for a start: 10 % of a core at 500 a second."""
 
 
 @pytest.fixture(scope="module")
@@ -98,12 +91,11 @@ def test_who_cannot_be_noted_is_on_his_route_all_the_same(running: Daemon, famil
     """The program begins before its assignment is written down."""
     lab = running.lab
     hold(running, rule(f'exe = "{PROGRAM}"'))
-    folder = "/run/procroute/assignments"
-    lab.sh(f"mv {folder} {folder}.away; touch {folder}")
-    with started(lab, PROGRAM) as command:
-        assert not astray(lab, command, "tcp", family, lab.wan1)
-        until(lambda: "is on its route, and not among the assignments yet" in running.log())
-        lab.sh(f"rm {folder}; mv {folder}.away {folder} 2>/dev/null || true")
+    with contextlib.ExitStack() as stack:
+        with unnoted(lab):
+            command = stack.enter_context(started(lab, PROGRAM))
+            assert not astray(lab, command, "tcp", family, lab.wan1)
+            until(lambda: "is on its route, and not among the assignments yet" in running.log())
         assert [one["route"] for one in running.ps()] == ["wan1"]
 
 
@@ -123,9 +115,9 @@ def test_ten_thousand_rules_slow_no_start(running: Daemon, condition: str) -> No
     last = rule(f'exe = "{PROGRAM}"')
     path = hold(running, last)
     few = _start(lab)
-    taken = _many(running, condition)
+    taken = have_many(running, condition)
     many = _start(lab)
-    assert len(done(lab, "list")["rules"]) == _MANY + 1
+    assert len(done(lab, "list")["rules"]) == MANY + 1
     with started(lab, PROGRAM) as command:
         assert not astray(lab, command, "tcp", 4, lab.wan1)
         assert placed_by(running) == [f"{path}:1"]
@@ -142,32 +134,65 @@ def test_ten_thousand_rules_by_news_among_others_starts(running: Daemon, conditi
     """500 starts a second of programs that no rule means; and one that a rule means is found meanwhile."""
     lab = running.lab
     path = hold(running, rule('command = "*marker=a *"'))
-    _many(running, condition)
-    pid = running.process.command_pid()
-    before, began = _computed(pid), time.monotonic()
-    starting = lab.popen([sys.executable, "-S", "-c", _STARTS])
-    with commanded(lab, [sys.executable, "-X", "marker=a", *PROBE[1:]]) as command:
+    have_many(running, condition)
+    assert computing_per_start(running) < _AT_MOST * FACTOR
+    starting = others_start(lab)
+    with marked(lab) as command:
         until(lambda: placed_by(running) == [f"{path}:1"])
-        assert not astray(lab, command, "tcp", 4, lab.wan1)
+        for family in FAMILIES:
+            assert not astray(lab, command, "tcp", family, lab.wan1)
     assert starting.wait(60) == 0
-    part = (_computed(pid) - before) / (time.monotonic() - began)
-    print(f"{part:.1%} of a core, of {1500 / (time.monotonic() - began):.0f} starts a second")
-    assert part < 0.4 * FACTOR  # no clock of a machine that others use, too: what it takes is printed
 
 
-def _many(running: Daemon, condition: str) -> float:
-    """Have so many rules that mean nobody before all others; the seconds that this takes."""
-    write(running.lab, "".join(rule(condition % n) for n in range(_MANY)), "10-many.toml")
-    began = time.monotonic()
-    answer = procroute(running.lab, "reload", timeout=120)
-    assert answer.returncode == 0, answer.stderr
-    return time.monotonic() - began
+def marked(lab: Lab) -> AbstractContextManager[Command]:
+    """A probe that the rule `command = "*marker=a *"` means."""
+    return commanded(lab, [sys.executable, "-X", "marker=a", *PROBE[1:]])
 
 
-def _computed(pid: int) -> float:
-    """Seconds that a process has computed."""
-    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return sum(map(int, words[11:13])) / os.sysconf("SC_CLK_TCK")
+@promise("NEG-11")
+def test_a_daemon_that_asks_all_rules_would_be_noticed() -> None:
+    with Lab(main="both") as lab, lesser(lab, "index") as running:
+        write(lab, rule('command = "*marker=a *"'))
+        have_many(running, 'name = "none%d"')
+        assert computing_per_start(running) > _AT_MOST
+
+
+@promise("NEG-11")
+def test_a_daemon_that_hears_no_news_finds_nobody() -> None:
+    with Lab(main="both") as lab, lesser(lab, "news") as running:
+        hold(running, rule('command = "*marker=a *"'))
+        with marked(lab) as command:
+            assert astray(lab, command, "tcp", 4, lab.wan1)
+            assert not placed_by(running)
+            done(lab, "apply")
+            assert not astray(lab, command, "tcp", 4, lab.wan1), "but for that it is as it should be"
+
+
+@promise("NEG-12")
+def test_a_start_that_waits_until_it_is_noted_would_be_noticed() -> None:
+    with Lab(main="both") as lab, lesser(lab, "later") as running:
+        script(lab, PROGRAM)
+        hold(running, rule(f'exe = "{PROGRAM}"'))
+        with unnoted(lab), started(lab, PROGRAM) as command:
+            assert astray(lab, command, "tcp", 4, lab.wan1)
+        with started(lab, PROGRAM) as command:
+            assert not astray(lab, command, "tcp", 4, lab.wan1), "but for that it is as it should be"
+
+
+def lesser(lab: Lab, without: str) -> AbstractContextManager[Daemon]:
+    """A daemon that lacks a mechanism."""
+    return daemon(lab, sys.executable, "-m", "tests.netns.lesser_daemon", without)
+
+
+@contextlib.contextmanager
+def unnoted(lab: Lab) -> Iterator[None]:
+    """No assignment can be written down meanwhile."""
+    folder = "/run/procroute/assignments"
+    lab.sh(f"mv {folder} {folder}.away; touch {folder}")
+    try:
+        yield
+    finally:
+        lab.sh(f"rm {folder}; mv {folder}.away {folder} 2>/dev/null || true")
 
 
 def _start(lab: Lab) -> float:

@@ -6,12 +6,14 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.daemons import daemon
+from procroute.lab.patience import FACTOR
+from tests.netns.daemons import Daemon, daemon
 from tests.netns.holding import PLACE, busy, first, programs, routers, timed_start
 from tests.netns.ruled import write
 from tests.netns.running import ENVIRONMENT, until
@@ -78,14 +80,48 @@ def test_nobody_waits_long_for_a_daemon_that_does_not_answer(
         assert bool(status) == (when_down == "deny")
         assert starts(lab, family, 2) == ({} if router is None else {router: 2})
         if how == "stopped":
-            for pid in (running.process.command_pid(), running.process.pid):  # nsenter(1), too
-                os.kill(pid, signal.SIGCONT)
+            _go_on(running)
             until(lambda: starts(lab, family, 1) == {"wan1": 1})
             assert "as the daemon did not answer" in running.log()
     if how == "killed":
         with daemon(lab) as again:
             assert starts(lab, family, 3) == {"wan1": 3}, again.log()
             assert "no-daemon" in again.log()
+
+
+@promise("RULE-41")
+@both_families
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+@pytest.mark.parametrize("when_down", ["deny", "allow"])
+def test_many_at_once_wait_no_longer_when_the_daemon_fails_amid_them(
+    lab: Lab, how: str, when_down: str, family: int
+) -> None:
+    write(lab, f'{RULE}when_down = "{when_down}"\n')
+    # They go before all others, so that what they wait for is the hold alone.
+    words = ["chrt", "--rr", "1", f"{PLACE}/starts", "many", str(_AT_ONCE), str(_AT_ONCE), first(family)]
+    with daemon(lab) as running, lab.popen(words, stdout=subprocess.PIPE) as starting:
+        assert starting.stdout
+        before = [starting.stdout.readline() for _ in range(10)]
+        began = time.monotonic()
+        running.kill() if how == "killed" else os.kill(running.process.command_pid(), signal.SIGSTOP)
+        ways = dict(routers("".join([*before, starting.stdout.read()])))
+        seconds = time.monotonic() - began
+        if how == "stopped":
+            _go_on(running)
+        assert starting.wait(10) == 0
+        assert seconds < FACTOR, ways
+        print(f"{seconds:.2f} s after the daemon was {how}; ways out: {ways} of {_AT_ONCE}")
+        if when_down == "deny":
+            assert list(ways) == ["wan1"]
+            assert 10 <= ways["wan1"] < _AT_ONCE
+        else:
+            assert sum(ways.values()) == _AT_ONCE
+            assert ways["wan2"]
+
+
+def _go_on(running: Daemon) -> None:
+    for pid in (running.process.command_pid(), running.process.pid):  # nsenter(1) stops with its child
+        os.kill(pid, signal.SIGCONT)
 
 
 @promise("RULE-42")
