@@ -33,7 +33,7 @@ class Listening:
         """
         if (given := service_manager.given_socket(self._path)) is not None:
             given.setblocking(False)
-            self._given, self._group = True, _group()
+            self._given = True
             return given
         files.mkdir(self._path.parent, 0o755, parents=True, exist_ok=True)
         files.unlink(self._new, missing_ok=True)
@@ -58,7 +58,12 @@ class Listening:
             files.unlink(self._path, missing_ok=True)
 
     def regroup(self) -> list[str]:
-        """Look again who is to ask; what has changed, in words. From any thread. Raises OSError."""
+        """Look again who is to ask; what has changed, in words. From any thread. Raises OSError.
+
+        Systemd's socket has the group that its unit names.
+        """
+        if self._given:
+            return []
         before, self._group = self._group, _group()
         if self._group == before:
             return []

@@ -64,7 +64,9 @@ def main() -> int:
 def _alone() -> int | None:
     """The lock that says so, as long as it is open; None: there is a holder."""
     while True:
-        os.makedirs(RUN_DIRECTORY, 0o755, exist_ok=True)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(RUN_DIRECTORY)
+            os.chmod(RUN_DIRECTORY, 0o755)
         try:
             lock = os.open(HOLD_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:

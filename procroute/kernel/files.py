@@ -12,9 +12,15 @@ from pathlib import Path
 from procroute.kernel.faults import passed
 
 
-def mkdir(path: Path, mode: int = 0o777, *, parents: bool = False, exist_ok: bool = False) -> None:
-    """Make a folder, as Path.mkdir."""
-    passed("mkdir", path, path.mkdir, mode, parents, exist_ok)
+def mkdir(path: Path, mode: int = 0o755, *, parents: bool = False, exist_ok: bool = False) -> None:
+    """Make a folder, as Path.mkdir, but with this mode whatever the umask; one that is there keeps its."""
+    try:
+        passed("mkdir", path, path.mkdir, mode, parents)
+    except FileExistsError:
+        if not (exist_ok and path.is_dir()):
+            raise
+    else:
+        path.chmod(mode)
 
 
 def rmdir(path: Path) -> None:

@@ -76,6 +76,7 @@ def _write(names: Mapping[int, str], file: Path) -> None:
         if not directory.exists():
             files.mkdir(directory, _OUR_DIRECTORY)
     files.write(_new(file), _HEAD + "".join(f"{n}\t{name}\n" for n, name in sorted(names.items())))
+    _new(file).chmod(0o644)  # everybody's ip(8) reads it, whatever the umask
     files.rename(_new(file), file)
 
 

@@ -18,6 +18,7 @@ from tests.netns.inhabitants import PROBE, RUN, Command, Inhabitant, commanded, 
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, until
 
 UNIT: Final = "procrouted.service"
+SOCKET: Final = "procrouted.socket"
 UNITS: Final = "/run/systemd/system"
 AS_ADA: Final = (
     *("setpriv", f"--reuid={ADA}", f"--regid={ADA}", "--init-groups", "env"),
@@ -53,10 +54,11 @@ class Daemon:
         """End it as a crash does."""
         self._signal("KILL")
         until(lambda: self.state() not in ("active", "deactivating"), what="the daemon's death")
+        self.box.run(["systemctl", "stop", SOCKET])  # who asks would start another one
 
     def stop(self) -> None:
         """End it as systemd does; one that has ended is fine."""
-        self.box.run(["systemctl", "stop", UNIT])
+        self.box.run(["systemctl", "stop", SOCKET, UNIT])
 
     @contextlib.contextmanager
     def stopped(self) -> Iterator[None]:
@@ -117,7 +119,7 @@ def installed(box: SystemdBox, *units: str, more: str = "") -> Iterator[None]:
 def daemon(box: SystemdBox) -> Iterator[Daemon]:
     """A daemon that ada may ask, by the unit that is shipped, in its sandbox; one that was killed stays dead.
     In the end it is stopped, and must not have told of any fault."""
-    with installed(box, UNIT, more="Restart=no\n"):
+    with installed(box, SOCKET, UNIT, more="Restart=no\n"):
         running = Daemon(box)
         running.start()
         try:

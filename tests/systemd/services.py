@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Final
 
 from tests.lab.systemd_box import SystemdBox
 from tests.netns.running import until
-from tests.systemd.daemons import UNIT, Daemon, installed
-
-SOCKET: Final = "procrouted.socket"
+from tests.systemd.daemons import SOCKET, UNIT, Daemon, installed
 
 
 class Service(Daemon):

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 import pytest
 
 from tests.lab.systemd_box import SystemdBox
+from tests.netns.holding import first, programs
 from tests.netns.inhabitants import bystander
+from tests.netns.ruled import FOLDER
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, until
 from tests.netns.traffic import FAMILIES, astray
-from tests.systemd.daemons import AS_ADA, UNIT, placed
-from tests.systemd.services import SOCKET, Service, service
+from tests.systemd.daemons import AS_ADA, SOCKET, UNIT, daemon, placed
+from tests.systemd.services import Service, service
 
 promise = pytest.mark.promise
 
@@ -106,3 +108,26 @@ def test_how_exposed_it_is(served: Service) -> None:
     overall = float(said.rpartition("Overall exposure level for")[2].split(":")[1].split()[0])
     print(said)
     assert overall <= 4.0, said
+
+
+@promise("SERVICE-05", "RULE-40")
+@pytest.mark.parametrize("folder", ["/home/ada", "/tmp", "/opt"])
+def test_programs_are_held_wherever_they_lie(box: SystemdBox, folder: str) -> None:
+    """In homes and in /tmp, too, which a sandbox likes to hide; by a holder that goes before all others."""
+    programs(box)
+    with daemon(box) as running:
+        for family in FAMILIES:
+            program = f"{folder}/first{family}"
+            box.sh(f"mkdir -p {folder} {FOLDER}; cp {first(family)} {program}")
+            box.path(f"{FOLDER}/50-here.toml").write_text(f'[[rule]]\nexe = "{program}"\nvia = "wan1"\n')
+            running.ask("reload")
+            box.clear()
+            for _ in range(5):
+                box.run([program], check=True)
+            box.settle()
+            assert [name for name, uplink in box.uplinks.items() if uplink.packets()] == ["wan1"]
+            box.sh(f"rm {program}")
+        holder = box.sh("pgrep -f procroute.holder").split()[0]
+        assert "SCHED_RR" in box.sh(f"chrt -p {holder}")
+        box.sh(f"rm -r {FOLDER}")
+        running.ask("reload")
