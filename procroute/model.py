@@ -185,6 +185,16 @@ class Marks(Enum):
     PACKETS = "packets"
 
 
+class Owner(Struct, frozen=True, cache_hash=True):
+    """A user whose sockets follow a route by whose they are. uid: the effective one of who makes them.
+
+    alone: only where the real one is the same, too.
+    """
+
+    uid: int
+    alone: bool = False
+
+
 class LiveRoute(Struct, frozen=True, cache_hash=True):
     """A route that is in the kernel, with its number.
 
@@ -196,7 +206,7 @@ class LiveRoute(Struct, frozen=True, cache_hash=True):
     members: of a route that chooses, the ifindexes of its adapters in their order, as far as they were there
     once; 0: not yet. left: those of them that it has left, by which connections may go on. by_main: it leaves
     the machine's own way, since no adapter of its is one. silent_others: as silent, of the adapters that it
-    does not leave by now, with their ifindexes.
+    does not leave by now, with their ifindexes. owners: whose sockets follow it by whose they are.
     """
 
     route: Route
@@ -211,6 +221,7 @@ class LiveRoute(Struct, frozen=True, cache_hash=True):
     left: tuple[int, ...] = ()
     by_main: bool = False
     silent_others: tuple[tuple[int, IPAddress], ...] = ()
+    owners: tuple[Owner, ...] = ()
 
     def last_known(self, family: Family, adapter: Adapter) -> IPAddress | None:
         """The gateway that main last had for an adapter of this route's; it still lies in a subnet of it."""

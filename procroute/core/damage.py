@@ -60,6 +60,8 @@ def damage(steps: Iterable[plan.Step], now: Ours, last: Ours) -> list[plan.Step]
                 return now.fingerprint != last.fingerprint
             case plan.SetDoor(number):
                 return number in last.doors and now.doors.get(number) != last.doors[number]
+            case plan.SetOwners(owners):
+                return owners == last.owners != now.owners
             case plan.SetValidMark(adapter):
                 return (adapter in last.valid_mark) != (adapter in now.valid_mark)
             case plan.NameTables():

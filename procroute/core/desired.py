@@ -15,6 +15,7 @@ from procroute.core.gateways import gateways_of, known_gateways
 from procroute.core.lan import lan_entries
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.core.nft_text import fingerprint
+from procroute.core.owners import owned
 from procroute.core.packet_marks import ruleset
 from procroute.core.reverse_path import rp_filter_drops
 from procroute.core.rules import desired_rules
@@ -73,6 +74,7 @@ def _desired(ground: _Ground) -> Ours:
         fingerprint=fingerprint(table),
         valid_mark=frozenset(a.name for a in strict_check),
         table_names=names if machine.names_tables else {},
+        owners=owned(routes),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from msgspec import Struct
 
 from procroute.core.door import Door
+from procroute.core.owners import Owned
 from procroute.core.ruleset import Ruleset
 from procroute.model import Adapter, Entry, IPAddress, LiveRoute, Rule
 
@@ -98,7 +99,8 @@ class Ours(Struct, frozen=True):
     targets: the routes that have a cgroup. doors: route number -> what its guard lets through, where all of
     its programs are attached. ruleset: what our nft table is to do, None: there is to be none. That cannot be
     read back: fingerprint (core/nft_text.py) tells whether the one that is there does. valid_mark: adapters
-    whose src_valid_mark we have set. table_names: number -> name for ip(8).
+    whose src_valid_mark we have set. table_names: number -> name for ip(8). owners: whose sockets are marked
+    by whose they are; None: the programs for that are there in part.
     """
 
     rules: frozenset[Rule] = frozenset()
@@ -109,6 +111,7 @@ class Ours(Struct, frozen=True):
     fingerprint: str = ""
     valid_mark: frozenset[str] = frozenset()
     table_names: Mapping[int, str] = {}
+    owners: frozenset[Owned] | None = frozenset()
 
 
 class Observed(Struct, frozen=True):

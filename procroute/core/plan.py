@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from procroute.core.door import Door
 from procroute.core.machine import Ours
+from procroute.core.owners import Owned
 from procroute.core.ruleset import Ruleset
 from procroute.model import Entry, Family, IPAddress, IPNetwork, LiveRoute, Rule
 
@@ -64,6 +65,12 @@ class SetDoor(Struct, frozen=True):
     door: Door
 
 
+class SetOwners(Struct, frozen=True):
+    """Have the sockets of these users, and of no others, marked by whose they are."""
+
+    owners: frozenset[Owned]
+
+
 class SetRuleset(Struct, frozen=True):
     """Replace our nft table, or remove it."""
 
@@ -92,6 +99,7 @@ Step = (
     | UpdateTarget
     | RemoveTarget
     | SetDoor
+    | SetOwners
     | SetRuleset
     | SetValidMark
     | NameTables
@@ -101,7 +109,8 @@ Step = (
 def plan(desired: Ours, observed: Ours) -> list[Step]:
     """The steps from `observed` to `desired`, in an order that never opens a gap.
 
-    Entries stand before the rules that lead to them; unreachable is added first and deleted last.
+    Entries stand before the rules that lead to them; unreachable is added first and deleted last. Sockets are
+    marked by whose they are when there is a way for the mark, and no more before that goes.
     """
     there, wanted = ({t.number: t for t in o.targets} for o in (observed, desired))
     new_entries, old_entries = _entries(desired.entries, observed.entries)
@@ -121,6 +130,7 @@ def plan(desired: Ours, observed: Ours) -> list[Step]:
         *doors,
         *new_entries,
         *new_rules,
+        *([SetOwners(desired.owners or frozenset())] if desired.owners != observed.owners else ()),
         *old_rules,
         *old_entries,
         *([SetRuleset(None)] if other_table and desired.ruleset is None else ()),

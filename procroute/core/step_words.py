@@ -28,6 +28,8 @@ def words(step: plan.Step) -> str:
             said = f"remove the cgroup of {live.route.name}"
         case plan.SetDoor(number):
             said = f"attach the programs of route {number}"
+        case plan.SetOwners(owners):
+            said = f"{'attach' if owners else 'detach'} the programs for users' sockets"
         case plan.SetRuleset(ruleset):
             said = "remove the nft table" if ruleset is None else "write the nft table"
         case plan.SetValidMark(adapter, on):
@@ -58,6 +60,8 @@ def _thing(step: plan.Step) -> tuple[str, str]:
             name = f"the cgroup of {live.route.name}"
         case plan.SetDoor(number):
             name = f"the programs of route {number}"
+        case plan.SetOwners():
+            name = "the programs for users' sockets"
         case plan.SetRuleset():
             name = "the nft table"
         case plan.SetValidMark(adapter):

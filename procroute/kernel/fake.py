@@ -23,6 +23,7 @@ from procroute.core.answers import Neighbour
 from procroute.core.door import Door
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.core.nft_text import fingerprint
+from procroute.core.owners import Owned
 from procroute.core.ruleset import Ruleset
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
@@ -75,6 +76,7 @@ class Fake:
         self.ruleset: Ruleset | None = None
         self.valid_mark: set[str] = set()
         self.table_names: dict[int, str] = {}
+        self.owners: frozenset[Owned] | None = frozenset()
         self.asked: list[tuple[int, IPAddress]] = []
         self.steps: list[plan.Step] = []
         self.fault: Fault | None = None
@@ -103,8 +105,11 @@ class Fake:
             fingerprint=fingerprint(self.ruleset),
             valid_mark=frozenset(self.valid_mark),
             table_names=dict(self.table_names),
+            owners=self.owners,
         )
-        return Observed(machine or self.machine, ours, frozenset(self.populated & self.targets.keys()))
+        owned = {number for number, live in self.targets.items() if live.owners}
+        used = self.populated & self.targets.keys() | owned
+        return Observed(machine or self.machine, ours, frozenset(used))
 
     def tell(
         self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
@@ -159,10 +164,18 @@ class Fake:
             case plan.SetDoor(number, door):
                 self._target(number)
                 self.doors[number] = door
-            case plan.SetRuleset(ruleset):
-                self.ruleset = ruleset
             case plan.SetValidMark(adapter, on):
                 self._set_valid_mark(adapter, on)
+            case _:
+                self._set(step)
+
+    def _set(self, step: plan.Step) -> None:
+        """What is there once, and replaced whole."""
+        match step:
+            case plan.SetOwners(owners):
+                self.owners = owners
+            case plan.SetRuleset(ruleset):
+                self.ruleset = ruleset
             case plan.NameTables(names):
                 self.table_names = dict(names)
 

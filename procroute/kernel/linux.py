@@ -19,6 +19,7 @@ from procroute.kernel import (
     entries,
     libbpf,
     nft,
+    owners,
     programs,
     records,
     rules,
@@ -112,6 +113,7 @@ class Linux(Targets):
             fingerprint=self._table.fingerprint(self._in_nft((*targets, *further))),
             valid_mark=sysctl.changed(self.namespace),
             table_names=table_names.read() if machine.names_tables else {},
+            owners=owners.read(self.mount, self.identity),
         )
         used = frozenset(t.live.number for t in (*targets, *further) if t.in_use)
         return Observed(machine, ours, used)
@@ -227,6 +229,8 @@ class Linux(Targets):
                 self._remove(live)
             case plan.SetDoor(number, door):
                 self._open(number, door)
+            case plan.SetOwners(wanted):
+                owners.put(self.mount, self.identity, wanted)
             case plan.SetRuleset(ruleset):
                 nft.write(ruleset, self.cgroup_mount, self._paths_of(ruleset))
             case plan.SetValidMark(adapter, on):

@@ -48,7 +48,7 @@ def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) 
     nothing of this call left attached, where the kernel or another program does not allow it, and
     bpf-attached where the cgroup already has another marking.
     """
-    with _directory(cgroup) as directory, ExitStack() as stack:
+    with directory_of(cgroup) as directory, ExitStack() as stack:
         everybodys = find(directory)
         copies = [copy for copy in everybodys if copy.marking == marking]
         if len(copies) < len(everybodys) and not instead:
@@ -75,7 +75,7 @@ def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) 
 def attached(cgroup: str) -> Attached | None:
     """What is attached to a cgroup, read from the kernel; None when nothing of ours is, or no such cgroup."""
     try:
-        with _directory(cgroup) as directory:
+        with directory_of(cgroup) as directory:
             copies = find(directory)
             if not copies:
                 return None
@@ -98,7 +98,7 @@ def update(cgroup: str, door: Door) -> None:
     Programs for look-ups and for inbound come and go with the door; otherwise what is missing stays missing.
     """
     needed = _needed(door)
-    with _directory(cgroup) as directory:
+    with directory_of(cgroup) as directory:
         copies = find(directory)
         if not copies:
             raise ProcrouteError("bpf-missing", f"no programs of procroute are attached to {cgroup}")
@@ -116,7 +116,7 @@ def drops(cgroup: str) -> dict[int, int]:
     """Packets that the guard dropped, by the ifindex of the adapter they would have left by, or whose address
     they carried."""
     total: dict[int, int] = {}
-    with _directory(cgroup) as directory:
+    with directory_of(cgroup) as directory:
         for copy in find(directory):
             if "drops" not in copy.maps:
                 continue
@@ -130,7 +130,7 @@ def drops(cgroup: str) -> dict[int, int]:
 def traffic(cgroup: str) -> Traffic:
     """What has gone out and come in by whatever adapter but loopback, since the programs were attached."""
     out, into = Flow(), Flow()
-    with _directory(cgroup) as directory:
+    with directory_of(cgroup) as directory:
         for copy in find(directory):
             if "traffic" not in copy.maps:
                 continue
@@ -149,7 +149,7 @@ def detach(cgroup: str, kinds: Collection[str] = KINDS) -> None:
     if unknown := set(kinds) - KINDS:
         raise ValueError(f"no such kinds: {sorted(unknown)}")
     try:
-        with _directory(cgroup) as directory:
+        with directory_of(cgroup) as directory:
             for copy in sorted(find(directory), key=lambda copy: copy.source == "guard"):
                 detach_copy(directory, copy, kinds)
     except ProcrouteError as error:
@@ -163,7 +163,11 @@ def _needed(door: Door) -> tuple[str, ...]:
 
 
 @contextmanager
-def _directory(cgroup: str) -> Iterator[int]:
+def directory_of(cgroup: str) -> Iterator[int]:
+    """A descriptor of a cgroup; closed at the end.
+
+    Raises ProcrouteError cgroup-missing, and bpf-refused for what the kernel refuses within.
+    """
     try:
         directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:

@@ -24,7 +24,7 @@ from procroute.identity import SLICE, XATTR, Identity
 from procroute.kernel import cgroups, files
 from procroute.kernel.refusal import refused
 from procroute.kernel.user_managers import TREE
-from procroute.model import HOLD, IPAddress, LiveRoute, Marks, OnDown, Route
+from procroute.model import HOLD, IPAddress, LiveRoute, Marks, OnDown, Owner, Route
 
 
 class _Record(msgspec.Struct, frozen=True, cache_hash=True):
@@ -53,6 +53,7 @@ class _Record(msgspec.Struct, frozen=True, cache_hash=True):
     left: tuple[int, ...] = ()
     by_main: bool = False
     silent_others: tuple[tuple[int, str], ...] = ()
+    owners: tuple[Owner, ...] = ()
 
 
 _RECORD = msgspec.json.Decoder(_Record)
@@ -60,7 +61,10 @@ _RECORD = msgspec.json.Decoder(_Record)
 
 
 class Target(Struct, frozen=True):
-    """A route's cgroup: where it is, what it is, by whose numbers it was made, whether it is in use."""
+    """A route's cgroup: where it is, what it is, by whose numbers it was made, whether it is in use.
+
+    One with owners is, also while none of them has a process.
+    """
 
     path: Path
     identity: Identity
@@ -89,7 +93,8 @@ def those_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
     for path in sorted(paths):
         record = _read(path)
         if record is not None and record.namespace == namespace:
-            found.append(Target(path, record.identity, _live(record), cgroups.in_use(path)))
+            live = _live(record)
+            found.append(Target(path, record.identity, live, bool(live.owners) or cgroups.in_use(path)))
     return found
 
 
@@ -196,6 +201,7 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         left=live.left,
         by_main=live.by_main,
         silent_others=tuple((ifindex, str(g)) for ifindex, g in live.silent_others),
+        owners=live.owners,
     )
     try:
         files.set_attribute(path, XATTR, msgspec.json.encode(record))
@@ -259,6 +265,7 @@ def _live(record: _Record) -> LiveRoute:
         record.left,
         record.by_main,
         tuple((ifindex, ip_address(g)) for ifindex, g in record.silent_others),
+        record.owners,
     )
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from procroute.core.door import Door
 from procroute.core.machine import Ours
+from procroute.core.owners import Owned
 from procroute.core.plan import Step, plan
 from procroute.core.ruleset import Restore, Ruleset
 from procroute.core.step_words import words
@@ -30,6 +31,7 @@ EVERYTHING = Ours(
     fingerprint="any",
     valid_mark=frozenset({"wan1"}),
     table_names={7301: "procroute-wan1"},
+    owners=frozenset({Owned(1000, 1)}),
 )
 
 

@@ -1,4 +1,4 @@
-"""Every BPF program of a route: its hook, what it is for, the object it is in; and their maps."""
+"""Every BPF program for routes: its hook, what it is for, the object it is in; and their maps."""
 
 from __future__ import annotations
 
@@ -39,10 +39,18 @@ PROGRAMS: Final = (
     Program("pr_listen", 3, "cgroup_sock_ops", "listen", "mark"),
     Program("pr_create", 2, "cgroup_inet_sock_create", "mark", "mark"),
 )
-BY_NAME: Final = {program.name: program for program in PROGRAMS}
+# Not on a route's target, but at the root of the tree (kernel/owners.py).
+OWNER_PROGRAMS: Final = (
+    Program("pr_own_bind4", 8, "cgroup_inet4_bind", "owner", "owner"),
+    Program("pr_own_bind6", 9, "cgroup_inet6_bind", "owner", "owner"),
+    Program("pr_own_listen", 3, "cgroup_sock_ops", "owner", "owner"),
+    Program("pr_own_create", 2, "cgroup_inet_sock_create", "owner", "owner"),
+)
+_ALL: Final = (*PROGRAMS, *OWNER_PROGRAMS)
+BY_NAME: Final = {program.name: program for program in _ALL}
 BY_SOURCE: Final = {
-    source: tuple(program for program in PROGRAMS if program.source == source)
-    for source in ("guard", "dns", "inbound", "mark")
+    source: tuple(program for program in _ALL if program.source == source)
+    for source in ("guard", "dns", "inbound", "mark", "owner")
 }
 
 # Sizes of keys and values, in bytes.
@@ -55,6 +63,8 @@ MAPS: Final = {
     "made": (8, 4),
     "servers": (4, 136),
     "resolvers": (16, 4),
+    "owners": (4, 8),
+    "answering": (4, 4),
 }
 RODATA: Final = ".rodata"
 DOOR: Final = ".data.door"

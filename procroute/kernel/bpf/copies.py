@@ -15,7 +15,7 @@ from procroute.core.door import Door, Marking
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bpf import layout, objects
-from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA
+from procroute.kernel.bpf.catalogue import BY_NAME, BY_SOURCE, DOOR, MAPS, PROGRAMS, RODATA, Program
 
 
 class Copy(Struct):
@@ -32,7 +32,6 @@ class Copy(Struct):
         return len(self.programs) == len(BY_SOURCE[self.source])
 
 
-_HOOKS = {program.hook for program in PROGRAMS}
 _OpenMap = Callable[[str], objects.Map]
 _Attached = tuple[tuple[int, tuple[int, ...]], ...]
 """Hooks, and the ids of the programs there."""
@@ -47,23 +46,26 @@ _LISTED: Final = {
 }
 
 
-def find(directory: int) -> list[Copy]:
-    """Our programs on this very cgroup. Known by their names and by the .rodata map that each one carries."""
-    attached = tuple((hook, _query(directory, hook)) for hook in _HOOKS)
+def find(directory: int, programs: tuple[Program, ...] = PROGRAMS) -> list[Copy]:
+    """Those of these programs that are on this very cgroup and ours: known by their names and by the .rodata
+    map that each one carries."""
+    hooks = dict.fromkeys(program.hook for program in programs)
+    attached = tuple((hook, _query(directory, hook)) for hook in hooks)
     try:
-        return [*_known(attached)]
+        return [*_known(attached, programs)]
     except FileNotFoundError:  # one was detached meanwhile, and has gone
-        return [*_copies(attached, _program, _map)]
+        return [*_copies(attached, programs, _program, _map)]
 
 
 def _copies(
     attached: _Attached,
+    programs: tuple[Program, ...],
     program_of: Callable[[int], libbpf.ProgramInfo | None],
     map_of: Callable[[int], tuple[str, Marking | None]],
 ) -> Iterable[Copy]:
     copies: dict[int, Copy] = {}
     ids = dict(attached)
-    for program in PROGRAMS:
+    for program in programs:
         for program_id in ids[program.hook]:
             info = program_of(program_id)
             if info is None or info.name != program.name:
@@ -109,9 +111,9 @@ def _map(map_id: int) -> tuple[str, Marking | None]:
 
 
 @lru_cache(4096)
-def _known(attached: _Attached) -> tuple[Copy, ...]:
+def _known(attached: _Attached, programs: tuple[Program, ...]) -> tuple[Copy, ...]:
     """Raises FileNotFoundError where one of them is gone."""
-    return tuple(_copies(attached, _program_of, _map_of))
+    return tuple(_copies(attached, programs, _program_of, _map_of))
 
 
 @lru_cache(8192)

@@ -1,4 +1,4 @@
-"""The bytes that user space and the programs exchange: route.h, guard.bpf.c and dns.bpf.c in Python.
+"""The bytes that user space and the programs exchange: route.h and those of guard, dns and owner in Python.
 
 Addresses are in network order, all other numbers in the machine's.
 """
@@ -30,6 +30,7 @@ _OWN4: Final = 4
 _OWN6: Final = 8
 _SERVERS: Final = struct.Struct(f"=2I{16 * (SERVERS + 1)}s{16 * (SERVERS + 1)}s")
 _NUMBER: Final = struct.Struct("=I")
+_OWNER: Final = struct.Struct("=II")
 _COUNT: Final = struct.Struct("=Q")
 _TRAFFIC: Final = struct.Struct("=QQ")
 OUT: Final = struct.pack("=I", 0)
@@ -182,6 +183,27 @@ def unpack_addresses(entries: Mapping[bytes, bytes]) -> frozenset[tuple[IPAddres
     return frozenset(
         (unpack_prefix(key).network_address, _NUMBER.unpack(value)[0]) for key, value in entries.items()
     )
+
+
+def pack_owner(mark: int, *, alone: bool) -> bytes:
+    """struct owner."""
+    return _OWNER.pack(mark, alone)
+
+
+def unpack_owner(data: bytes) -> tuple[int, bool]:
+    """The mark in a struct owner, and whether the real uid counts, too."""
+    mark, alone = _OWNER.unpack(data)
+    return mark, bool(alone)
+
+
+def pack_number(number: int) -> bytes:
+    """A key or value that is one number."""
+    return _NUMBER.pack(number)
+
+
+def unpack_number(data: bytes) -> int:
+    """The number in it."""
+    return int(_NUMBER.unpack(data)[0])
 
 
 def unpack_drops(entries: Mapping[bytes, bytes]) -> dict[int, int]:

@@ -158,6 +158,7 @@ static void *(*map_lookup)(void *map, const void *key) = (void *)1;
 static long (*map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*map_delete)(void *map, const void *key) = (void *)3;
 static u64 (*ktime_get_ns)(void) = (void *)5;
+static u64 (*get_current_uid_gid)(void) = (void *)15;
 static long (*skb_load_bytes)(const void *skb, u32 offset, void *to, u32 len) = (void *)26;
 static void *(*get_current_task)(void) = (void *)35;
 static u64 (*get_socket_cookie)(void *ctx) = (void *)46;
