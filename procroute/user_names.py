@@ -18,6 +18,16 @@ def spoken(uid: int) -> str:
     return user_name(uid) or f"uid {uid}"
 
 
+def uid_of(word: str) -> int | None:
+    """The uid that a name, or a number as a rule writes it, stands for; None: nobody is called so."""
+    if word.isascii() and word.isdigit() and str(int(word)) == word:
+        return int(word)
+    try:
+        return pwd.getpwnam(word).pw_uid
+    except (KeyError, ValueError):
+        return None
+
+
 def is_user(name: str) -> bool:
     """Whether somebody is called so."""
     try:

@@ -19,6 +19,7 @@ from procroute.core.status import Process, RouteView, Status
 from procroute.core.traffic import Flow
 from procroute.protocol import RuleList
 from procroute.terminal import printable
+from procroute.user_names import spoken
 
 VERSION = 1
 _LISTED = 20
@@ -52,6 +53,7 @@ def _plain(view: RouteView) -> dict[str, Any]:
         "mark": view.mark,
         "table": view.table,
         "in_use": view.in_use,
+        "owners": [owner.uid for owner in live.owners],
         "state": view.state,
         "ways": {family.title.lower(): tables.plain_way(way) for family, way in view.ways.items()},
         "dns": {"servers": [str(s) for s in live.servers], "refused": live.no_lookups},
@@ -124,7 +126,9 @@ def _routes(status: Status) -> Table:
         table.add_column(heading, overflow="fold")
     for view in status.routes:
         table.add_row(
-            Text("\n").join([Text(printable(view.live.route.name)), Text(*_state(view)), *_lost(view)]),
+            Text("\n").join(
+                [Text(printable(view.live.route.name)), Text(*_state(view)), *_lost(view), *_owners(view)]
+            ),
             Text("\n").join(_gateway(way) for way in view.ways.values()),
             _servers(view),
             _flow(view.traffic.out),
@@ -152,6 +156,13 @@ def _state(view: RouteView) -> tuple[str, str]:
 def _lost(view: RouteView) -> Iterator[Text]:
     if view.lost:
         yield Text(f"{view.lost} had lost their mark", "red")
+
+
+def _owners(view: RouteView) -> Iterator[Text]:
+    if view.live.owners:
+        named = ", ".join(printable(spoken(owner.uid)) for owner in view.live.owners[:_LISTED])
+        more = len(view.live.owners) - _LISTED
+        yield Text(f"sockets of {named}{f' and {more} more users' if more > 0 else ''}", "dim")
 
 
 def _limits(status: Status) -> Table:

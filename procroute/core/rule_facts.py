@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from procroute.core.ruling import kind
+from procroute.core.ruling import Kind, kind
 from procroute.protocol import RuleFacts
 from procroute.rulebook.route_rule import Conditions, RouteRule
 
 
-def rule_facts(rule: RouteRule) -> RuleFacts:
-    """A rule, to be told."""
+def rule_facts(rule: RouteRule, finds: Kind | None = None) -> RuleFacts:
+    """A rule, to be told. finds: how it finds its processes, where that hangs on more than the rule."""
     return RuleFacts(
         place=rule.place,
         owner=rule.owner,
-        finds=kind(rule).value,
+        finds=(finds or kind(rule)).value,
         via="" if rule.via is None else rule.via.name,
         strict=None if rule.via is None else rule.via.strict,
         conditions=_plain(rule.conditions),

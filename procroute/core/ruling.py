@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from enum import Enum
 from typing import Final
 
@@ -24,18 +24,20 @@ class Kind(Enum):
 
     HELD: their exec waits until they are on the route. UNIT: the unit's cgroup follows in place, from its
     first program on where systemd starts that by one that can be held, else from the news of it. USER: the
-    user's slice does, where systemd keeps one; what is not in it is found by news. NEWS: the kernel tells of
-    who has come or become another, so the first packets may go before.
+    user's slice does, where systemd keeps one; what is not in it is found by news. OWNER: of such a rule
+    where the tree of cgroups is not systemd's: his sockets carry the route's mark from birth, by whose they
+    are. NEWS: the kernel tells of who has come or become another, so the first packets may go before.
     """
 
     HELD = "held"
     UNIT = "unit"
     USER = "user"
+    OWNER = "owner"
     NEWS = "news"
 
 
 def kind(rule: RouteRule) -> Kind:
-    """How a rule finds its processes."""
+    """How a rule finds its processes, as far as that hangs on the rule alone: OWNER takes more."""
     given = rule.conditions.given
     if "exe" in given and not _AFTER & set(given):
         return Kind.HELD
@@ -108,9 +110,12 @@ def asked_for(book: Rulebook) -> frozenset[str]:
     return frozenset(key for part in given for key in part.given)
 
 
-def needs_news(book: Rulebook) -> bool:
-    """Whether somebody has to be looked at on news."""
-    return any(rule.enabled and rule.via is not None and kind(rule) is not Kind.HELD for rule in book.rules)
+def needs_news(book: Rulebook, by_owner: Collection[str] = ()) -> bool:
+    """Whether somebody has to be looked at on news. by_owner: the places of rules that need none, as all whom
+    they mean is known by whose sockets are."""
+    return any(
+        _leads(rule) and kind(rule) is not Kind.HELD and rule.place not in by_owner for rule in book.rules
+    )
 
 
 def known_at_exec(book: Rulebook) -> Index:

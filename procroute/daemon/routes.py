@@ -154,8 +154,12 @@ class Routes:
         return marks_given(self._linux.identity, ((f.live, paths) for f, paths in self.with_paths()))
 
     def unused(self, kept: Collection[int] = ()) -> list[OpenRoute]:
-        """Those without a process, but for some by their numbers. Takes no lock."""
-        without = [f for n, f in self._open.items() if n not in kept and not cgroups.populated(f.path)]
+        """Those without a process and without owners, but for some by their numbers. Takes no lock."""
+        without = [
+            found
+            for number, found in self._open.items()
+            if number not in kept and not found.live.owners and not cgroups.populated(found.path)
+        ]
         if not without:
             return []  # nearly always so, and asked after each request
         return [f for f, paths in self.with_paths(without) if not any(map(cgroups.populated, paths))]

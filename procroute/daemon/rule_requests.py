@@ -9,12 +9,12 @@ from typing import Any
 
 from procroute import protocol
 from procroute.core.access import Peer
-from procroute.core.rule_facts import rule_facts
 from procroute.daemon import rule_files, subjects
 from procroute.daemon.rules import Rules
 from procroute.daemon.ruling import Ruling
 from procroute.errors import ProcrouteError
 from procroute.rulebook.folders import FOLDERS, USERS
+from procroute.rulebook.route_rule import RouteRule
 
 Answer = Callable[[Peer, Any], Awaitable[protocol.Reply]]
 
@@ -44,7 +44,7 @@ class RuleRequests:
 
     async def _list(self, peer: Peer, _: protocol.Rules) -> protocol.RuleList:
         rules = [r for r in self._ruling.book.rules if peer.is_root or r.owner in (0, peer.uid)]
-        told = [rule_facts(r) for r in rules]
+        told = [self._ruling.facts(r) for r in rules]
         notes = _seen_by(peer, self._rules.notes)
         return protocol.RuleList(rules=told, notes=notes, held=self._rules.held, wrong=self._rules.wrong)
 
@@ -55,7 +55,7 @@ class RuleRequests:
             if found is None:
                 raise ProcrouteError("process-unknown", f"process {asked.pid} has ended", "ps(1) lists them")
             told = (t for t in self._ruling.trial(found) if peer.is_root or t.rule.owner in (0, peer.uid))
-            return protocol.Tried(rules=[protocol.TriedRule(rule_facts(t.rule), t.why) for t in told])
+            return protocol.Tried(rules=[protocol.TriedRule(self._ruling.facts(t.rule), t.why) for t in told])
 
         reply: protocol.Tried = await self._do(tried)
         return reply
@@ -70,14 +70,12 @@ class RuleRequests:
         return protocol.Applied(placed=placed, notes=_seen_by(peer, self._rules.notes))
 
     async def _add(self, peer: Peer, asked: protocol.AddRule) -> protocol.Edited:
-        def add() -> protocol.RuleFacts:
-            return rule_facts(self._ruling.add(peer, asked))
-
-        rule: protocol.RuleFacts = await self._do(add)
-        return protocol.Edited(rule=rule, notes=_seen_by(peer, await self._rules.reload()))
+        rule: RouteRule = await self._do(lambda: self._ruling.add(peer, asked))
+        notes = _seen_by(peer, await self._rules.reload())
+        return protocol.Edited(rule=self._ruling.facts(rule), notes=notes)
 
     async def _edit(self, peer: Peer, asked: protocol.EditRule) -> protocol.Edited:
-        rule: protocol.RuleFacts = await self._do(lambda: rule_facts(rule_files.edit(peer, asked)))
+        rule: protocol.RuleFacts = await self._do(lambda: self._ruling.facts(rule_files.edit(peer, asked)))
         return protocol.Edited(rule=rule, notes=_seen_by(peer, await self._rules.reload()))
 
 

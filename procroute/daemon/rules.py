@@ -122,6 +122,7 @@ class Rules:
     async def _keep(self) -> None:
         async with self._one:
             impossible = await self._do(self._ruling.keep)
+            self._newcomers.want(self._ruling.needs_news)
             if impossible != self._impossible:
                 self._impossible = impossible
                 self._changed()

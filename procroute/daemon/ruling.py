@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from procroute.core.access import Peer
 from procroute.core.hold_rules import HoldRule
+from procroute.core.rule_facts import rule_facts
 from procroute.core.ruling import (
     Kind,
     asked_for,
@@ -28,6 +29,7 @@ from procroute.daemon import rule_files, rules_in_use
 from procroute.daemon.by_rule import ByRule
 from procroute.daemon.held_execs import HeldExecs
 from procroute.daemon.letting_go import LettingGo
+from procroute.daemon.owning import Owning
 from procroute.daemon.recent import Recent
 from procroute.daemon.routes import Routes
 from procroute.daemon.rule_subjects import RuleSubjects, facts_of
@@ -39,7 +41,7 @@ from procroute.kernel import user_managers
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.unit_starter import unit_starter
-from procroute.protocol import AddRule, Existing, Wanted
+from procroute.protocol import AddRule, Existing, RuleFacts, Wanted
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.links import followed
 from procroute.rulebook.matching import Tried, meets, trial
@@ -68,15 +70,23 @@ class _Once:
 
 
 class Ruling:
-    """by_rule, letting_go: put processes on routes, and let them go."""
+    """by_rule, letting_go: put processes on routes, and let them go. owning: users' sockets that need no
+    process to be moved."""
 
     def __init__(
-        self, routes: Routes, subjects: RuleSubjects, by_rule: ByRule, letting_go: LettingGo, tell: Tell
+        self,
+        routes: Routes,
+        subjects: RuleSubjects,
+        by_rule: ByRule,
+        letting_go: LettingGo,
+        owning: Owning,
+        tell: Tell,
     ) -> None:
         self._routes = routes
         self._subjects = subjects
         self._by_rule = by_rule
         self._letting_go = letting_go
+        self._owning = owning
         self._tell = tell
         self._said: set[str] = set()
         self._execs = HeldExecs(subjects)
@@ -106,19 +116,25 @@ class Ruling:
         return [f"{f.place}: {f.message}" for f in book.findings]
 
     def keep(self) -> list[str]:
-        """Have the routes there that rules lead to, so that no start waits for one; lines on those that
-        cannot be."""
-        kept, notes, seen = set(), [], set()
+        """Have the routes there that rules lead to, so that no start waits for one, and users' sockets follow
+        them; lines on those that cannot be."""
+        notes: list[str] = []
+        numbers: dict[tuple[int, object], int | None] = {}
+        led: list[tuple[RouteRule, int | None]] = []
         for rule, peer in self._leading():
-            if (key := (peer.uid, rule.via)) in seen:
-                continue
-            seen.add(key)
-            try:
-                kept.add(self._by_rule.keep(peer, self._wanted(rule)))
-            except ProcrouteError as e:
-                notes.append(f"{rule.place}: {e.message}")
-        self._routes.kept = frozenset(kept)
-        return notes
+            if (key := (peer.uid, rule.via)) not in numbers:
+                try:
+                    numbers[key] = self._by_rule.keep(peer, self._wanted(rule))
+                except ProcrouteError as e:
+                    numbers[key] = None
+                    notes.append(f"{rule.place}: {e.message}")
+            led.append((rule, numbers[key]))
+        self._routes.kept = frozenset(number for number in numbers.values() if number is not None)
+        return notes + self._owning.want(led, self._rules.excepted)
+
+    def facts(self, rule: RouteRule) -> RuleFacts:
+        """A rule, to be told."""
+        return rule_facts(rule, self._owning.finds(rule))
 
     def hold_rules(self) -> list[HoldRule]:
         """The execs that are to be held."""
@@ -128,7 +144,7 @@ class Ruling:
     @property
     def needs_news(self) -> bool:
         """Whether processes are to be looked at on news of them."""
-        return needs_news(self.book)
+        return needs_news(self.book, self._owning.whole)
 
     def held(self, asked: Exec, answer: Callable[[bool], None]) -> None:
         """Place a process whose exec is held. answer: takes whether it may go on, as soon as that is so."""
@@ -179,8 +195,15 @@ class Ruling:
         leading = [rule for rule, _ in self._leading()]
         apart = {rule.place for rule in leading if kind(rule) is Kind.USER} & self._rules.excepted
         self._letting_go.of_rules(peer, {rule.place for rule in leading}, apart)
-        everyone = self._subjects.everybody(peer, self._rules.asked)
-        return sum(self._meet(*found, existing) for found in everyone)
+        placed = 0
+        owned: dict[tuple[int, Existing], list[Known]] = {}
+        for found, began in self._subjects.everybody(peer, self._rules.asked):
+            rule = self._rules.index.first(found)
+            if rule is not None and self._owning.has(rule, uid := found.uids[1]):
+                after: Existing = existing or rule.existing.value
+                owned.setdefault((uid, after), []).append(Known(found.pid, began))
+            placed += self._meet(found, began, existing)
+        return placed + sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
@@ -237,6 +260,8 @@ class Ruling:
         """
         if rule.via is None:
             self._letting_go.by_rule(Known(facts.pid, facts.began))
+            return False
+        if self._owning.has(rule, who.uids[1]):
             return False
         peer, route = self._peer(rule), self._wanted(rule)
         if unit := self._unit(rule, who):

@@ -19,6 +19,7 @@ from procroute.daemon.checked import CheckedRoutes
 from procroute.daemon.closing import Closing
 from procroute.daemon.leavers import Leavers
 from procroute.daemon.letting_go import LettingGo
+from procroute.daemon.owning import Owning
 from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register, Watch
 from procroute.daemon.reload import reread
@@ -67,7 +68,8 @@ class Writer:
         self.release = letting_go.release
         seen = RuleSubjects(linux.cgroup_mount, self._register.origin_of)
         by_rule = ByRule(linux, routes, self._register, placing, assigning, tell)
-        self.ruling = Ruling(routes, seen, by_rule, letting_go, tell)
+        owning = Owning(linux, routes, tell)
+        self.ruling = Ruling(routes, seen, by_rule, letting_go, owning, tell)
         self.checked = CheckedRoutes(linux, routes, tell)
 
     def adopt(self) -> int:

@@ -20,6 +20,7 @@ from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import cgroups, in_place, records, sysctl
 from procroute.kernel.linux import Linux
+from procroute.kernel.living import everybody
 from procroute.kernel.strays import strays
 from procroute.model import Marks
 
@@ -45,8 +46,8 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
     were made are found on them. The whole tree of cgroups is walked for units that follow in place.
 
     With living routed processes: raises ProcrouteError processes-alive that lists them, or with force moves
-    them back to where they came from (not those in place), so that what they open from then on leaves as the
-    machine's own does; cleanup-incomplete where that cannot be done.
+    them back to where they came from (not those in place, nor who is routed as a user), so that what they
+    open from then on leaves as the machine's own does; cleanup-incomplete where that cannot be done.
     """
     with ExitStack() as stack:
         linux = stack.enter_context(Linux(identity))
@@ -58,6 +59,8 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         whole = list(in_place.everywhere(linux.mount, linux.namespace))
         paths = [t.path for t in (*targets, *of_users)] + unnamed
         by_path = {path: [pid for pid, _ in _living([path])] for path in (*paths, *(t.path for t in whole))}
+        for target in targets:
+            by_path[target.path] += _of_owners(linux.mount, target)
         living = [*dict.fromkeys(pid for pids in by_path.values() for pid in pids)]
         if living and not force:
             names = {t.path: t.live.route.name for t in (*targets, *of_users, *whole)}
@@ -105,6 +108,15 @@ def _remove(kernel: Linux) -> bool:
 def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:
     for target in targets:
         yield from cgroups.processes(target)
+
+
+def _of_owners(mount: Path, target: records.Target) -> Iterator[int]:
+    """Who is in no target, and whose sockets follow a route by whose they are."""
+    uids = {owner.uid for owner in target.live.owners}
+    for one in everybody() if uids else ():
+        with suppress(OSError):  # it has ended
+            if one.uids[1] in uids and not records.within_target(mount, cgroups.current(mount, one.pid)):
+                yield one.pid
 
 
 def _release_all(mount: Path, targets: list[Path]) -> None:

@@ -54,16 +54,7 @@ def follow(
 
     Raises ProcrouteError; what was done by then stays done.
     """
-    adapter = machine.adapter_of(live)
-    ground = Ground(
-        identity,
-        live.number,
-        existing,
-        servers,
-        own=frozenset(a.interface.ip for a in adapter.addresses) if adapter else frozenset(),
-        here=_addresses(machine),
-        ports=ports.chosen_by_the_kernel(),
-    )
+    ground = ground_of(identity, live, machine, existing, servers=servers)
     inside = _once(lambda: {pid for pid, _ in cgroups.processes(assignment)})
     try:
         known = gathered.members if gathered else frozenset()
@@ -75,6 +66,22 @@ def follow(
         )
     except OSError as e:
         raise refused(e, "socket", "move open sockets") from e
+
+
+def ground_of(
+    identity: Identity, live: LiveRoute, machine: Machine, existing: Existing, *, servers: bool = False
+) -> Ground:
+    """What is to be known for what becomes of sockets that shall follow a route."""
+    adapter = machine.adapter_of(live)
+    return Ground(
+        identity,
+        live.number,
+        existing,
+        servers,
+        own=frozenset(a.interface.ip for a in adapter.addresses) if adapter else frozenset(),
+        here=_addresses(machine),
+        ports=ports.chosen_by_the_kernel(),
+    )
 
 
 def part(

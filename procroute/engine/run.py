@@ -163,10 +163,13 @@ def _finish(linux: Linux, live: LiveRoute, started: Started, pause: Pause, tell:
 
 
 def _used(linux: Linux, number: int, target: Path) -> bool:
-    """Whether a process is in this target, or in one of a route's in place."""
+    """Whether a process is in this target, or in one of a route's in place, or users' sockets follow it."""
     further = (t for t in linux.further_targets() if in_place.is_in_place(t.path))
-    return cgroups.populated(target) or any(
-        cgroups.populated(t.path) for t in further if t.live.number == number
+    owned = any(t.live.owners for t in records.those_of(linux.namespace, [target]))
+    return (
+        owned
+        or cgroups.populated(target)
+        or any(cgroups.populated(t.path) for t in further if t.live.number == number)
     )
 
 

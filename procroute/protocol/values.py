@@ -173,14 +173,14 @@ class RuleFacts(Struct, frozen=True, omit_defaults=True):
     """A route rule. place: FILE:LINE. owner: whose it is, 0: the administrator's. via: empty: `direct`.
 
     finds: how it finds its processes: `held` (their exec waits for it), `unit`, `user` (the cgroup of the
-    unit, or of the user where systemd keeps one, follows in place), `news` (of processes that have come or
-    changed: the first packets may go before). conditions,
+    unit, or of the user where systemd keeps one, follows in place), `owner` (sockets are marked by whose they
+    are), `news` (of processes that have come or changed: the first packets may go before). conditions,
     unless: as they are written.
     """
 
     place: str
     owner: int
-    finds: Literal["held", "unit", "user", "news"]
+    finds: Literal["held", "unit", "user", "owner", "news"]
     via: str = ""
     strict: bool | None = None
     conditions: dict[str, list[str]] = {}

@@ -15,12 +15,10 @@ import pytest
 from procroute.core.owners import Owned
 from procroute.identity import Identity
 from procroute.kernel import owners
-from procroute.kernel.bpf import copies
-from procroute.kernel.bpf.catalogue import OWNER_PROGRAMS
-from procroute.kernel.programs import directory_of
 from procroute.lab import namespaces
 from tests.netns.asking import TCP, mark_of_new, mark_when_bound, mark_when_listening
 from tests.netns.by_hand import BOUND_MARK, MARKING, Target
+from tests.netns.by_user import take_off
 from tests.netns.probe import MPTCP
 from tests.netns.test_bpf_mark import KINDS
 from tests.netns.traffic import both_families, own_address
@@ -130,18 +128,10 @@ def test_what_is_told_changes_and_what_is_broken_is_made_whole(target: Target, r
     put(target, root, Owned(BOB, NUMBER + 1, alone=True, strict=True))
     assert by(target, ALICE, mark_of_new, 4, TCP) == 0
     assert by(target, BOB, mark_of_new, 4, TCP) == IDENTITY.mark(NUMBER + 1)
-    target.bystander(detached, root, "pr_own_create")
+    take_off(target.lab, "pr_own_create")
     assert target.bystander(owners.read, root, IDENTITY) is None
     assert by(target, BOB, mark_of_new, 4, TCP) == 0
     put(target, root, HERS)
     assert target.bystander(owners.read, root, IDENTITY) == {HERS}
     assert by(target, ALICE, mark_of_new, 4, TCP) == MARKING.mark
     assert by(target, ALICE, mark_when_listening, 4) == BOUND_MARK
-
-
-def detached(root: Path, *names: str) -> None:
-    """Somebody takes programs off."""
-    with directory_of(str(root)) as directory:
-        for copy in copies.find(directory, OWNER_PROGRAMS):
-            copy.programs = {name: copy.programs[name] for name in names}
-            copies.detach_copy(directory, copy, {"owner"})

@@ -150,11 +150,11 @@ def backups(name: str) -> None:
 
 
 def one_user(name: str) -> None:
-    """All that guest does."""
+    """All that guest does, from his first packet on."""
     with example(name, {"wan1": "wwan0"}, {"guest": BOB}) as running:
         lab = running.lab
         with started(lab, user=BOB) as his, started(lab, user=ALICE) as hers, started(lab) as roots:
-            comes_by(running, his, lab.wan1)
+            goes_by(lab, his, lab.wan1, ("tcp", "udp", "unconnected"))
             goes_by(lab, hers, lab.wan2)
             goes_by(lab, roots, lab.wan2)
 

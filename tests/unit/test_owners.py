@@ -12,9 +12,11 @@ from procroute.core.damage import damage
 from procroute.core.machine import Observed, Ours
 from procroute.core.owners import Owned, owned
 from procroute.core.step_words import things
+from procroute.engine.owning import own
 from procroute.engine.reconcile import reconcile
+from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel.fake import Crash, Fake, crash_at
+from procroute.kernel.fake import Crash, Fake, When, crash_at
 from procroute.model import LiveRoute, Owner, Route
 from tests.plans.words import adapter, machine
 
@@ -84,3 +86,23 @@ def test_after_a_crash_at_any_step_the_next_engine_goes_on() -> None:
             assert count > 4
             return
     raise AssertionError("it never ends")
+
+
+def test_where_the_kernel_refuses_nobody_is_told_and_nothing_is_written() -> None:
+    def refusing(step: plan.Step, when: When) -> None:
+        if isinstance(step, plan.SetOwners) and step.owners and when is When.BEFORE:
+            raise ProcrouteError("kernel-option", "no such programs")
+
+    kernel = fake()
+    kernel.populated = {1}
+    reconcile(kernel, kernel.identity, lambda _: [WAN1])
+    kernel.fault = refusing
+    with pytest.raises(ProcrouteError, match="no such programs"):
+        own(kernel, {1: (ALICE,)})
+    assert not kernel.owners
+    assert not any(live.owners for live in kernel.targets.values())
+    kernel.fault = None
+    own(kernel, {1: (ALICE,)})
+    assert kernel.owners == frozenset({Owned(1000, 1)})
+    own(kernel, {})
+    assert not kernel.owners

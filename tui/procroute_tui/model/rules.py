@@ -23,6 +23,7 @@ _FINDS: Final = {
     "held": "held: a program's start waits until it is on the route",
     "unit": "unit: the unit's cgroup follows, no process moves",
     "user": "user: the user's slice follows where systemd keeps one; else by news of processes",
+    "owner": "owner: the user's sockets carry the route's mark from birth, no process moves",
     "news": "news of processes: the first packets of one may go before",
 }
 _NAMED: Final = 8
