@@ -68,6 +68,9 @@ def _place(case: Case) -> Iterator[Finding]:
         yield Finding("bystander", "that is no route's: it is not routed, and goes by main")
         return
     route = nearest.live.route
+    if nearest.owner:
+        yield Finding("owner", f"that is no route's; the sockets of its user follow route {route.name}")
+        return
     yield Finding("target", f"which is in {nearest.cgroup}, the target of route {route.name}")
     if subject.assigned:
         yield Finding("assigned", subject.assigned)
@@ -87,7 +90,8 @@ def _marked(case: Case) -> Iterator[Finding]:
         why = "nft marks its packets" if case.steered else "the belt marks its packets"
         yield Finding("mark", f"{why} with {case.packet_mark:#x} (route {number}); its sockets carry none")
         return
-    bound = f", and {case.socket_mark | case.identity.bound:#x} once they are bound to an address"
+    tied = f", and {case.socket_mark | case.identity.bound:#x} once they are bound to an address"
+    bound = tied if "bound" in nearest.kinds or not nearest.owner else ""
     yield Finding(
         "mark",
         f"its new sockets carry the mark {case.socket_mark:#x} (route {number}){bound}; uid {uid}",
@@ -100,6 +104,10 @@ def _look_ups(case: Case) -> Iterator[Finding]:
     if nearest is None:
         listed = ", ".join(map(str, case.machine.resolvers)) or "this machine, since none is configured"
         yield Finding("dns", f"look-ups go as the machine's: to {listed}")
+        return
+    if nearest.owner:
+        listed = ", ".join(map(str, case.machine.resolvers)) or "this machine, since none is configured"
+        yield Finding("dns", f"look-ups go to the machine's name servers: {listed}")
         return
     live = nearest.live
     if live.no_lookups:

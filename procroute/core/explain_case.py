@@ -18,7 +18,7 @@ class Attachment(Struct, frozen=True):
     """A target that a process is in. door: of its guard, or what nft has of it; None: nothing guards it.
 
     kinds: the programs of ours that are there (mark, bound, guard …); marking: what they are told. attended:
-    an engine or the daemon cares for it.
+    an engine or the daemon cares for it. owner: it is in none, its user's sockets follow by whose they are.
     """
 
     live: LiveRoute
@@ -27,6 +27,7 @@ class Attachment(Struct, frozen=True):
     marking: Marking | None = None
     door: Door | None = None
     kinds: frozenset[str] = frozenset()
+    owner: bool = False
 
 
 class OpenSockets(Struct, frozen=True):

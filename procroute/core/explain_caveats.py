@@ -41,11 +41,7 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
             "it stays as it is when gateways or addresses change",
         )
     if live.marks is not Marks.PACKETS:
-        needed = {"mark", "bound", "listen", "guard", "replies", "attempt"}
-        needed |= {"inbound"} if live.route.inbound else set()
-        missing = sorted(needed - nearest.kinds)
-        if missing:
-            yield Finding("programs", f"BPF programs of its target are missing: {', '.join(missing)}")
+        yield from _of_programs(nearest)
     adapter = case.machine.adapter_of(live)
     if adapter is None or adapter.state != "up":
         yield Finding(
@@ -63,7 +59,7 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
         )
     elif nearest.door is not None:
         yield from _lan(case, nearest)
-    if live.route.inbound:
+    if live.route.inbound and not nearest.owner:
         yield Finding(
             "inbound", "UDP servers bound to no address answer by the adapter that they are called by"
         )
@@ -119,6 +115,17 @@ def _of_sockets(case: Case, sockets: OpenSockets) -> Iterator[Finding]:
         )
 
 
+def _of_programs(nearest: Attachment) -> Iterator[Finding]:
+    if nearest.owner:
+        yield Finding("unguarded", "nothing guards it: its mark and our ip rules alone hold it on its route")
+        return
+    needed = {"mark", "bound", "listen", "guard", "replies", "attempt"}
+    needed |= {"inbound"} if nearest.live.route.inbound else set()
+    missing = sorted(needed - nearest.kinds)
+    if missing:
+        yield Finding("programs", f"BPF programs of its target are missing: {', '.join(missing)}")
+
+
 def _many(number: int) -> str:
     return "1 of its sockets carries" if number == 1 else f"{number} of its sockets carry"
 
@@ -148,7 +155,7 @@ def _of_look_ups(case: Case, nearest: Attachment, ways: Sequence[Told]) -> Itera
         if door is not None and door.follows_lookups and (to in door.resolvers or to.is_loopback):
             servers = ", ".join(map(str, door.dns_servers)) or "nowhere"
             yield Finding("dns-port", f"what it sends to port 53 of {to} goes to {servers} instead")
-    if not (live.servers or live.no_lookups):
+    if nearest.owner or not (live.servers or live.no_lookups):
         if case.machine.resolvers and all(r.is_loopback for r in case.machine.resolvers):
             yield Finding("dns-stub", "names are looked up by a resolver on this machine, on its own route")
         return

@@ -55,7 +55,7 @@ def to_ask(case: Case, destination: IPAddress | None, ifindex: int = 0) -> list[
 def _servers(case: Case) -> Iterator[IPAddress]:
     """The name servers that it asks, but for those whose zone is a matter of their own."""
     nearest = case.subject.nearest
-    followed = nearest is not None and (nearest.live.servers or nearest.live.no_lookups)
+    followed = nearest is not None and not nearest.owner and (nearest.live.servers or nearest.live.no_lookups)
     servers = nearest.live.servers if nearest is not None and followed else case.machine.resolvers
     return (server for server in servers if not server.is_link_local)
 

@@ -29,3 +29,12 @@ def owned(routes: Iterable[LiveRoute]) -> frozenset[Owned]:
         for owner in live.owners:
             by_uid.setdefault(owner.uid, Owned(owner.uid, live.number, owner.alone, live.route.strict))
     return frozenset(by_uid.values())
+
+
+def route_of(routes: Iterable[LiveRoute], real: int, effective: int) -> LiveRoute | None:
+    """The route that the sockets of these uids follow where their maker is in no target; None: none."""
+    for live in sorted(routes, key=lambda live: live.number):
+        for owner in live.owners:
+            if owner.uid == effective and (real == effective or not owner.alone):
+                return live
+    return None

@@ -15,11 +15,13 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.desired import door
+from procroute.core.door import Marking
 from procroute.core.explain import explain as put_together
 from procroute.core.explain_case import Answered, Attachment, Case, OpenSockets, Subject
 from procroute.core.explain_ways import to_ask, with_mark
 from procroute.core.limits import limits
 from procroute.core.machine import Observed
+from procroute.core.owners import route_of
 from procroute.core.route_get import Question, Reply
 from procroute.engine.look import steadily
 from procroute.engine.words import describe
@@ -166,13 +168,13 @@ def _subject(linux: Linux, observed: Observed, who: Facts, title: str, known: Kn
     uid = who.uids[1]
     if who.namespace != os.stat("/proc/self/ns/net").st_ino:
         return Subject(title, cgroup, uid, elsewhere=True)
-    targets = _attachments(linux, observed, cgroup)
+    targets = _attachments(linux, observed, cgroup) or _as_owner(linux, observed, who)
     return Subject(
         title,
         cgroup,
         uid,
         tuple(targets),
-        assigned=_assigned(linux, targets[0], cgroup, known) if targets else "",
+        assigned=_assigned(linux, targets[0], cgroup, known) if targets and not targets[0].owner else "",
         sockets=_sockets(linux.identity, who.pid, targets),
         asks=lookup_daemons.all_asked_by(who.pid),
         own_resolver=resolvers.is_private_for(who.pid),
@@ -192,6 +194,19 @@ def _attachments(linux: Linux, observed: Observed, cgroup: str) -> list[Attachme
         _attachment(observed, t, f"/{t.path.relative_to(linux.mount)}", t.live.number in attended)
         for t in sorted(above, key=lambda t: len(t.path.parts), reverse=True)
     ]
+
+
+def _as_owner(linux: Linux, observed: Observed, who: Facts) -> list[Attachment]:
+    """What a process that is in no target follows by whose its sockets are, at most one."""
+    real, effective, *_ = who.uids
+    live = route_of(observed.ours.targets, real, effective)
+    if live is None or effective not in {one.uid for one in observed.ours.owners or ()}:
+        return []
+    identity, strict = linux.identity, live.route.strict
+    marking = Marking(identity.mark(live.number), identity.mark_mask, identity.bound, strict)
+    kinds = {"mark"} if strict else {"mark", "bound", "listen"}
+    attended = cgroups.attended(linux.path(live.number))
+    return [Attachment(live, "/", attended, marking, kinds=frozenset(kinds), owner=True)]
 
 
 def _attachment(observed: Observed, target: records.Target, cgroup: str, attended: bool) -> Attachment:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from procroute.core.census import Census
 from procroute.core.inspected import STATES, Held, Kind, questions, told
+from procroute.core.owners import route_of
 from procroute.engine import open_sockets
 from procroute.engine.move import marks_given
 from procroute.errors import ProcrouteError
@@ -82,7 +83,7 @@ def _executable(pid: int) -> str:
 
 def _sockets(linux: Linux, who: Facts, pidfd: int, cgroup: str) -> Iterator[Socket]:
     targets = _targets(linux)
-    number = _number(targets, linux.mount / cgroup.lstrip("/"))
+    number = _number(targets, linux.mount / cgroup.lstrip("/"), who)
     given = marks_given(linux.identity, ((target.live, [target.path]) for target in targets))
     names = dict(socket.if_nameindex())
     for each in _held(linux.identity, who.pid, pidfd, given):
@@ -105,11 +106,15 @@ def _targets(linux: Linux) -> list[records.Target]:
     return [*own, *linux.further_targets()]
 
 
-def _number(targets: Iterable[records.Target], place: Path) -> int:
-    """Of the route whose target a cgroup is in, the nearest one; 0: in none."""
+def _number(targets: Sequence[records.Target], place: Path, who: Facts) -> int:
+    """Of the route whose target a cgroup is in, the nearest one; else of the one that its user's sockets
+    follow; 0: of none."""
     above = [t for t in targets if place.is_relative_to(t.path)]
     nearest = max(above, key=lambda t: len(t.path.parts), default=None)
-    return 0 if nearest is None else nearest.live.number
+    if nearest is not None:
+        return nearest.live.number
+    live = route_of((t.live for t in targets), *who.uids[:2])
+    return 0 if live is None else live.number
 
 
 def _held(identity: Identity, pid: int, pidfd: int, given: Mapping[int, int]) -> Iterator[Held]:

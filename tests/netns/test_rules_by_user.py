@@ -95,6 +95,22 @@ def test_every_way_to_send_and_nobody_else(running: Daemon, family: int) -> None
 
 
 @promise("RULE-75")
+def test_explain_tells_by_which_way_and_why(running: Daemon) -> None:
+    lab = running.lab
+    rules(running, HERS)
+    with started(lab, user=ALICE) as hers, started(lab, user=BOB) as his:
+        told, bystander = (
+            json.loads(procroute(lab, "explain", pid_of(one), SERVER[4], "--json").stdout)
+            for one in (hers, his)
+        )
+        assert (told["route"], told["ways"][0]["adapter"]) == ("wan1", "wan1")
+        found = {one["id"]: one["text"] for one in (*told["findings"], *told["caveats"])}
+        assert "the sockets of its user follow route wan1" in found["owner"]
+        assert "unguarded" in found
+        assert not bystander["route"]
+
+
+@promise("RULE-75")
 @both_families
 def test_where_somebody_is_placed_that_holds(running: Daemon, family: int) -> None:
     """By `run`, and by an earlier rule."""
