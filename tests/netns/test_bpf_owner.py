@@ -13,8 +13,9 @@ from typing import Any, Final
 import pytest
 
 from procroute.core.owners import Owned
+from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import owners
+from procroute.kernel import faults, owners
 from procroute.lab import namespaces
 from tests.netns.asking import TCP, mark_of_new, mark_when_bound, mark_when_listening
 from tests.netns.by_hand import BOUND_MARK, MARKING, Target
@@ -28,6 +29,7 @@ IDENTITY: Final = Identity()
 ALICE, BOB = 1000, 1001
 NUMBER: Final = IDENTITY.number(MARKING.mark)
 HERS: Final = Owned(ALICE, NUMBER)
+OTHER: Final = Owned(BOB, NUMBER + 1, alone=True, strict=True)
 
 
 @pytest.fixture
@@ -125,7 +127,7 @@ def test_an_address_and_listening_tie_but_on_a_strict_route(target: Target, root
 
 def test_what_is_told_changes_and_what_is_broken_is_made_whole(target: Target, root: Path) -> None:
     put(target, root, HERS)
-    put(target, root, Owned(BOB, NUMBER + 1, alone=True, strict=True))
+    put(target, root, OTHER)
     assert by(target, ALICE, mark_of_new, 4, TCP) == 0
     assert by(target, BOB, mark_of_new, 4, TCP) == IDENTITY.mark(NUMBER + 1)
     take_off(target.lab, "pr_own_create")
@@ -135,3 +137,44 @@ def test_what_is_told_changes_and_what_is_broken_is_made_whole(target: Target, r
     assert target.bystander(owners.read, root, IDENTITY) == {HERS}
     assert by(target, ALICE, mark_of_new, 4, TCP) == MARKING.mark
     assert by(target, ALICE, mark_when_listening, 4) == BOUND_MARK
+
+
+@pytest.mark.promise("RULE-71")
+def test_a_call_that_fails_at_any_time_leaves_what_can_be_put_right(target: Target, root: Path) -> None:
+    for before, now in (((), (HERS,)), ((HERS,), (OTHER,)), ((HERS,), ())):
+        refused = 0
+        for at in range(200):
+            put(target, root, *before)
+            failed = target.bystander(_put_failing, at, root, frozenset(now))
+            found = target.bystander(owners.read, root, IDENTITY)
+            if failed:
+                refused += 1
+                assert found in ({*before}, {*now}, {*before, *now}, set(), None)
+                put(target, root, *now)
+                found = target.bystander(owners.read, root, IDENTITY)
+            assert found == {*now}
+            if not failed:
+                break
+        assert refused > 4
+
+
+def _put_failing(at: int, root: Path, told: frozenset[Owned]) -> bool:
+    """Whether the call of that number was made, and so refused."""
+
+    class Hook:
+        calls = 0
+
+        def due(self, _call: str, _about: object) -> int:
+            self.calls += 1
+            return errno.ENOMEM if self.calls == at + 1 else 0
+
+        def done(self, _call: str, _about: object) -> None:
+            pass
+
+    hook = Hook()
+    faults.hook(hook)
+    try:
+        owners.put(root, IDENTITY, told)
+    except ProcrouteError:
+        return True
+    return hook.calls > at
