@@ -185,7 +185,7 @@ class Marks(Enum):
     PACKETS = "packets"
 
 
-class Owner(Struct, frozen=True, cache_hash=True):
+class Owner(Struct, frozen=True, cache_hash=True, array_like=True, omit_defaults=True):
     """A user whose sockets follow a route by whose they are. uid: the effective one of who makes them.
 
     alone: only where the real one is the same, too.

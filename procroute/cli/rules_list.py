@@ -16,6 +16,7 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Lists the rules that procrouted has, in the order in which they are asked: the "
         "administrator's and your own; root sees everybody's. finds: how a rule finds its processes. held: "
         "their start waits until they are on the route; unit, user: a cgroup follows, no process moves; "
+        "owner: the user's sockets are marked when they are made; "
         "news: by news of processes, so the first packets of one may go before.",
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")

@@ -24,8 +24,8 @@ from procroute.kernel.bpf.copies import Copy, detach_copy, find, maps_of
 from procroute.kernel.bpf.loading import attach_objects, load
 from procroute.kernel.programs import directory_of
 
-ROOM: Final = 4096
-"""So many users at most (owner.bpf.c)."""
+ROOM: Final = 1024
+"""So many users at most (owner.bpf.c): what is written on a target has to hold them, too."""
 _SOURCE: Final = "owner"
 _KINDS: Final = frozenset({_SOURCE})
 

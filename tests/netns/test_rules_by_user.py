@@ -165,6 +165,19 @@ def test_what_is_left_to_news(running: Daemon, text: str, how: str) -> None:
         until(lambda: not astray(lab, taken, "tcp", 4, lab.wan1), what="news of it")
 
 
+@promise("RULE-75")
+def test_more_users_than_there_is_room_for(running: Daemon) -> None:
+    lab = running.lab
+    some = [[f'"{100_000 + n}"' for n in range(first, first + 600)] for first in (0, 600)]
+    rules(running, HERS + "".join(rule(f"user = [{', '.join(uids)}]") for uids in some))
+    assert finds(lab) == ["owner"] * 3
+    assert not done(lab, "list")["notes"]
+    for user in (ALICE, 100_000, 101_000):
+        assert starts(lab, 4, 3, user) == {"wan1": 3}
+    with started(lab, user=101_199) as one:
+        until(lambda: one.ask("udp", to=SERVER[4]).router == lab.wan1.wire.node, what="news of him")
+
+
 @promise("RULE-73")
 @both_families
 def test_servers_answer_on_every_adapter(running: Daemon, family: int) -> None:

@@ -26,7 +26,7 @@ struct owner {
 struct {
 	NUMBER(type, MAP_HASH);
 	NUMBER(map_flags, F_NO_PREALLOC);
-	NUMBER(max_entries, 4096);
+	NUMBER(max_entries, 1024);
 	TYPE(key, u32);
 	TYPE(value, struct owner);
 } owners SEC(".maps");
@@ -36,7 +36,7 @@ struct {
 struct {
 	NUMBER(type, MAP_HASH);
 	NUMBER(map_flags, F_NO_PREALLOC);
-	NUMBER(max_entries, 4096);
+	NUMBER(max_entries, 1024);
 	TYPE(key, u32);
 	TYPE(value, u32);
 } answering SEC(".maps");
