@@ -4,8 +4,11 @@ Daemon to holder:
 
     {"say": "hold", "number": 3, "rules": [RULE, …], "more": false}
         All rules from now on, in their order, instead of those of before; in parts while "more".
-        RULE: {"key": …, "paths": […], "when_down": "deny" or "allow", "uids": [1000, …] or null}
+        RULE: {"key": …, "paths": […], "when_down": "deny" or "allow", "uids": [1000, …] or null, "by": …}
+        by: who opens one of the files while he runs this program is held; "": who executes one.
     {"say": "answer", "event": 7, "allow": true}
+    {"say": "busy", "events": [7, …]}
+        It is at these, and needs longer.
     {"say": "here"}
         To each "decided", so that a daemon which was silent is known not to be any more.
 
@@ -24,8 +27,8 @@ Holder to daemon:
         this one; "silent": nor said anything since; "unseen": by a process of another pid namespace; "own":
         of the daemon's own program, by root while there is no daemon, or it could not be started.
 
-A path is the file's as it is executed, which may be another link to it. Text may hold lone surrogates, for
-bytes that are no UTF-8 (os.fsdecode).
+A path is the file's as it is executed, which may be another link to it; where an open is held, that of the
+program which opens. Text may hold lone surrogates, for bytes that are no UTF-8 (os.fsdecode).
 """
 
 from __future__ import annotations
@@ -36,7 +39,7 @@ from typing import Any, Final, NamedTuple
 
 from procroute.core.hold_rules import HoldRule
 
-VERSION: Final = 2
+VERSION: Final = 3
 ROOM: Final = 1 << 17
 """Bytes of the largest packet."""
 _PART: Final = 1 << 15
@@ -44,9 +47,9 @@ _PART: Final = 1 << 15
 
 
 class Exec(NamedTuple):
-    """A process that executes a file, and is held.
+    """A process that executes a file, or opens one, and is held.
 
-    began: clock ticks since boot. paths: those of rules that mean the file.
+    began: clock ticks since boot. paths: those of rules that mean the file. path: of the program.
     """
 
     event: int
@@ -140,4 +143,5 @@ def rules_of(words: dict[str, Any]) -> Iterator[HoldRule]:
         if rule["when_down"] not in ("deny", "allow"):
             raise ValueError(rule["when_down"])
         uids = None if rule["uids"] is None else frozenset(map(int, rule["uids"]))
-        yield HoldRule(str(rule["key"]), tuple(map(str, rule["paths"])), rule["when_down"], uids)
+        paths = tuple(map(str, rule["paths"]))
+        yield HoldRule(str(rule["key"]), paths, rule["when_down"], uids, str(rule["by"]))
