@@ -246,12 +246,8 @@ class Holder:
         daemon = self._daemon
         if daemon is None:
             return
-        try:
-            daemon.tell(say, **what)
-        except OSError:
-            self._hang_up()
-        else:
-            self._poll.modify(daemon.fileno(), select.POLLIN | (select.POLLOUT if daemon.behind else 0))
+        daemon.tell(say, **what)
+        self._poll.modify(daemon.fileno(), select.POLLIN | (select.POLLOUT if daemon.behind else 0))
 
     def _hear(self, what: int) -> None:
         daemon = self._daemon

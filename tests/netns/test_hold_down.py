@@ -267,3 +267,29 @@ def test_a_daemon_that_is_at_it(routed_place: tuple[Lab, str], when_down: str, e
         seconds, got = outcome(answered)
         assert got == 0
         assert seconds > 1.5, "the daemon has let it go on"
+
+
+_LAST_WORD = """
+import os, signal, sys
+from procroute.holder import link
+holder = int(sys.argv[1])
+os.kill(holder, signal.SIGSTOP)
+found = link.connected()
+found.hold(())
+found.close()
+os.kill(holder, signal.SIGCONT)
+"""
+
+
+@promise("HOLD-09")
+def test_the_last_word_of_who_has_hung_up_is_heard(routed_place: tuple[Lab, str]) -> None:
+    """What the holder has to tell by then, it can tell nobody."""
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        (holder,) = lab.run(["pgrep", "-fo", "procroute.holder"]).stdout.split()
+        daemon.kill()
+        assert timed_start(lab, first(4))[1] == EPERM
+        lab.run([sys.executable, "-c", _LAST_WORD, holder], env=ENVIRONMENT, check=True)
+        until(lambda: not lab.path("/run/procroute/hold.lock").exists(), what="its end, in order")
+        assert timed_start(lab, first(4))[1] == 0

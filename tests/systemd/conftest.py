@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from procroute.lab.patience import FACTOR
 from tests.lab.systemd_box import SYSTEMD, SystemdBox
 from tests.netns.ruled import FOLDER
-from tests.netns.running import ours, procroute, until
+from tests.netns.running import ours, procroute
 from tests.systemd.daemons import Daemon, daemon
 from tests.systemd.unit_rules import UNITS
 
+_SECONDS = 10.0
 _ROUTES = "/sys/fs/cgroup/procroute.slice/procroute-*.slice"
 
 
@@ -36,7 +39,14 @@ def running(box: SystemdBox) -> Iterator[Daemon]:
     finally:
         box.sh(f"rm -rf {FOLDER}")
         box.sh(f"systemctl stop 'probed*'; rm -f {UNITS}/probed*; systemctl daemon-reload")
-    # A daemon that ended before all was let go has left it, as it says: the next box must not have it.
-    until(
-        lambda: not ours(box) or (procroute(box, "cleanup"), not ours(box))[1], what="the end of what is ours"
-    )
+    _clean(box)
+
+
+def _clean(box: SystemdBox) -> None:
+    """A daemon that ended before all was let go has left it, as it says: the next test must not have it."""
+    left, said = ours(box), ""
+    until = time.monotonic() + _SECONDS * FACTOR
+    while left and time.monotonic() < until:
+        done = procroute(box, "cleanup")
+        left, said = ours(box), done.stdout + done.stderr
+    assert not left, f"left: {left}; cleanup: {said}; {box.sh('ps -eo pid,cgroup,args')}"
