@@ -30,6 +30,7 @@ from procroute.holder.waiting import OneExec, Waiting
 from procroute.kernel.dead_man import DeadMan
 from procroute.kernel.exec_hold import Asked, still
 from procroute.kernel.executing import Executing, executing, program
+from procroute.kernel.set_ids import KEPT, set_ids
 
 _HANGS: Final = 0.12
 """So long after somebody is due this process is taken to hang: in seconds."""
@@ -163,7 +164,9 @@ class Holder:
         by = program(asked.pid) if gate.opens else ""
         if gate.opens and not by:
             return True  # of a namespace that is not seen from here, so by none of these programs
-        rules = self._rules.concerned(paths, who.uids if who else None, by)
+        uid, gid = set_ids(asked.file, who.pid) if who is not None and not gate.opens else (KEPT, KEPT)
+        uids = who and (who.uids[0], who.uids[1] if uid == KEPT else uid)
+        rules = self._rules.concerned(paths, uids, by)
         daemon = self._daemon
         if not rules or (who is not None and daemon is not None and daemon.started(who)):
             return True
@@ -179,7 +182,8 @@ class Holder:
             return self._decide(who, rules, path, unanswered(rules), "silent")
         self._event += 1
         self._waiting.add(self._event, OneExec(gate.hold, asked, who, rules, path, time.monotonic()))
-        self._tell("exec", event=self._event, pid=who.pid, began=who.began, paths=sorted(paths), path=path)
+        words = {"event": self._event, "pid": who.pid, "began": who.began, "uid": uid, "gid": gid}
+        self._tell("exec", **words, paths=sorted(paths), path=path)
         return None
 
     def _decide(self, who: Executing, rules: tuple[HoldRule, ...], path: str, allow: bool, why: str) -> bool:

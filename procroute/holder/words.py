@@ -19,9 +19,10 @@ Holder to daemon:
         that follow now.
     {"say": "holding", "number": 3, "files": 12, "faults": {PATH: WHY, …}}
         Whenever all paths have been followed to where they lead. number: of the last "hold"; 0: of none yet.
-    {"say": "exec", "event": 7, "pid": …, "began": …, "paths": […], "path": …}
+    {"say": "exec", "event": 7, "pid": …, "began": …, "paths": […], "path": …, "uid": -1, "gid": -1}
         It is held. paths: those of rules that mean the file, as they are written: so they mean the same to a
-        daemon that has read other rules since.
+        daemon that has read other rules since. uid, gid: the effective ones that it gets by the file; -1: it
+        keeps its own.
     {"say": "decided", "pid": …, "began": …, "keys": […], "path": …, "allow": …, "why": …, "at": …}
         Done without the daemon. at: seconds since the epoch. why: "no-daemon"; "late": it has not answered
         this one; "silent": nor said anything since; "unseen": by a process of another pid namespace; "own":
@@ -38,6 +39,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from procroute.core.hold_rules import HoldRule
+from procroute.kernel.set_ids import KEPT
 
 VERSION: Final = 3
 ROOM: Final = 1 << 17
@@ -49,7 +51,8 @@ _PART: Final = 1 << 15
 class Exec(NamedTuple):
     """A process that executes a file, or opens one, and is held.
 
-    began: clock ticks since boot. paths: those of rules that mean the file. path: of the program.
+    began: clock ticks since boot. paths: those of rules that mean the file. path: of the program. uid, gid:
+    see kernel.set_ids.
     """
 
     event: int
@@ -57,6 +60,8 @@ class Exec(NamedTuple):
     began: int
     paths: tuple[str, ...]
     path: str
+    uid: int = KEPT
+    gid: int = KEPT
 
 
 class Decided(NamedTuple):
