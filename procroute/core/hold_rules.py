@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 WhenDown = Literal["deny", "allow"]
 
@@ -12,12 +12,27 @@ class HoldRule(NamedTuple):
     """key: the daemon's name of it. paths: of the files, with globs as core.exec_paths has them.
 
     when_down: what to do where the daemon does not answer. uids: only execs by these, or None: by anybody's.
+    by: the program who opens one of the files is held when he runs; empty: who executes one is held.
     """
 
     key: str
     paths: tuple[str, ...]
     when_down: WhenDown
     uids: frozenset[int] | None = None
+    by: str = ""
+
+
+class Starter(NamedTuple):
+    """By which program systemd starts those of units; empty: by none that can be held.
+
+    opens: a library, with globs, that it loads before it does anything; empty: none of its own.
+    """
+
+    program: str = ""
+    opens: str = ""
+
+
+NO_STARTER: Final = Starter()
 
 
 class HoldRules:
@@ -36,20 +51,24 @@ class HoldRules:
     def __len__(self) -> int:
         return len(self._rules)
 
-    @property
-    def paths(self) -> Collection[str]:
-        """Of all rules."""
-        return self._by_path.keys()
+    def paths(self, *, opens: bool) -> Collection[str]:
+        """Of all rules by which execs are held, or opens."""
+        return {path for rule in self._rules if bool(rule.by) is opens for path in rule.paths}
 
-    def concerned(self, paths: Iterable[str], uids: tuple[int, int] | None) -> tuple[HoldRule, ...]:
+    def concerned(
+        self, paths: Iterable[str], uids: tuple[int, int] | None, by: str = ""
+    ) -> tuple[HoldRule, ...]:
         """Those that hold an exec of a file which these paths mean. uids: real and effective; None: unknown.
 
-        A rule for some is for who is one of them by both: a setuid program's user is not its owner.
+        by: the program that opens it; empty: it is executed. A rule for some is for who is one of them by
+        both uids: a setuid program's user is not its owner.
         """
         numbers = {number for path in paths for number in self._by_path.get(path, ())}
         found = (self._rules[number] for number in sorted(numbers))
         return tuple(
-            rule for rule in found if rule.uids is None or (uids is not None and rule.uids.issuperset(uids))
+            rule
+            for rule in found
+            if rule.by == by and (rule.uids is None or (uids is not None and rule.uids.issuperset(uids)))
         )
 
 

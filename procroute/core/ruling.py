@@ -9,7 +9,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from procroute.core import asking
-from procroute.core.hold_rules import HoldRule
+from procroute.core.hold_rules import NO_STARTER, HoldRule, Starter
 from procroute.model import Route
 from procroute.protocol import Wanted
 from procroute.rulebook.index import Index
@@ -46,12 +46,14 @@ def kind(rule: RouteRule) -> Kind:
     return Kind.NEWS
 
 
-def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool], unit_starter: str = "") -> list[HoldRule]:
+def hold_rules(
+    book: Rulebook, strict: Callable[[RouteRule], bool], starter: Starter = NO_STARTER
+) -> list[HoldRule]:
     """The execs to hold, of exceptions, too; none where no rule leads to a route. strict: of the route that a
     rule leads to.
 
-    unit_starter: by which units start their programs; empty: by nothing that can be held. It starts those of
-    all other units, too: so it is allowed where nobody answers.
+    starter: it starts the programs of all other units, too: so it is allowed where nobody answers. It is held
+    as it loads its library, as process 1 waits until it has been executed.
     """
     found: list[HoldRule] = []
     for rule in book.rules if any(map(_leads, book.rules)) else ():
@@ -59,8 +61,9 @@ def hold_rules(book: Rulebook, strict: Callable[[RouteRule], bool], unit_starter
         if is_held(rule):
             down = rule.if_down(strict=rule.via is not None and strict(rule))
             found.append(HoldRule(rule.place, rule.conditions.exe, down.value, who))
-        elif unit_starter and rule.enabled and rule.via is not None and kind(rule) is Kind.UNIT:
-            found.append(HoldRule(rule.place, (unit_starter,), "allow", who))
+        elif starter.program and rule.enabled and rule.via is not None and kind(rule) is Kind.UNIT:
+            by = starter.program if starter.opens else ""
+            found.append(HoldRule(rule.place, (starter.opens or starter.program,), "allow", who, by))
     return found
 
 

@@ -11,7 +11,8 @@ from procroute.daemon.recent import Recent
 from procroute.daemon.rule_subjects import RuleSubjects, facts_of
 from procroute.holder.words import Exec
 from procroute.kernel.process_facts import Facts
-from procroute.kernel.rule_subject import is_program, name_by, user_by
+from procroute.kernel.rule_subject import group_names, groups_of, is_program, name_by
+from procroute.kernel.set_ids import KEPT
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
@@ -55,17 +56,14 @@ class HeldExecs:
             return None
         who, began = found
         exes, paths = self._programs(asked, (who.exes[0], who.command))
-        real, before, saved = who.uids
-        effective = user_by(asked.path, before)
-        then = replace(
-            who,
-            exes=exes,
-            name=name_by(asked.path),
-            command=(),
-            uids=(real, effective, effective if effective != before else saved),
-            user=user_name(effective) if "user" in conditions else "",
-        )
+        then = replace(who, exes=exes, name=name_by(asked.path), command=())
+        if asked.uid != KEPT:
+            user = user_name(asked.uid) if "user" in conditions else ""
+            then = replace(then, uids=(who.uids[0], asked.uid, asked.uid), user=user)
         try:
+            if asked.gid != KEPT and "group" in conditions:
+                gids = groups_of(asked.pid, asked.gid)
+                then = replace(then, gids=gids, groups=group_names(gids))
             return Executing(facts_of(who, began), then, paths)
         except OSError:
             return None

@@ -25,6 +25,8 @@ _AGAIN, _AGAIN_AT_MOST = 0.05, 5.0
 """Seconds before a holder is started again that has ended; twice as long each time that cannot be done."""
 _PATIENCE: Final = 10.0
 """So many seconds are waited until it holds."""
+_BUSY: Final = 0.25
+"""Every so many seconds the holder is told whose turn is still to come: it waits for three times as long."""
 
 
 Ask = Callable[[Exec, Callable[[bool], None]], Awaitable[None]]
@@ -33,11 +35,13 @@ Ask = Callable[[Exec, Callable[[bool], None]], Awaitable[None]]
 class Holding:
     """ask: place a process whose exec is held, and tell from any thread whether it may go on.
 
-    thread: in which a holder is started.
+    waits: whether process 1 waits for an exec, so that it is not to be held for longer. thread: in which a
+    holder is started.
     """
 
-    def __init__(self, ask: Ask, thread: Executor, tell: Tell) -> None:
+    def __init__(self, ask: Ask, waits: Callable[[Exec], bool], thread: Executor, tell: Tell) -> None:
         self._ask = ask
+        self._waits = waits
         self._thread = thread
         self._tell = tell
         self._loop = asyncio.get_running_loop()
@@ -45,6 +49,8 @@ class Holding:
         self._link: Link | None = None
         self._opening: asyncio.Task[None] | None = None
         self._works = Works(tell, "a held exec was not answered")
+        self._asked: set[Exec] = set()
+        self._busy: asyncio.TimerHandle | None = None
         self._faults: dict[str, str] = {}
         self._number = 0
         self._holds: asyncio.Event = asyncio.Event()
@@ -71,6 +77,8 @@ class Holding:
         """The end of the daemon: the holder goes on by what its rules say of that."""
         if self._opening is not None:
             self._opening.cancel()
+        if self._busy is not None:
+            self._busy.cancel()
         self._works.cancel()
         self._leave()
 
@@ -128,8 +136,25 @@ class Holding:
                 self._holds.set()
 
     async def _answer(self, asked: Exec) -> None:
-        if (to := self._link) is not None:
+        if (to := self._link) is None:
+            return
+        if not self._waits(asked):
+            self._asked.add(asked)
+            if self._busy is None:
+                self._busy = self._loop.call_later(_BUSY, self._say_busy)
+        try:
             await self._ask(asked, lambda allow: self._answered(to, asked, allow))
+        finally:
+            self._asked.discard(asked)
+
+    def _say_busy(self) -> None:
+        self._busy = None
+        if self._asked and self._link is not None:
+            self._busy = self._loop.call_later(_BUSY, self._say_busy)
+            try:
+                self._link.busy(one.event for one in self._asked)
+            except (EOFError, OSError) as e:
+                self._lost(e)
 
     def _answered(self, to: Link, asked: Exec, allow: bool) -> None:
         """In the thread where it is decided: who is held does not wait for the loop."""
@@ -169,4 +194,5 @@ class Holding:
             self._loop.remove_reader(self._link.fileno())
             self._link.close()
             self._link = None
+            self._asked.clear()
             self.files = 0

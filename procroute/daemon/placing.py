@@ -22,7 +22,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, resolvers, user_managers
 from procroute.kernel.linux import Linux
-from procroute.kernel.pinned import Known, pinned
+from procroute.kernel.pinned import Known, lives, pinned
 from procroute.kernel.placement import Newcomer
 from procroute.kernel.process_facts import Facts
 from procroute.protocol import Assignment, How, Placed, Run, Wanted
@@ -138,7 +138,12 @@ class Placing:
         with pinned(Known(who.pid, who.began)) as pidfd:
             if pidfd is None:
                 raise ProcrouteError("process-unknown", f"process {who.pid} has ended")
-            path = self._linux.placement.place(target, Newcomer(who.pid, name, described, origin))
+            try:
+                path = self._linux.placement.place(target, Newcomer(who.pid, name, described, origin))
+            except ProcrouteError as e:
+                if lives(pidfd):
+                    raise
+                raise ProcrouteError("process-unknown", f"process {who.pid} has ended") from e
         return Entered(number, path, owner)
 
     def noted(

@@ -49,7 +49,7 @@ class Rules:
         self._do = do
         self._tell = tell
         self._loop = asyncio.get_running_loop()
-        self._holding = Holding(self._held, thread, tell)
+        self._holding = Holding(self._held, ruling.waited_for, thread, tell)
         self._newcomers = Newcomers(self._met, thread, tell)
         self._watch: Watch | None = None
         self._timer: asyncio.TimerHandle | None = None

@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from procroute.core.access import Peer
-from procroute.core.hold_rules import HoldRule
+from procroute.core.hold_rules import NO_STARTER, HoldRule
 from procroute.core.rule_facts import rule_facts
 from procroute.core.ruling import (
     Kind,
@@ -91,6 +91,7 @@ class Ruling:
         self._said: set[str] = set()
         self._execs = HeldExecs(subjects)
         self._rules = rules_in_use.in_use(Rulebook())
+        self._starter = NO_STARTER
         self._free: Recent[tuple[int, int], int] = Recent(_FREE)
 
     @property
@@ -138,8 +139,14 @@ class Ruling:
 
     def hold_rules(self) -> list[HoldRule]:
         """The execs that are to be held."""
-        starter = unit_starter() if self._by_rule.by_systemd else ""
-        return hold_rules(self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict, starter)
+        self._starter = unit_starter() if self._by_rule.by_systemd else NO_STARTER
+        return hold_rules(
+            self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict, self._starter
+        )
+
+    def waited_for(self, asked: Exec) -> bool:
+        """Whether process 1 waits until this exec has its answer."""
+        return asked.path == self._starter.program and not self._starter.opens
 
     @property
     def needs_news(self) -> bool:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from procroute.engine import dead_daemon
 from procroute.engine.alive import listed
-from procroute.engine.dead_daemon import remove_files
 from procroute.engine.let_go import let_go
 from procroute.engine.linger import Carried, end, linger
 from procroute.engine.lock import lock, patient, release_directory
@@ -83,7 +83,7 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
             linux.placement.remove(path)
         linux.placement.remove_root()
         sysctl.restore_all(linux.namespace)
-        anything |= remove_files()
+        anything |= dead_daemon.remove()
         release_directory()
         left = tuple(strays(linux.netlink, linux.families, kernels))
         return Cleaned(len(targets) + len(leftovers) - len(unnamed), anything, tuple(living), left)

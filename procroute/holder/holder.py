@@ -1,9 +1,9 @@
 """The life of the holder: one loop, in which nothing waits for anybody.
 
-Each exec is answered: by the daemon, or by `when_down` of its rules ANSWER seconds after it was asked for,
-or after the daemon's last answer, if others wait as well: many starts at once take their turns. Should this
-process itself be stopped or hang, the kernel ends it (dead_man.py), and then lets go of all that it holds: so
-execs go on within a second, whoever does not work.
+Each exec is answered: by the daemon, or by `when_down` of its rules when it has waited for too long
+(waiting.py). So is who is held as he opens a file. Should this process itself be stopped or hang, the kernel
+ends it (dead_man.py), and then lets go of all that it holds: so execs go on within a second, whoever does not
+work.
 
 As the kernel allows what it lets go of, whoever is due is answered before anything else is done, and nothing
 here takes long at a time: what there is much of is done in pieces.
@@ -17,18 +17,20 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from procroute.core.hold_rules import HoldRule, HoldRules, unanswered
 from procroute.holder import words
 from procroute.holder.decisions import Decisions
+from procroute.holder.gate import Gate, Gates
 from procroute.holder.peer import Peer
 from procroute.holder.report import Report
 from procroute.holder.waiting import OneExec, Waiting
 from procroute.kernel.dead_man import DeadMan
-from procroute.kernel.exec_files import ExecFiles
-from procroute.kernel.exec_hold import Asked, ExecHold, still
-from procroute.kernel.executing import Executing, executing
+from procroute.kernel.exec_hold import Asked, still
+from procroute.kernel.executing import Executing, executing, program
+from procroute.kernel.set_ids import KEPT, set_ids
 
 _HANGS: Final = 0.12
 """So long after somebody is due this process is taken to hang: in seconds."""
@@ -49,8 +51,7 @@ class Holder:
     def __init__(self, listener: socket.socket, report: Report) -> None:
         self._listener = listener
         self._report = report
-        self._hold = ExecHold()
-        self._files = ExecFiles(self._hold)
+        self._gates = Gates()
         self._rules = HoldRules()
         self._coming: list[HoldRule] = []
         self._daemon: Peer | None = None
@@ -64,14 +65,16 @@ class Holder:
         self._poll = select.poll()
         self._listener.setblocking(False)
         self._by_descriptor: dict[int, Callable[[int], None]] = {
-            self._hold.fileno(): lambda _: self._read(),
-            self._listener.fileno(): lambda _: self._accept(),
-            self._files.fileno(): lambda _: self._news(),
-            self._files.mounts: lambda _: self._mounted(),
+            self._listener.fileno(): lambda _: self._accept()
         }
+        for gate in self._gates:
+            self._by_descriptor[gate.hold.fileno()] = partial(self._read, gate)
+            self._by_descriptor[gate.files.fileno()] = partial(self._news, gate)
+            self._by_descriptor[gate.files.mounts] = partial(self._mounted, gate)
         for descriptor in self._by_descriptor:
             self._poll.register(descriptor, select.POLLIN)
-        self._poll.modify(self._files.mounts, select.POLLPRI)
+        for gate in self._gates:
+            self._poll.modify(gate.files.mounts, select.POLLPRI)
 
     def live(self) -> None:
         """Until nothing is to be held any more and there is no daemon."""
@@ -107,12 +110,12 @@ class Holder:
 
     # --- files
 
-    def _news(self) -> None:
-        self._files.hear()
+    def _news(self, gate: Gate, _: int) -> None:
+        gate.files.hear()
         self._following = True
 
-    def _mounted(self) -> None:
-        self._files.everything()
+    def _mounted(self, gate: Gate, _: int) -> None:
+        gate.files.everything()
         self._following = True
 
     def _may_follow(self) -> bool:
@@ -123,45 +126,51 @@ class Holder:
         if not self._may_follow():
             return
         end = time.monotonic() + _PIECE
-        while self._files.work():
+        while self._gates.work():
             if time.monotonic() > end:
                 return
         self._following = False
-        self._tell("holding", number=self._number, files=len(self._files), faults=self._files.faults)
+        files, faults = len(self._gates), self._gates.faults
+        self._tell("holding", number=self._number, files=files, faults=faults)
 
     # --- execs
 
-    def _read(self) -> None:
+    def _read(self, gate: Gate, _: int) -> None:
         try:
-            for asked in self._hold.read():
-                self._asked(asked)
+            for asked in gate.hold.read():
+                self._asked(gate, asked)
         except OSError as e:  # no more descriptors: the kernel has denied it
             self._report.say(f"an exec was denied: {e.strerror}")
 
-    def _asked(self, asked: Asked) -> None:
-        allow = False
+    def _asked(self, gate: Gate, asked: Asked) -> None:
+        allow = gate.opens  # who opens a library may be process 1 itself
         try:
-            verdict = self._judge(asked)
+            verdict = self._judge(gate, asked)
             if verdict is None:
                 return
             allow = verdict
         except OSError as e:
-            self._report.say(f"PID {asked.pid} was denied: {e}")
-        self._hold.answer(asked, allow=allow)
+            self._report.say(f"PID {asked.pid} was {'allowed' if allow else 'denied'}: {e}")
+        gate.hold.answer(asked, allow=allow)
 
-    def _judge(self, asked: Asked) -> bool | None:
+    def _judge(self, gate: Gate, asked: Asked) -> bool | None:
         """Whether an exec may go on; None: the daemon is asked. Raises OSError."""
-        paths = self._files.paths_of(asked.file)
+        paths = gate.files.paths_of(asked.file)
         if not paths:
             return True
         who = executing(asked.pid) if asked.pid else None
         if asked.pid and (who is None or not still(asked)):
             return True  # it was killed
-        rules = self._rules.concerned(paths, who.uids if who else None)
+        by = program(asked.pid) if gate.opens else ""
+        if gate.opens and not by:
+            return True  # of a namespace that is not seen from here, so by none of these programs
+        uid, gid = set_ids(asked.file, who.pid) if who is not None and not gate.opens else (KEPT, KEPT)
+        uids = who and (who.uids[0], who.uids[1] if uid == KEPT else uid)
+        rules = self._rules.concerned(paths, uids, by)
         daemon = self._daemon
         if not rules or (who is not None and daemon is not None and daemon.started(who)):
             return True
-        path = os.readlink(f"/proc/self/fd/{asked.file}")
+        path = by or os.readlink(f"/proc/self/fd/{asked.file}")
         if who is None:
             return self._decide(Executing(0, 0, 0, (-1, -1)), rules, path, unanswered(rules), "unseen")
         if daemon is None:
@@ -172,8 +181,9 @@ class Holder:
         if daemon.silent:
             return self._decide(who, rules, path, unanswered(rules), "silent")
         self._event += 1
-        self._waiting.add(self._event, OneExec(asked, who, rules, path, time.monotonic()))
-        self._tell("exec", event=self._event, pid=who.pid, began=who.began, paths=sorted(paths), path=path)
+        self._waiting.add(self._event, OneExec(gate.hold, asked, who, rules, path, time.monotonic()))
+        words = {"event": self._event, "pid": who.pid, "began": who.began, "uid": uid, "gid": gid}
+        self._tell("exec", **words, paths=sorted(paths), path=path)
         return None
 
     def _decide(self, who: Executing, rules: tuple[HoldRule, ...], path: str, allow: bool, why: str) -> bool:
@@ -183,15 +193,15 @@ class Holder:
 
     def _give_up(self, execs: Sequence[OneExec], why: str) -> None:
         for one in execs:
-            self._answer(one.asked, unanswered(one.rules))
+            self._answer(one, unanswered(one.rules))
         for one in execs:
             self._decide(one.who, one.rules, one.path, unanswered(one.rules), why)
 
-    def _answer(self, asked: Asked, allow: bool) -> None:
+    def _answer(self, one: OneExec, allow: bool) -> None:
         try:
-            self._hold.answer(asked, allow=allow)
+            one.hold.answer(one.asked, allow=allow)
         except OSError as e:
-            self._report.say(f"PID {asked.pid} could not be answered: {e}")
+            self._report.say(f"PID {one.asked.pid} could not be answered: {e}")
 
     # --- the daemon
 
@@ -240,12 +250,8 @@ class Holder:
         daemon = self._daemon
         if daemon is None:
             return
-        try:
-            daemon.tell(say, **what)
-        except OSError:
-            self._hang_up()
-        else:
-            self._poll.modify(daemon.fileno(), select.POLLIN | (select.POLLOUT if daemon.behind else 0))
+        daemon.tell(say, **what)
+        self._poll.modify(daemon.fileno(), select.POLLIN | (select.POLLOUT if daemon.behind else 0))
 
     def _hear(self, what: int) -> None:
         daemon = self._daemon
@@ -273,12 +279,15 @@ class Holder:
         match heard["say"]:
             case "answer":
                 if (one := self._waiting.answered(heard["event"])) is not None:
-                    self._answer(one.asked, heard["allow"] is True)
+                    self._answer(one, heard["allow"] is True)
+            case "busy":
+                self._waiting.busy(heard["events"])
             case "hold":
                 self._coming += words.rules_of(heard)
                 if not heard["more"]:
                     self._number = int(heard["number"])
                     self._rules = HoldRules(self._coming)
                     self._coming = []
-                    self._files.follow(self._rules.paths)
+                    for gate in self._gates:
+                        gate.follow(self._rules)
                     self._following = True

@@ -78,6 +78,10 @@ class Link:
         """Let an exec go on, or fail with EPERM; one that was answered already is fine."""
         self._send(words.encode("answer", event=event, allow=allow))
 
+    def busy(self, events: Iterable[int]) -> None:
+        """These are being answered, and it takes longer."""
+        self._send(words.encode("busy", events=list(events)))
+
     def hear(self) -> Iterator[words.Said]:
         """What the holder has said."""
         while True:

@@ -47,16 +47,20 @@ class Peer:
         return bool(self._unsent)
 
     def tell(self, say: str, **what: Any) -> None:
-        """Say something, now or when there is room. Raises OSError when nobody is there any more."""
+        """Say something, now or when there is room; to nobody, where he has hung up: `hear` tells that, after
+        what he said last."""
         self._unsent.append(words.encode(say, **what))
         self.send()
 
     def send(self) -> None:
-        """Send what is left, as far as there is room. Raises OSError."""
+        """Send what is left, as far as there is room."""
         while self._unsent:
             try:
                 self._connection.send(self._unsent[0])
             except BlockingIOError:
+                return
+            except OSError:
+                self._unsent.clear()
                 return
             self._unsent.popleft()
 
@@ -67,6 +71,8 @@ class Peer:
                 packet = self._connection.recv(words.ROOM)
             except BlockingIOError:
                 return
+            except ConnectionResetError:
+                continue  # told once, of who has not read all; what he has said is still there (unix(7))
             if not packet:
                 raise EOFError
             self.silent = False

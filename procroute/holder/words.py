@@ -4,8 +4,11 @@ Daemon to holder:
 
     {"say": "hold", "number": 3, "rules": [RULE, …], "more": false}
         All rules from now on, in their order, instead of those of before; in parts while "more".
-        RULE: {"key": …, "paths": […], "when_down": "deny" or "allow", "uids": [1000, …] or null}
+        RULE: {"key": …, "paths": […], "when_down": "deny" or "allow", "uids": [1000, …] or null, "by": …}
+        by: who opens one of the files while he runs this program is held; "": who executes one.
     {"say": "answer", "event": 7, "allow": true}
+    {"say": "busy", "events": [7, …]}
+        It is at these, and needs longer.
     {"say": "here"}
         To each "decided", so that a daemon which was silent is known not to be any more.
 
@@ -16,16 +19,17 @@ Holder to daemon:
         that follow now.
     {"say": "holding", "number": 3, "files": 12, "faults": {PATH: WHY, …}}
         Whenever all paths have been followed to where they lead. number: of the last "hold"; 0: of none yet.
-    {"say": "exec", "event": 7, "pid": …, "began": …, "paths": […], "path": …}
+    {"say": "exec", "event": 7, "pid": …, "began": …, "paths": […], "path": …, "uid": -1, "gid": -1}
         It is held. paths: those of rules that mean the file, as they are written: so they mean the same to a
-        daemon that has read other rules since.
+        daemon that has read other rules since. uid, gid: the effective ones that it gets by the file; -1: it
+        keeps its own.
     {"say": "decided", "pid": …, "began": …, "keys": […], "path": …, "allow": …, "why": …, "at": …}
         Done without the daemon. at: seconds since the epoch. why: "no-daemon"; "late": it has not answered
         this one; "silent": nor said anything since; "unseen": by a process of another pid namespace; "own":
         of the daemon's own program, by root while there is no daemon, or it could not be started.
 
-A path is the file's as it is executed, which may be another link to it. Text may hold lone surrogates, for
-bytes that are no UTF-8 (os.fsdecode).
+A path is the file's as it is executed, which may be another link to it; where an open is held, that of the
+program which opens. Text may hold lone surrogates, for bytes that are no UTF-8 (os.fsdecode).
 """
 
 from __future__ import annotations
@@ -35,8 +39,9 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Final, NamedTuple
 
 from procroute.core.hold_rules import HoldRule
+from procroute.kernel.set_ids import KEPT
 
-VERSION: Final = 2
+VERSION: Final = 3
 ROOM: Final = 1 << 17
 """Bytes of the largest packet."""
 _PART: Final = 1 << 15
@@ -44,9 +49,10 @@ _PART: Final = 1 << 15
 
 
 class Exec(NamedTuple):
-    """A process that executes a file, and is held.
+    """A process that executes a file, or opens one, and is held.
 
-    began: clock ticks since boot. paths: those of rules that mean the file.
+    began: clock ticks since boot. paths: those of rules that mean the file. path: of the program. uid, gid:
+    see kernel.set_ids.
     """
 
     event: int
@@ -54,6 +60,8 @@ class Exec(NamedTuple):
     began: int
     paths: tuple[str, ...]
     path: str
+    uid: int = KEPT
+    gid: int = KEPT
 
 
 class Decided(NamedTuple):
@@ -140,4 +148,5 @@ def rules_of(words: dict[str, Any]) -> Iterator[HoldRule]:
         if rule["when_down"] not in ("deny", "allow"):
             raise ValueError(rule["when_down"])
         uids = None if rule["uids"] is None else frozenset(map(int, rule["uids"]))
-        yield HoldRule(str(rule["key"]), tuple(map(str, rule["paths"])), rule["when_down"], uids)
+        paths = tuple(map(str, rule["paths"]))
+        yield HoldRule(str(rule["key"]), paths, rule["when_down"], uids, str(rule["by"]))

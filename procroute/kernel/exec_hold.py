@@ -1,6 +1,6 @@
 """Execs of chosen files, held by the kernel until they are answered (fanotify(7), fanotify_mark(2)).
 
-    hold = ExecHold()
+    hold = ExecHold()                # or ExecHold(opens=True): whoever opens the files
     hold.mark(descriptor)            # of the file; O_PATH will do
     for asked in hold.read():        # when it is readable
         hold.answer(asked, allow=True)
@@ -30,6 +30,7 @@ from procroute.kernel.libc import call
 _CLOSE_ON_EXEC, _NON_BLOCKING, _CONTENT, _UNLIMITED_QUEUE, _UNLIMITED_MARKS = 0x1, 0x2, 0x4, 0x10, 0x20
 _REPORT_PIDFD: Final = 0x80
 _ADD, _REMOVE = 0x1, 0x2
+_OPEN_PERM: Final = 0x0001_0000
 _OPEN_EXEC_PERM: Final = 0x0004_0000
 _ALLOW, _DENY = 0x1, 0x2
 _VERSION: Final = 3
@@ -55,13 +56,14 @@ class Asked(NamedTuple):
 
 
 class ExecHold:
-    """A descriptor that becomes readable when somebody executes a marked file.
+    """A descriptor that becomes readable when somebody executes a marked file; opens: when he opens one.
 
     Raises OSError: EPERM without CAP_SYS_ADMIN, ENOSYS or EINVAL where the kernel has no
     CONFIG_FANOTIFY_ACCESS_PERMISSIONS.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, opens: bool = False) -> None:
+        self._what = _OPEN_PERM if opens else _OPEN_EXEC_PERM
         flags = _CLOSE_ON_EXEC | _NON_BLOCKING | _CONTENT | _UNLIMITED_QUEUE | _UNLIMITED_MARKS
         files = c_uint(os.O_RDONLY | os.O_CLOEXEC | os.O_LARGEFILE)
         try:
@@ -80,7 +82,7 @@ class ExecHold:
         os.close(self._descriptor)
 
     def mark(self, file: int) -> None:
-        """Hold execs of a file. Raises OSError: EOPNOTSUPP or EINVAL where its file system cannot."""
+        """Hold execs of a file, or opens. Raises OSError: EOPNOTSUPP, EINVAL where its file system cannot."""
         self._change(_ADD, file)
 
     def unmark(self, file: int) -> None:
@@ -91,7 +93,7 @@ class ExecHold:
     def _change(self, how: int, file: int) -> None:
         # By the link: descriptors of O_PATH are refused otherwise.
         path = c_char_p(f"/proc/self/fd/{file}".encode())
-        mask = c_uint64(_OPEN_EXEC_PERM)
+        mask = c_uint64(self._what)
         call("fanotify_mark", c_int(self._descriptor), c_uint(how), mask, c_int(_AT_FDCWD), path)
 
     def read(self) -> Iterator[Asked]:
@@ -111,7 +113,7 @@ class ExecHold:
                 kind, _, _, number = _INFO.unpack_from(data, at + own)
                 pidfd = number if kind == _INFO_PIDFD else -1
             at += length
-            if mask & _OPEN_EXEC_PERM and file >= 0:
+            if mask & self._what and file >= 0:
                 yield Asked(file, pid, pidfd)
 
     def answer(self, asked: Asked, *, allow: bool) -> None:

@@ -31,6 +31,14 @@ def executing(pid: int) -> Executing | None:
     return Executing(pid, began, parent, (int(real), int(effective)))
 
 
+def program(pid: int) -> str:
+    """The path of what a process runs; empty: it has ended, or is a kernel thread."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe").removesuffix(" (deleted)")
+    except OSError:
+        return ""
+
+
 def parents(one: Executing) -> Iterator[tuple[int, int]]:
     """The parent, its parent and so on, each as PID and start time, as far as they can be seen."""
     above = one.parent

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import grp
 import os
-import stat
 from collections.abc import Collection, Iterable, Iterator
 from functools import cache
 from typing import Final
@@ -100,22 +99,14 @@ def name_by(path: str) -> str:
     return os.fsdecode(base[:COMM])
 
 
-def user_by(path: str, uid: int) -> int:
-    """The effective uid after executing a file: its owner's where it says so (execve(2)), else `uid`."""
-    try:
-        seen = os.stat(path)
-    except OSError:
-        return uid
-    return seen.st_uid if seen.st_mode & stat.S_ISUID else uid
-
-
-def groups_of(pid: int) -> tuple[int, ...]:
-    """The effective gid and the supplementary ones. Raises OSError: it has ended."""
+def groups_of(pid: int, effective: int | None = None) -> tuple[int, ...]:
+    """The effective gid, or another one instead, and the supplementary ones. Raises OSError: it has ended."""
     with open(f"/proc/{pid}/status", "rb", buffering=0) as file:
         lines = file.readall().split(b"\n")
     own = next((line.split()[2] for line in lines if line.startswith(b"Gid:")), b"0")
     more = next((line.split()[1:] for line in lines if line.startswith(b"Groups:")), [])
-    return tuple(dict.fromkeys(map(int, (own, *more))))
+    first = int(own) if effective is None else effective
+    return tuple(dict.fromkeys((first, *map(int, more))))
 
 
 def group_names(gids: Iterable[int]) -> tuple[str, ...]:

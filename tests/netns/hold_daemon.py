@@ -2,10 +2,10 @@
 
     python -m tests.netns.hold_daemon CGROUP
 
-Reads a JSON object a line: {"hold": [RULE, …]}, {"do": "place" | "allow" | "deny" | "nothing"} or
-{"run": PROGRAM}, which it waits for; writes what the holder says, each with its kind as "said" and the
-seconds that "placing" took, "Does" and "Ran". Places by writing the PID to CGROUP/cgroup.procs. When the
-holder has ended it starts another one, as soon as it is told rules.
+Reads a JSON object a line: {"hold": [RULE, …]}, {"do": "place" | "allow" | "deny" | "nothing"},
+{"run": PROGRAM}, which it waits for, {"busy": [EVENT, …]} or {"allow": EVENT}; writes what the holder says,
+each with its kind as "said" and the seconds that "placing" took, "Does" and "Ran". Places by writing the PID
+to CGROUP/cgroup.procs. When the holder has ended it starts another one, as soon as it is told rules.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import select
 import subprocess
 import sys
 import time
+from typing import Any
 
 from procroute.core.hold_rules import HoldRule
 from procroute.holder.link import Link, opened
@@ -48,8 +49,8 @@ def main(cgroup: str) -> None:
                     if "hold" in told and link is None:
                         link = opened()
                         poll.register(link.fileno(), select.POLLIN)
-                    if "hold" in told and link is not None:
-                        link.hold(HoldRule(**rule | {"paths": tuple(rule["paths"])}) for rule in told["hold"])
+                    if link is not None:
+                        _say(link, told)
             elif link is not None:
                 try:
                     _hear(link, do, cgroup)
@@ -58,6 +59,15 @@ def main(cgroup: str) -> None:
                     poll.unregister(descriptor)
                     link.close()
                     link = None
+
+
+def _say(link: Link, told: dict[str, Any]) -> None:
+    if "busy" in told:
+        link.busy(told["busy"])
+    if "allow" in told:
+        link.answer(told["allow"], allow=True)
+    if "hold" in told:
+        link.hold(HoldRule(**rule | {"paths": tuple(rule["paths"])}) for rule in told["hold"])
 
 
 def _hear(link: Link, do: str, cgroup: str) -> None:

@@ -78,10 +78,10 @@ def late(family: int) -> str:
 
 
 def rule(
-    *paths: str, when_down: str = "deny", key: str = "k", uids: list[int] | None = None
+    *paths: str, when_down: str = "deny", key: str = "k", uids: list[int] | None = None, by: str = ""
 ) -> dict[str, Any]:
     """A rule, for `Daemon.hold`."""
-    return {"key": key, "paths": paths, "when_down": when_down, "uids": uids}
+    return {"key": key, "paths": paths, "when_down": when_down, "uids": uids, "by": by}
 
 
 class Daemon:

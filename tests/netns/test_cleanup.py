@@ -18,6 +18,7 @@ from tests.lab import foreign
 from tests.netns.crowd import crowd, hang_up, kill_engine
 from tests.netns.daemons import daemon
 from tests.netns.inhabitants import bystander, routed
+from tests.netns.ruled import rule, script, write
 from tests.netns.running import ENVIRONMENT, ours, procroute, run_by, unchanged, until
 from tests.netns.traffic import SERVER, both_families, elsewhere
 
@@ -94,6 +95,36 @@ def test_what_a_killed_daemon_left_goes_and_a_living_ones_stays() -> None:
         done = procroute(lab, "cleanup")
         assert done.stdout == "leftovers removed: nothing of procroute's is left\n"
         assert not ours(lab)
+
+
+@pytest.mark.promise("CLEAN-06")
+@pytest.mark.parametrize("how", ["killed, too", "alive", "alive with its daemon"])
+def test_a_holder_goes_with_its_daemon(how: str) -> None:
+    with Lab() as lab, daemon(lab) as running:
+        program = script(lab)
+        write(lab, rule(f'exe = "{program}"', 'when_down = "deny"'))
+        assert procroute(lab, "reload").returncode == 0
+        assert holders(lab)
+        if how != "alive with its daemon":
+            running.kill()
+        if how == "killed, too":
+            lab.sh("kill -9 " + " ".join(holders(lab)))
+            until(lambda: not holders(lab))
+        if how == "alive":
+            assert lab.run([program, "true"]).returncode == 126, "it is denied, as its rule says"
+        done = procroute(lab, "cleanup")
+        if how == "alive with its daemon":
+            assert holders(lab)
+            return
+        assert done.stdout == "1 route removed: nothing of procroute's is left\n"
+        assert not ours(lab)
+        assert not holders(lab)
+        lab.run([program, "true"], check=True)
+
+
+def holders(lab: Lab) -> list[str]:
+    """The PIDs of holders, as the machine counts."""
+    return lab.run(["pgrep", "-f", "procroute.holder"]).stdout.split()
 
 
 @pytest.mark.promise("CLEAN-02", "NEG-05")

@@ -208,6 +208,25 @@ def test_a_holder_that_marks_whole_mounts_would_be_noticed(routed_place: tuple[L
         assert {kind for kind, _ in _marks(daemon.holder())} == {"mnt_id"}
 
 
+@promise("HOLD-14")
+def test_who_opens_a_file_by_a_program(routed_place: tuple[Lab, str]) -> None:
+    lab, cgroup = routed_place
+    library, reader = f"{PLACE}/library", f"{PLACE}/reader"
+    lab.sh(f"echo >{library}; cp $(command -v cat) {reader}")
+    both = [reader, library, "/proc/self/cgroup"]
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(library, by=reader))
+        assert f"0::{cgroup}" in lab.run(both, check=True).stdout.splitlines()
+        assert [one["path"] for one in daemon.heard("Exec")] == [reader]
+        daemon.does("deny")
+        assert "Operation not permitted" in lab.run(both).stderr
+        for other in (["cat", library], [reader, "/proc/self/cgroup"], ["dd", f"if={library}"]):
+            lab.run(other, check=True)
+        assert len(daemon.heard("Exec")) == 2
+        daemon.hold(rule(library))  # execs of it, and no opens
+        lab.run(both, check=True)
+
+
 def _marks(holder: int) -> list[tuple[str, int]]:
     """What a holder has marked: of which kind, and the inode, mount or file system."""
     found = []

@@ -237,3 +237,59 @@ def test_an_idle_holder_uses_little(routed_place: tuple[Lab, str]) -> None:
         with open(f"/proc/{holder}/status") as status:
             sizes = {line.split(":")[0]: int(line.split()[1]) for line in status if line.startswith("Rss")}
         assert sizes["RssAnon"] < 12_000, sizes
+
+
+@promise("HOLD-15")
+@outcomes
+def test_a_daemon_that_is_at_it(routed_place: tuple[Lab, str], when_down: str, errno: int) -> None:
+    """As it says, and no longer than for five seconds, whatever it says."""
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4), when_down=when_down))
+        daemon.tell(do="nothing")
+        held = begin(lab)
+        when_held(daemon)
+        event = daemon.heard("Exec")[-1]["event"]
+        end = time.monotonic() + 8 * FACTOR
+        while held.poll() is None and time.monotonic() < end:
+            daemon.tell(busy=[event])
+            time.sleep(0.25)
+        seconds, got = outcome(held)
+        assert (got, daemon.heard("Decided")[-1]["why"]) == (errno, "late")
+        assert 4.5 < seconds < 6 * FACTOR
+        answered = begin(lab)
+        when_held(daemon, 2)
+        event = daemon.heard("Exec")[-1]["event"]
+        for _ in range(6):
+            daemon.tell(busy=[event])
+            time.sleep(0.25)
+        daemon.tell(allow=event)
+        seconds, got = outcome(answered)
+        assert got == 0
+        assert seconds > 1.5, "the daemon has let it go on"
+
+
+_LAST_WORD = """
+import os, signal, sys
+from procroute.holder import link
+holder = int(sys.argv[1])
+os.kill(holder, signal.SIGSTOP)
+found = link.connected()
+found.hold(())
+found.close()
+os.kill(holder, signal.SIGCONT)
+"""
+
+
+@promise("HOLD-09")
+def test_the_last_word_of_who_has_hung_up_is_heard(routed_place: tuple[Lab, str]) -> None:
+    """What the holder has to tell by then, it can tell nobody."""
+    lab, cgroup = routed_place
+    with holding(lab, cgroup) as daemon:
+        daemon.hold(rule(first(4)))
+        (holder,) = lab.run(["pgrep", "-fo", "procroute.holder"]).stdout.split()
+        daemon.kill()
+        assert timed_start(lab, first(4))[1] == EPERM
+        lab.run([sys.executable, "-c", _LAST_WORD, holder], env=ENVIRONMENT, check=True)
+        until(lambda: not lab.path("/run/procroute/hold.lock").exists(), what="its end, in order")
+        assert timed_start(lab, first(4))[1] == 0

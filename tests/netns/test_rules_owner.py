@@ -20,6 +20,7 @@ HERS = f"{FOLDER}/users/{ALICE}"
 def machine() -> Iterator[Daemon]:
     """A daemon on a machine whose first default route is by wan2."""
     with Lab(main="both") as lab:
+        lab.sh(f"mkdir {PROGRAMS}; mount -n -t tmpfs -o mode=755 tmpfs {PROGRAMS}")  # /run is nosuid
         script(lab)
         lab.sh(f"cd {PROGRAMS}; cp $(command -v env) mine; cp mine roots; chmod 4755 roots")
         with daemon(lab) as running:

@@ -2,63 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
 
 from procroute.kernel import programs as programs_of_bpf
-from tests.lab.systemd_box import ADA, SYSTEMD, SystemdBox
+from tests.lab.systemd_box import ADA, SystemdBox
 from tests.netns.holding import first, programs
 from tests.netns.inhabitants import Inhabitant
 from tests.netns.ruled import FOLDER
-from tests.netns.running import ours, procroute, until
+from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, astray, both_families
-from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, daemon, started
+from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, started
+from tests.systemd.unit_rules import RULE, came_out, holds_first_programs, rules, unit_file, unit_rule
 
 promise = pytest.mark.promise
-RULE: Final = f"{FOLDER}/50-test.toml"
-UNITS: Final = "/run/systemd/system"
-
-ROUTES = "/sys/fs/cgroup/procroute.slice/procroute-*.slice"
-
-
-@pytest.fixture
-def running(box: SystemdBox) -> Iterator[Daemon]:
-    """A daemon, with no rules before and after it; nothing of ours is left."""
-    box.sh(f"mkdir -p {FOLDER}")
-    try:
-        with daemon(box) as running:
-            yield running
-            box.sh(f"rm -rf {FOLDER}/*; systemctl stop 'probed*'")
-            running.ask("reload")
-            # What is still routed when the daemon ends stays so.
-            box.sh(f"for i in $(seq 100); do ls -d {ROUTES} >/dev/null 2>&1 || break; sleep 0.1; done")
-    finally:
-        box.sh(f"rm -rf {FOLDER}")
-        box.sh(f"systemctl stop 'probed*'; rm -f {UNITS}/probed*; systemctl daemon-reload")
-    # A daemon that ended before all was let go has left it, as it says: the next box must not have it.
-    until(
-        lambda: not ours(box) or (procroute(box, "cleanup"), not ours(box))[1], what="the end of what is ours"
-    )
-
-
-def rules(running: Daemon, text: str) -> None:
-    """Have these rules hold, and no others."""
-    running.box.path(RULE).write_text(text)
-    running.ask("reload")
-
-
-def unit_rule(*units: str, way: str = 'via = "wan1"', more: str = "") -> str:
-    return f"[[rule]]\nunit = {list(units)}\n{way}\n{more}\n".replace("'", '"')
-
-
-def unit_file(box: SystemdBox, name: str, *lines: str) -> None:
-    """A unit of systemd's, which is loaded."""
-    text = "\n".join(("[Unit]", "StartLimitIntervalSec=0", "[Service]", *lines, ""))
-    box.sh(f"mkdir -p {UNITS}")
-    box.path(f"{UNITS}/{name}").write_text(text)
-    box.run(["systemctl", "daemon-reload"], check=True)
 
 
 def at_once(box: SystemdBox, family: int) -> None:
@@ -66,17 +25,6 @@ def at_once(box: SystemdBox, family: int) -> None:
     programs(box)
     for name in ("probed.service", "probed-other.service"):
         unit_file(box, name, "Type=oneshot", f"ExecStartPre={first(family)}", f"ExecStart={first(family)}")
-
-
-def came_out(box: SystemdBox) -> dict[str, int]:
-    """How many packets came out by which adapter since the last `clear`."""
-    box.settle()
-    return {name: len(uplink.packets()) for name, uplink in box.uplinks.items() if uplink.packets()}
-
-
-def holds_first_programs(box: SystemdBox) -> bool:
-    """Whether this systemd starts programs by one whose exec can be held."""
-    return SYSTEMD[box.suite] >= 255
 
 
 def restarted(box: SystemdBox, count: int, unit: str = "probed") -> list[dict[str, int]]:

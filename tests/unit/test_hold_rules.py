@@ -14,13 +14,23 @@ from procroute.holder import words
 
 CURL = HoldRule("curl", ("/usr/bin/curl",), "allow")
 ADAS = HoldRule("ada", ("/usr/bin/curl", "/opt/*"), "deny", frozenset({1000}))
+OPENS = HoldRule("unit", ("/lib/*.so",), "allow", by="/usr/bin/starter")
 
 
 def test_the_first_comes_first() -> None:
     rules = HoldRules([CURL, ADAS])
     assert rules.concerned(["/usr/bin/curl"], (1000, 1000)) == (CURL, ADAS)
     assert HoldRules([ADAS, CURL]).concerned(["/usr/bin/curl"], (1000, 1000)) == (ADAS, CURL)
-    assert set(rules.paths) == {"/usr/bin/curl", "/opt/*"}
+    assert rules.paths(opens=False) == {"/usr/bin/curl", "/opt/*"}
+
+
+@pytest.mark.promise("HOLD-14")
+def test_opens_by_a_program() -> None:
+    rules = HoldRules([CURL, OPENS])
+    assert (rules.paths(opens=True), rules.paths(opens=False)) == ({"/lib/*.so"}, {"/usr/bin/curl"})
+    assert rules.concerned(["/lib/*.so"], (0, 0), "/usr/bin/starter") == (OPENS,)
+    assert rules.concerned(["/lib/*.so"], (0, 0), "/usr/bin/other") == ()
+    assert rules.concerned(["/lib/*.so"], (0, 0)) == (), "it is executed"
 
 
 @pytest.mark.parametrize("uids", [(0, 0), (1000, 0), (0, 1000), (1001, 1001), None])
@@ -43,6 +53,7 @@ _RULES = st.lists(
         st.lists(_TEXT, max_size=3).map(tuple),
         st.sampled_from(["deny", "allow"]),
         st.none() | st.frozensets(st.integers(0, 2**32 - 2), max_size=3),
+        _TEXT,
     ),
     max_size=5,
 )

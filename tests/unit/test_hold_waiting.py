@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from unittest.mock import Mock
+
 import pytest
 
 from procroute.holder import waiting
@@ -9,7 +11,7 @@ from procroute.holder.decisions import Decisions
 from procroute.holder.report import Report
 from procroute.holder.waiting import ANSWER, OneExec, Waiting
 from procroute.holder.words import Decided
-from procroute.kernel.exec_hold import Asked
+from procroute.kernel.exec_hold import Asked, ExecHold
 from procroute.kernel.executing import Executing
 
 
@@ -32,7 +34,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def _exec(clock: Clock) -> OneExec:
-    return OneExec(Asked(-1, 1, -1), Executing(1, 1, 1, (0, 0)), (), "/x", clock.now)
+    return OneExec(Mock(spec=ExecHold), Asked(-1, 1, -1), Executing(1, 1, 1, (0, 0)), (), "/x", clock.now)
 
 
 def test_who_is_due_waits_no_more(clock: Clock) -> None:
@@ -61,6 +63,22 @@ def test_whoever_is_answered_gives_the_others_time_but_not_for_ever(clock: Clock
     assert some.left() == pytest.approx(0.5), "five seconds at most"
     assert len(some.everybody()) == 2
     assert len(some) == 0
+
+
+def test_what_the_daemon_is_at_is_due_after_what_came_later(clock: Clock) -> None:
+    some = Waiting()
+    one, two = _exec(clock), _exec(clock)
+    some.add(1, one)
+    some.add(2, two)
+    clock.now += 0.5
+    some.busy([1, 3])
+    clock.now += 0.5
+    assert some.due() == [two]
+    assert some.left() == pytest.approx(ANSWER - 0.5)
+    for _ in range(10):
+        some.busy([1])
+        clock.now += 0.42
+    assert some.due() == [one], "five seconds at most"
 
 
 def _decided(number: int) -> Decided:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from procroute.core.hold_rules import HoldRule
+from procroute.core.hold_rules import HoldRule, Starter
 from procroute.core.ruling import Kind, elsewhere, hold_rules, kind, with_exceptions
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.reading import read_text
@@ -12,7 +12,8 @@ from procroute.rulebook.route_rule import Rulebook
 
 CURL = '[[rule]]\nexe = "/usr/bin/curl"\nvia = "wan1"\n'
 UNIT = '[[rule]]\nunit = "backup"\nvia = "wan1"\nwhen_down = "deny"\n'
-EXECUTOR = "/usr/lib/systemd/systemd-executor"
+EXECUTOR = Starter("/usr/lib/systemd/systemd-executor", "/usr/lib/systemd/libsystemd-core-*.so")
+ALONE = Starter(EXECUTOR.program)
 
 
 def book(text: str, owner: int = 0) -> Rulebook:
@@ -22,10 +23,12 @@ def book(text: str, owner: int = 0) -> Rulebook:
 
 @pytest.mark.promise("RULE-60")
 def test_the_execs_that_are_held() -> None:
-    """Of units that by which systemd starts their programs, and never to be denied."""
+    """Of units what systemd starts their programs by, as it loads its library, and never to be denied."""
     found = book(CURL + UNIT)
-    curl, unit = HoldRule("f:1", ("/usr/bin/curl",), "deny"), HoldRule("f:4", (EXECUTOR,), "allow")
+    curl = HoldRule("f:1", ("/usr/bin/curl",), "deny")
+    unit = HoldRule("f:4", (EXECUTOR.opens,), "allow", by=EXECUTOR.program)
     assert hold_rules(found, lambda _: True, EXECUTOR) == [curl, unit]
+    assert hold_rules(found, lambda _: True, ALONE) == [curl, HoldRule("f:4", (ALONE.program,), "allow")]
     assert hold_rules(found, lambda _: True) == [curl]
     (its,) = hold_rules(book(UNIT, 1000), lambda _: False, EXECUTOR)
     assert its.uids == frozenset({1000})
