@@ -28,6 +28,7 @@ _VERBS = (
     "rules",
     "config",
     "daemon",
+    "service",
     "demo",
 )
 

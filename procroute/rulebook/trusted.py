@@ -51,6 +51,15 @@ def read(path: Path, trusted: int = ROOT) -> bytes:
         os.close(descriptor)
 
 
+def check(path: Path, trusted: int = ROOT) -> None:
+    """Look at a file or folder, and all folders on the way. Raises DistrustError, OSError."""
+    descriptor = _open(path, os.O_PATH | os.O_CLOEXEC, trusted)
+    try:
+        _look(os.fstat(descriptor), trusted)
+    finally:
+        os.close(descriptor)
+
+
 def _open(path: Path, flags: int, trusted: int) -> int:
     """The descriptor of a path, opened from `/` folder by folder."""
     parts = os.path.realpath(path, strict=True).strip("/").split("/")

@@ -64,7 +64,7 @@ def says(capsys: pytest.CaptureFixture[str]) -> Says:
 
 VERBS = (
     "verbs: run, assign, release, ps, watch, tui, status, explain, adapters, unit, cleanup, reload, rules, "
-    "config, daemon, demo; see procroute"
+    "config, daemon, service, demo; see procroute"
 )
 RUN_HELP = "see procroute run --help"
 BY = ("run", "--via", "wan1")

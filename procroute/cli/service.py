@@ -1,0 +1,89 @@
+"""`procroute service`: the daemon as a service of systemd's."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+
+from procroute.cli import output
+from procroute.errors import Exit, ProcrouteError
+
+
+def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the verb to a parser."""
+    verb = verbs.add_parser(
+        "service",
+        help="have systemd run the daemon",
+        description="Has systemd run procrouted: at boot, by its socket, in a sandbox, with a watchdog.",
+    )
+    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    parser = words.add_parser(
+        "install",
+        help="put its files in place, and start it",
+        description="Puts procrouted.service and its socket into /etc/systemd/system, the group procroute "
+        "into sysusers.d, its folders into tmpfiles.d, and a drop-in by which systemd-networkd leaves our "
+        "rules alone; then starts it. Again: brings them up to date. Refuses where others than root can "
+        "change the code that would run, or where a file of that name is not procroute's. Needs root.",
+    )
+    parser.set_defaults(main=install)
+    parser = words.add_parser(
+        "remove",
+        help="stop it, and take its files away",
+        description="Stops the daemon and takes away what install has put there, and nothing else. What is "
+        "routed stays routed until it ends; `procroute cleanup` lets it go. Needs root.",
+    )
+    parser.set_defaults(main=remove)
+    parser = words.add_parser(
+        "status",
+        help="say what is in place, and whether it runs",
+        description="Says of each file whether it is in place and up to date, of the units whether they are "
+        "enabled and active, and which code others than root could change. Exits with 1 unless all is well.",
+    )
+    parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
+    parser.set_defaults(main=status)
+    verb.verbs = words.choices  # type: ignore[attr-defined]
+
+
+def install(_: argparse.Namespace) -> int:
+    """Install it."""
+    _need_root("install")
+    from procroute.engine import service
+
+    new = service.install(output.tell)
+    for path in new:
+        output.answer(str(path))
+    output.tell("procrouted runs" if new else "all was in place; procrouted runs")
+    return Exit.OK
+
+
+def remove(_: argparse.Namespace) -> int:
+    """Remove it."""
+    _need_root("remove")
+    from procroute.engine import service
+
+    gone = service.remove()
+    for path in gone:
+        output.answer(str(path))
+    output.tell("removed" if gone else "nothing of it was there")
+    return Exit.OK
+
+
+def status(options: argparse.Namespace) -> int:
+    """Say how it is."""
+    from procroute.cli import service_table
+    from procroute.engine import service
+
+    found = service.status()
+    if options.json:
+        output.answer(json.dumps(service_table.plain(found), indent=2))
+    else:
+        output.answer(service_table.table(found, output.columns()))
+    return Exit.OK if service_table.well(found) else Exit.FOUND
+
+
+def _need_root(word: str) -> None:
+    if os.geteuid() != 0:
+        raise ProcrouteError(
+            "not-root", f"service {word} must be started by root", f"sudo procroute service {word}"
+        )

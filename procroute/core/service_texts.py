@@ -1,0 +1,39 @@
+"""The files by which systemd runs the daemon: where each goes, and its text for this machine's program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+MARK: Final = "# Put here by `procroute service install`; `procroute service remove` takes it away.\n"
+"""The first line of each. A file without it is somebody else's."""
+SERVICE: Final = "procrouted.service"
+SOCKET: Final = "procrouted.socket"
+PLACES: Final[Mapping[str, str]] = {
+    SERVICE: f"/etc/systemd/system/{SERVICE}",
+    SOCKET: f"/etc/systemd/system/{SOCKET}",
+    "sysusers.d/procroute.conf": "/etc/sysusers.d/procroute.conf",
+    "tmpfiles.d/procroute.conf": "/etc/tmpfiles.d/procroute.conf",
+    "networkd.conf.d/50-procroute.conf": "/etc/systemd/networkd.conf.d/50-procroute.conf",
+}
+"""By what it is called where it is shipped."""
+
+
+def installed(name: str, shipped: str, program: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The text of a file that is shipped by that name. program: the words before a verb."""
+    if name != SERVICE:
+        return MARK + shipped
+    words = " ".join(map(quoted, program))
+    around = [f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(environment.items())]
+    its = {
+        "ExecStart": [*around, f"ExecStart={words} daemon"],
+        "ExecReload": [f"ExecReload={words} reload"],
+    }
+    lines = (its.get(line.partition("=")[0], [line]) for line in shipped.splitlines())
+    return MARK + "".join(f"{line}\n" for some in lines for line in some)
+
+
+def quoted(word: str) -> str:
+    """A word as systemd.service(5) and systemd.syntax(7) have it."""
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    return plain if plain and not {" ", "\t", "'", ";", '"', "\\"} & {*plain} else f'"{plain}"'

@@ -1,0 +1,120 @@
+"""The daemon as a service of systemd's: put in place, taken away, and how it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from procroute.core.service_texts import MARK, PLACES, SERVICE, SOCKET, installed
+from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
+from procroute.kernel import files, own_code, systemctl
+
+_MODE: Final = 0o644
+_NETWORKD: Final = "systemd-networkd.service"
+State = Literal["as shipped", "of another installation", "somebody else's", "missing"]
+
+
+class File(Struct, frozen=True):
+    """One of its files."""
+
+    path: Path
+    state: State
+
+
+class Status(Struct, frozen=True):
+    """files: each; units: the service and its socket, by what `systemctl is-enabled` and `is-active` say.
+    distrusted: places of code that others than root could write to."""
+
+    files: list[File]
+    units: dict[str, tuple[str, str]]
+    distrusted: list[str]
+
+
+def install(tell: Tell) -> list[Path]:
+    """Put all files in place and start it; those that were written. Writes nothing where anything is wrong.
+
+    Raises ProcrouteError: systemd-missing, code-distrusted, file-foreign, systemd-refused; OSError.
+    """
+    _need_systemd()
+    if wrong := own_code.distrusted():
+        raise ProcrouteError(
+            "code-distrusted",
+            "a root service must not run what others can change: " + "; ".join(wrong[:3]),
+            "install procroute where only root can write, as by `sudo pipx install --global procroute`",
+        )
+    texts = _texts()
+    if foreign := [str(path) for path in texts if _state(path, texts[path]) == "somebody else's"]:
+        raise ProcrouteError(
+            "file-foreign", f"not made by procroute: {', '.join(foreign)}", "move it away first"
+        )
+    new = [path for path, text in texts.items() if _state(path, text) != "as shipped"]
+    for path in new:
+        files.replace(path, texts[path], _MODE)
+    systemctl.run("systemd-sysusers", PLACES["sysusers.d/procroute.conf"])
+    systemctl.run("systemd-tmpfiles", "--create", PLACES["tmpfiles.d/procroute.conf"])
+    systemctl.run("systemctl", "daemon-reload")
+    systemctl.run("systemctl", "enable", SOCKET, SERVICE)
+    systemctl.run("systemctl", "restart" if new else "start", SOCKET, SERVICE)
+    if systemctl.said("systemctl", "is-active", _NETWORKD) == "active":
+        tell(f"{_NETWORKD} leaves our rules and routes alone from its next start on")
+    return new
+
+
+def remove() -> list[Path]:
+    """Stop it and take its files away, those of others not; the files. What is routed stays so.
+
+    Raises ProcrouteError: systemd-missing, systemd-refused; OSError.
+    """
+    _need_systemd()
+    ours = [
+        path for path, text in _texts().items() if _state(path, text) not in ("missing", "somebody else's")
+    ]
+    units = [name for name in (SOCKET, SERVICE) if Path(PLACES[name]) in ours]
+    if units:
+        systemctl.run("systemctl", "disable", "--now", *units)
+    for path in ours:
+        files.unlink(path, missing_ok=True)
+    systemctl.run("systemctl", "daemon-reload")
+    return ours
+
+
+def status() -> Status:
+    """How it is. Needs no right. Raises ProcrouteError systemd-missing; OSError."""
+    _need_systemd()
+    found = [File(path, _state(path, text)) for path, text in _texts().items()]
+    units = {
+        unit: (
+            systemctl.said("systemctl", "is-enabled", unit),
+            systemctl.said("systemctl", "is-active", unit),
+        )
+        for unit in (SOCKET, SERVICE)
+    }
+    return Status(found, units, own_code.distrusted())
+
+
+def _need_systemd() -> None:
+    if not systemctl.present():
+        raise ProcrouteError(
+            "systemd-missing", "systemd does not run this machine", "start `procroute daemon` by what does"
+        )
+
+
+def _texts() -> dict[Path, str]:
+    folder, program, environment = own_code.shipped(), own_code.program(), own_code.environment()
+    return {
+        Path(place): installed(name, (folder / name).read_text(encoding="utf-8"), program, environment)
+        for name, place in PLACES.items()
+    }
+
+
+def _state(path: Path, text: str) -> State:
+    try:
+        there = path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return "missing"
+    if there == text:
+        return "as shipped"
+    return "of another installation" if there.startswith(MARK) else "somebody else's"
