@@ -15,7 +15,18 @@ from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
 from procroute.holder import link
 from procroute.identity import Identity
-from procroute.kernel import cgroups, health_file, in_place, left, moves, netns, nft, processes, records
+from procroute.kernel import (
+    cgroups,
+    health_file,
+    in_place,
+    left,
+    moves,
+    netns,
+    nft,
+    processes,
+    programs,
+    records,
+)
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -53,12 +64,14 @@ def routes_view(identity: Identity) -> Status:
         everybodys = records.targets(linux.mount, linux.namespace)
         others = sum(t.identity != identity for t in everybodys)
         by_packets = any(c.live.marks is Marks.PACKETS for c in counted) or not support.available(linux.mount)
+        helpers_closed = programs.can_close_helpers(str(linux.mount))
     known = limits(
         machine,
         netns_cookie=bool(netns.cookie()),
         by_packets=by_packets,
         moves_told=not by_packets or moves.can_be_heard(),
         leavers_told=left.can_be_heard(),
+        helpers_closed=helpers_closed,
         holder=link.lives(),
     )
     return status(identity, machine, counted, known, others)
