@@ -36,7 +36,7 @@ class Machine(Struct, frozen=True):
     this is the machine's own network namespace, whose tables may have names in /etc. ailing: ifindexes of
     adapters that a health check has found dead. steady: (ifindex, seconds) of adapters that are known to have
     been a way out for so long without a break; seconds are the hold times of the routes that are there.
-    servers: ifindex -> name servers that somebody keeps for an adapter of a route that chooses.
+    servers: ifindex -> name servers that somebody keeps for an adapter of a route that was given none.
     """
 
     adapters: tuple[Adapter, ...] = ()

@@ -68,7 +68,7 @@ def _facts(view: AdapterView) -> AdapterFacts:
             "ipv4" if family.value == 4 else "ipv6": _way(way)  # as the protocol calls them
             for family, way in view.ways.items()
         },
-        servers=[str(server) for server in view.servers.addresses],
+        servers=[str(server) for server in view.asked.addresses],
         routes=list(view.routes),
         health=None if view.health is None else health_facts(view.health),
     )

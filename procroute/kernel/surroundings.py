@@ -15,6 +15,7 @@ from procroute.kernel import (
     entries,
     health_file,
     leases,
+    name_servers,
     neighbours,
     netns,
     resolvers,
@@ -65,9 +66,9 @@ class Surroundings:
             checks_reverse_path=self._firewalls.check_reverse_path(),
             names_tables=netns.is_the_machines() and table_names.possible(),
             servers={
-                a.ifindex: resolvers.of_adapter(a.ifindex).addresses
+                a.ifindex: name_servers.of_adapter(a).addresses
                 for live in routes
-                if live.route.chooses
+                if live.route.dns is None
                 for a in bare.members(live)
             },
             ailing=self.ailing | health_file.ailing(),
