@@ -35,6 +35,8 @@ _TEXTS: Mapping[str, str] = {
     "and no command reaches a LAN behind one.",
     "no-bpf-resolvers": "Without cgroup BPF who asks a resolver on this machine, or a link-local one, past "
     "its own /etc/resolv.conf is refused, or asks that by the route's adapter.",
+    "no-bpf-servers": "Without cgroup BPF commands go on asking the name servers that their route had when "
+    "they began, by its adapter, when that gets others.",
     "no-bpf-words": "Without cgroup BPF what has no way is refused in other words (EPERM, connection "
     "refused), and a ping over IPv6 after a second.",
     "no-bpf-mptcp": "Without cgroup BPF who asks for MPTCP gets it; all of its flows leave by the route.",

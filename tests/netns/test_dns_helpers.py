@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
 import errno
 import json
 import os
 import signal
-import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from procroute.kernel import programs
 from procroute.lab import Lab
 from procroute.lab.names import WHO
-from tests.netns.by_hand import Target
-from tests.netns.daemons import ALICE, Daemon, placed
+from tests.netns.daemons import ALICE, Daemon, as_user, for_users, placed
 from tests.netns.inhabitants import Inhabitant, bystander
 from tests.netns.resolving import OURS4, OURS6, answering, asked, astray
-from tests.netns.running import procroute, until
+from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
 
 promise = pytest.mark.promise
 NSCD = "/run/nscd/socket"
@@ -29,7 +26,7 @@ GLIBC = [["glibc", "4"], ["glibc", "6"]]
 ROUTE = ("--via", "wan1", "--dns", f"{OURS4},{OURS6}")
 
 
-@contextmanager
+@contextlib.contextmanager
 def asking(lab: Lab, path: str) -> Iterator[None]:
     """Somebody listens at a daemon's socket, and glibc asks him."""
     nsswitch = lab.path("/etc/nsswitch.conf")
@@ -120,33 +117,34 @@ def test_a_users_run_asks_neither(machine: tuple[Lab, Daemon]) -> None:
             assert (found, astray(lab), asked(lab)) == (["wan1", "wan1"], [], False)
 
 
-def connects(path: bytes, whole: bool) -> str:
-    """What connect() to a Unix socket comes to. whole: its address ends with the zero behind the path."""
-    with socket.socket(socket.AF_UNIX) as sock:
-        try:
-            if whole:
-                sock.connect(path)
-            else:
-                address = socket.AF_UNIX.to_bytes(2, "little") + path
-                libc = ctypes.CDLL(None, use_errno=True)
-                if libc.connect(sock.fileno(), address, len(address)):
-                    raise OSError(ctypes.get_errno(), "")
-        except OSError as error:
-            return os.strerror(error.errno or 0)
-    return "connected"
+REFUSED = ("/run/nscd/socket", "/var/run/nscd/socket", RESOLVED)
+OTHERS = ("/run/nscd/socket2", "/run/nscd/socke", f"{RESOLVED}.Monitor", "/run/systemd/resolve/io.systemd")
+# The kernel takes an address with the zero behind its path, and without.
+_CONNECT = """
+import ctypes, socket, sys
+libc = ctypes.CDLL(None, use_errno=True)
+for path in sys.argv[1:]:
+    for end in (b"\\0", b""):
+        with socket.socket(socket.AF_UNIX) as one:
+            address = socket.AF_UNIX.to_bytes(2, sys.byteorder) + path.encode() + end
+            print(libc.connect(one.fileno(), address, len(address)) and ctypes.get_errno())
+"""
 
 
 @promise("DNS-10")
-@pytest.mark.parametrize("whole", [True, False], ids=["zero", "no zero"])
-def test_other_sockets_are_left_alone(target: Target, whole: bool) -> None:
-    """The daemons' own are refused as if nobody listened there; what only looks like them is not."""
-    refused = [b"/run/nscd/socket", b"/var/run/nscd/socket", RESOLVED.encode()]
-    others = [b"/run/nscd/socket2", b"/run/nscd/socke", f"{RESOLVED}.Monitor".encode(), b"\0/run/nscd/socket"]
-    before = {path: target.routed(connects, path, whole) for path in refused + others}
-    target.attach(dns_servers=(), resolvers=(), no_lookups=True)
-    after = {path: target.routed(connects, path, whole) for path in refused + others}
-    assert {after[path] for path in refused} == {
-        os.strerror(errno.ECONNREFUSED if closes() else errno.ENOENT)
-    }
-    assert {path: after[path] for path in others} == {path: before[path] for path in others}
-    assert {before[path] for path in refused} == {os.strerror(errno.ENOENT)}
+def test_other_sockets_are_left_alone(machine: tuple[Lab, Daemon]) -> None:
+    """The daemons' own are refused as if they were not there; what only looks like them is not."""
+    lab, _ = machine
+    with contextlib.ExitStack() as stack:
+        for path in {*REFUSED, *OTHERS} - {"/var/run/nscd/socket"}:  # /var/run leads to /run
+            stack.enter_context(answering(lab, path))
+        python = stack.enter_context(for_users(lab))
+        connect = [python, "-S", "-c", _CONNECT, *REFUSED, *OTHERS]
+        by_user = [*as_user(ALICE), *PROCROUTE, "run", *ROUTE, "--"]
+        before, after = (
+            lab.run([*by, *connect], env=ENVIRONMENT, check=True).stdout.split() for by in ((), by_user)
+        )
+    lab.sh("rm -r /run/nscd /run/systemd/resolve")
+    assert before == ["0"] * 2 * len(REFUSED + OTHERS)
+    refused = str(errno.ENOENT if closes() else 0)
+    assert after == [refused] * 2 * len(REFUSED) + ["0"] * 2 * len(OTHERS)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Nobody looks names up in a process's stead: nscd and systemd-resolved, which glibc asks over Unix sockets, would
- * ask on the machine's own way. As if nobody listened there, so glibc goes on to port 53 (nscd/nscd_helper.c,
+ * ask on the machine's own way. As if they had no sockets, so glibc goes on to port 53 (nscd/nscd_helper.c,
  * nss-resolve(8)). Linux 6.7 has the hook (cgroup_unix_connect). Others may ask these daemons over D-Bus. */
 #include "route.h"
 
@@ -46,6 +46,6 @@ int pr_helper(struct bpf_sock_addr *ctx)
 		return 1;
 	if (IS(&to, length, "/run/nscd/socket") || IS(&to, length, "/var/run/nscd/socket") ||
 	    IS(&to, length, "/run/systemd/resolve/io.systemd.Resolve"))
-		return refuse(ERR_CONNREFUSED);
+		return refuse(ERR_NOENT);
 	return 1;
 }
