@@ -26,6 +26,7 @@ from procroute.core.overview import Servers
 from procroute.core.owners import route_of
 from procroute.core.route_get import Question, Reply
 from procroute.engine.destination import destination_of
+from procroute.engine.kept import of_adapter
 from procroute.engine.look import steadily
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
@@ -36,7 +37,6 @@ from procroute.kernel import (
     held,
     in_place,
     lookup_daemons,
-    name_servers,
     netns,
     process_facts,
     programs,
@@ -114,7 +114,7 @@ def _of_adapter(observed: Observed, subject: Subject) -> tuple[Servers, AdapterF
     if adapter is None:
         return Servers(), None
     found = (one for one in health_file.read() if one.ifindex == adapter.ifindex)
-    return name_servers.of_adapter(adapter), next(found, None)
+    return of_adapter(observed.machine, adapter), next(found, None)
 
 
 def _answer(linux: Linux, question: Question) -> tuple[Question, Reply]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from procroute.core.gateways import NoWay, WayOut, way_out
@@ -20,7 +22,7 @@ def taken_in(machine: Machine, adapter: Adapter, live: LiveRoute) -> tuple[LiveR
     ways = {f: way_out(machine, adapter, f, live) for f in families(machine)}
     missing = {f for f, way in ways.items() if isinstance(way, NoWay) and way.gateway_missing}
     managed = network_manager.anew() if missing else {}
-    servers = Servers() if live.route.dns is not None else name_servers.of_adapter(adapter)
+    servers = Servers() if live.route.dns is not None else of_adapter(machine, adapter)
     found = managed.get(adapter.name)
     if found is None:
         return live, servers
@@ -30,6 +32,16 @@ def taken_in(machine: Machine, adapter: Adapter, live: LiveRoute) -> tuple[LiveR
     return replace(live, known=(*live.known, *gateways)), servers
 
 
+def of_adapter(machine: Machine, adapter: Adapter) -> Servers:
+    """The name servers of an adapter that are asked, and who keeps them."""
+    return next(_given(machine, adapter), None) or name_servers.of_adapter(adapter)
+
+
+def _given(machine: Machine, adapter: Adapter) -> Iterator[Servers]:
+    if servers := machine.given_to(adapter):
+        yield Servers(servers, "configuration")
+
+
 def everything(machine: Machine) -> tuple[Machine, dict[int, tuple[Servers, ...]]]:
     """A machine with all that NetworkManager knows, and each adapter's name servers, by who keeps them."""
     known = network_manager.known()
@@ -37,5 +49,5 @@ def everything(machine: Machine) -> tuple[Machine, dict[int, tuple[Servers, ...]
     for adapter in machine.outward():
         found = known.get(adapter.name, network_manager.Known())
         learnt[adapter.ifindex] = (*learnt.get(adapter.ifindex, ()), *found.gateways)
-        servers[adapter.ifindex] = name_servers.every(adapter)
+        servers[adapter.ifindex] = (*_given(machine, adapter), *name_servers.every(adapter))
     return replace(machine, learnt=learnt), servers

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from procroute.config import Settings
 from procroute.core.limits import limits
 from procroute.core.overview import AdapterView, adapters
 from procroute.core.ruleset import Counter
@@ -35,12 +36,13 @@ _LOOKS: Final = 10
 _T = TypeVar("_T")
 
 
-def adapter_views(identity: Identity) -> list[AdapterView]:
+def adapter_views(settings: Settings) -> list[AdapterView]:
     """Every adapter but loopback. Who uses it is told to root only: a cgroup says it to nobody else.
 
     Raises ProcrouteError.
     """
-    with Linux(identity) as linux:
+    with Linux(settings.identity) as linux:
+        linux.tell(given=settings.given_servers)
         if os.geteuid() == 0:
             observed = steadily(linux.observe)
             machine, routes = observed.machine, observed.alive()

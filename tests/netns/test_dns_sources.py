@@ -13,10 +13,12 @@ from procroute.kernel import programs
 from procroute.lab import WAN1, Lab
 from procroute.lab.names import WHO
 from procroute.lab.topology import TUN
+from tests.netns.daemons import ALICE, daemon, placed
 from tests.netns.inhabitants import Command, routed
 from tests.netns.resolving import BY_GLIBC, SYSTEM4, SYSTEM6, astray, look_up, wrong
 from tests.netns.running import procroute, run_by, until
 from tests.netns.test_learnt_gateways import network_manager
+from tests.netns.test_reload import configure
 
 promise = pytest.mark.promise
 OLD: Final = {"IPv4": "192.0.2.54", "IPv6": "2001:db8:ffff::54"}
@@ -218,3 +220,23 @@ def test_network_managers_are_followed() -> None:
             network_manager(lab, dns=(NEW["IPv4"], NEW["IPv6"]))
             until(lambda: asked_by_glibc(lab, command) <= {*NEW.values()}, 3)
             assert programs.attached(command.target) is not None
+
+
+@promise("DNS-11", "DNS-12", "DAEMON-10")
+@each_family
+def test_the_configurations_hold_against_all(lab: Lab, family: str) -> None:
+    """And are followed when it is read again, and let go."""
+    given = {"IPv4": "192.0.2.77", "IPv6": "2001:db8:ffff::77"}[family]
+    configure(lab, f'[adapter.wan1]\ndns = "{given}"\n')
+    with kept(lab, "systemd-networkd", family, OLD[family]):
+        assert told(lab) == [("configuration", [given]), ("systemd-networkd", [OLD[family]])]
+        with routed(lab) as embedded:
+            assert asked_by_glibc(lab, embedded) == {given}
+        with daemon(lab), placed(lab, ALICE) as command:
+            assert asked_by_glibc(lab, command) == {given}
+            configure(lab, f'[adapter.wan1]\ndns = "{NEW[family]}"\n')
+            assert procroute(lab, "reload").returncode == 0
+            until(lambda: asked_by_glibc(lab, command) == {NEW[family]}, 2)
+            configure(lab, "")
+            assert procroute(lab, "reload").returncode == 0
+            until(lambda: asked_by_glibc(lab, command) == {OLD[family]}, 2)
