@@ -63,9 +63,13 @@ class Check(Struct, frozen=True, cache_hash=True):
 
 
 class Checked(Struct, frozen=True):
-    """What is asked of one adapter. gateway4, gateway6: to go by, where the machine knows none."""
+    """What is asked of one adapter. gateway4, gateway6: to go by, where the machine knows none.
+
+    dns: the name servers that routes by it ask, whatever others keep; none: those that others keep.
+    """
 
     checks: tuple[Check, ...] = ()
     need: Need = "any"
     gateway4: IPv4Address | None = None
     gateway6: IPv6Address | None = None
+    dns: tuple[IPAddress, ...] = ()

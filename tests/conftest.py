@@ -9,7 +9,7 @@ import hypothesis
 import pytest
 from rich.console import Console
 
-from tests import promises
+from tests import dns_matrix, promises
 
 HERE = Path(__file__).parent
 NEED_ROOT = [HERE / "netns", HERE / "lab", HERE / "systemd", HERE / "soak"]
@@ -52,3 +52,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     kernel = any(folder in item.path.parents for folder in NEED_ROOT) or item.get_closest_marker("root")
     if kernel and os.geteuid() != 0:
         pytest.fail("this test needs root, for namespaces of its own; `make test` asks for it", pytrace=False)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    reports = [r for key in ("passed", "failed") for r in terminalreporter.stats.get(key, ())]
+    if cells := dns_matrix.found(reports):
+        terminalreporter.section("look-ups (docs/dns.md)")
+        terminalreporter.write_line("\n".join(dns_matrix.table(cells)))

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from procroute.cli import health_words, tables
-from procroute.core.overview import AdapterView, Way
-from procroute.model import Family
+from procroute.core.overview import AdapterView, Servers, Way
+from procroute.model import Family, IPAddress
 from procroute.terminal import printable
 
 VERSION = 1
@@ -34,10 +34,15 @@ def _plain(view: AdapterView) -> dict[str, Any]:
         "state": view.state,
         "addresses": [{"address": str(a.interface), "usable": a.usable} for a in adapter.addresses],
         "ways": {family.title.lower(): tables.plain_way(way) for family, way in view.ways.items()},
-        "dns": {"servers": [str(s) for s in view.servers.addresses], "learnt": view.servers.learnt},
+        "dns": _plain_servers(view.asked)
+        | {"sources": [_plain_servers(servers) for servers in view.servers]},
         "routes": list(view.routes),
         "health": None if view.health is None else health_words.plain(view.health),
     }
+
+
+def _plain_servers(servers: Servers) -> dict[str, Any]:
+    return {"servers": [str(server) for server in servers.addresses], "learnt": servers.learnt}
 
 
 def as_table(views: Sequence[AdapterView], columns: int) -> str:
@@ -69,9 +74,7 @@ def _table(views: Sequence[AdapterView]) -> Table:
             Text("\n").join(_addresses(view, family) for family in families),
             Text("\n").join(_gateway(view.ways[family], view, family) for family in families),
             Text("\n").join(Text(view.ways[f].learnt, "dim") for f in families),
-            "\n".join(
-                [*map(str, view.servers.addresses), *([view.servers.learnt] if view.servers.learnt else [])]
-            ),
+            Text("\n").join(_servers(view)),
             "\n".join(map(printable, view.routes)),
             *(Text("\n").join(health_words.lines(view.health)) for _ in checked),
         )
@@ -105,10 +108,20 @@ def _facts(view: AdapterView) -> Iterator[tuple[str, list[Text]]]:
             if view.adapter.usable(family)
         ],
     )
-    learnt = [Text(f"({view.servers.learnt})", "dim")] if view.servers.learnt else []
-    yield "name servers", [*(Text(str(server)) for server in view.servers.addresses), *learnt]
+    yield "name servers", list(_servers(view))
     yield "routes", [Text(printable(name)) for name in view.routes]
     yield "health", health_words.lines(view.health)
+
+
+def _servers(view: AdapterView) -> Iterator[Text]:
+    """Each server once, then who keeps it: those that are asked first."""
+    shown: set[IPAddress] = set()
+    for servers in view.servers:
+        new = [server for server in servers.addresses if server not in shown]
+        shown.update(new)
+        yield from (Text(str(server)) for server in new)
+        if new:
+            yield Text(f"({servers.learnt}{'' if servers is view.asked else ', not asked'})", "dim")
 
 
 def _state(view: AdapterView) -> Text:

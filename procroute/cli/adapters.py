@@ -26,7 +26,7 @@ def main(options: argparse.Namespace) -> int:
     from procroute.cli import adapter_table
     from procroute.engine.look import adapter_views
 
-    views = adapter_views(config.read().identity)
+    views = adapter_views(config.read())
     output.answer(
         adapter_table.as_json(views) if options.json else adapter_table.as_table(views, output.columns())
     )

@@ -63,7 +63,9 @@ def _explained(pid: int | None, unit: str, destination: str) -> Explained:
     from procroute.engine.explain import explain
     from procroute.kernel.linux import Linux
 
-    with Linux(config.read().identity) as linux:
+    settings = config.read()
+    with Linux(settings.identity) as linux:
+        linux.tell(given=settings.given_servers)
         return explain(linux, pid, unit, destination)
 
 

@@ -10,6 +10,9 @@ dns = false             # nor name servers
 [[adapter.wan1.check]]  # whether it leads anywhere
 ping = "192.0.2.1"
 
+[adapter.wan1]
+dns = ["192.0.2.53"]    # its name servers, whatever others keep
+
 [route.vpn]             # a name for a way out
 adapters = ["wg0"]
 strict = true
@@ -30,7 +33,7 @@ from msgspec import Struct
 from procroute.checks import Checked
 from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE, Identity
-from procroute.model import Allowed, Route
+from procroute.model import Allowed, IPAddress, Route
 
 _AWAY = "or move the file away, and the defaults hold"
 
@@ -39,7 +42,7 @@ class Settings(Struct, frozen=True):
     """identity: the numbers to use. packet_marks: nft marks packets that have lost their socket's mark.
 
     access: what users may ask the daemon for, by name; "*": those that are not named. route: routes by names
-    of their own. adapter: how it is found out whether adapters lead anywhere, by name.
+    of their own. adapter: by name, how it is found out whether it leads anywhere, and its name servers.
     """
 
     identity: Identity = Identity()
@@ -47,6 +50,11 @@ class Settings(Struct, frozen=True):
     access: Mapping[str, Allowed] = {}
     route: Mapping[str, Route] = {}
     adapter: Mapping[str, Checked] = {}
+
+    @property
+    def given_servers(self) -> Mapping[str, tuple[IPAddress, ...]]:
+        """The name servers that adapters are given, by name."""
+        return {name: adapter.dns for name, adapter in self.adapter.items() if adapter.dns}
 
 
 def read(path: Path = Path(CONFIG_FILE)) -> Settings:

@@ -1,4 +1,4 @@
-"""`[adapter.NAME]` tables: how it is found out whether an adapter leads anywhere."""
+"""`[adapter.NAME]` tables: how it is found out whether an adapter leads anywhere, and its name servers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from procroute import route_words
 from procroute.checks import Check, Checked, Need, Pace
 from procroute.model import IPAddress, unmapped
 from procroute.written.document import Wrong, convert
-from procroute.written.options import Gateway4, Gateway6, Maybe, Word
+from procroute.written.options import Gateway4, Gateway6, Maybe, Word, Words, words
 
 _GATEWAY = "gateway"
 _DEFAULTS = Pace()
@@ -52,6 +52,7 @@ class WrittenAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     need: Need = "any"
     gateway4: Gateway4 = UNSET
     gateway6: Gateway6 = UNSET
+    dns: Words | Maybe = UNSET
 
 
 # Of each number: the least and the most, and its unit.
@@ -85,7 +86,13 @@ def checked(written: WrittenAdapter, within: tuple[str | int, ...]) -> Checked |
                 gateways[name] = read(text)
             except ValueError as e:
                 return Wrong((*within, name), f"cannot be so: {e}")
-    return Checked(tuple(found), written.need, **gateways)
+    try:
+        servers = route_words.servers(words(written.dns)) if written.dns else ()
+    except ValueError as e:
+        return Wrong((*within, "dns"), f"cannot be so: {e}")
+    if written.dns and not servers:
+        return Wrong((*within, "dns"), "must be addresses", 'dns = "system" is for a [route.NAME]')
+    return Checked(tuple(found), written.need, **gateways, dns=servers)
 
 
 def _check(written: WrittenCheck) -> Check | Wrong:

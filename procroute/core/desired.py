@@ -135,11 +135,10 @@ def door(machine: Machine, live: LiveRoute, before: Door | None = None) -> Door:
 
 
 def _asked_before(live: LiveRoute, before: Door | None) -> tuple[IPAddress, ...]:
-    """What processes may have read to be a name server: the resolvers so far, and those of other adapters."""
+    """What processes may have read to be a name server: the resolvers so far, and the route's servers."""
     if before is None:
         return ()
-    others = before.dns_servers if live.route.chooses else ()
-    return (*before.resolvers, *(s for s in others if s not in live.servers))
+    return (*before.resolvers, *(s for s in before.dns_servers if s not in live.servers))
 
 
 def _resolvers(machine: Machine, before: tuple[IPAddress, ...]) -> tuple[IPAddress, ...]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
+from procroute.core.explain_adapter import healthy, look_ups
 from procroute.core.explain_case import Answered, Case
 from procroute.core.explain_caveats import caveats
 from procroute.core.explain_ways import THE_WORLD, Told, told
@@ -54,7 +55,7 @@ def explain(case: Case, answers: Sequence[Answered]) -> Explained:
         subject=subject.title,
         route="" if nearest is None else nearest.live.route.name,
         mark=case.packet_mark,
-        findings=[*_place(case), *_marked(case), *_look_ups(case)],
+        findings=[*_place(case), *_marked(case), *healthy(case), *look_ups(case)],
         families={name: list(_family(case, of)) for name, of in _by_family(everything).items()},
         ways=[each.way for each in ways],
         caveats=list(caveats(case, ways)),
@@ -96,33 +97,6 @@ def _marked(case: Case) -> Iterator[Finding]:
         "mark",
         f"its new sockets carry the mark {case.socket_mark:#x} (route {number}){bound}; uid {uid}",
     )
-
-
-def _look_ups(case: Case) -> Iterator[Finding]:
-    """Where names are looked up."""
-    nearest = case.subject.nearest
-    if nearest is None:
-        listed = ", ".join(map(str, case.machine.resolvers)) or "this machine, since none is configured"
-        yield Finding("dns", f"look-ups go as the machine's: to {listed}")
-        return
-    if nearest.owner:
-        listed = ", ".join(map(str, case.machine.resolvers)) or "this machine, since none is configured"
-        yield Finding("dns", f"look-ups go to the machine's name servers: {listed}")
-        return
-    live = nearest.live
-    if live.no_lookups:
-        yield Finding("dns", "look-ups are refused: no name server is known for its adapter")
-    elif not live.servers:
-        yield Finding("dns", "look-ups are left to the system's resolver")
-    else:
-        servers = ", ".join(map(str, live.servers))
-        how = "" if case.steered else " by BPF"
-        own = "; its resolv.conf names them" if case.subject.own_resolver else ""
-        yield Finding(
-            "dns",
-            f"look-ups go to {servers}: what it sends to port 53 of the system's resolvers or loopback "
-            f"is sent there{how}{own}",
-        )
 
 
 def _by_family(ways: Sequence[Told]) -> dict[str, list[Told]]:

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from msgspec import Struct
 
 from procroute.core.door import Door, Marking
+from procroute.core.health import AdapterFound
 from procroute.core.limits import Limit
 from procroute.core.machine import Machine
+from procroute.core.overview import Servers
 from procroute.core.route_get import Question, Reply
 from procroute.identity import Identity
 from procroute.model import Entry, IPAddress, LiveRoute, Marks, Rule
@@ -71,7 +73,9 @@ class Subject(Struct, frozen=True):
 class Case(Struct, frozen=True):
     """A process on a machine. rules: all, in the kernel's order. entries: of all tables that are known.
 
-    limits: what cannot be promised here (core/limits.py). belt: our nft table is there.
+    limits: what cannot be promised here (core/limits.py). belt: our nft table is there. kept: name servers
+    that its route's adapter has now; health: what checks have found of that, None: there are none; since:
+    when that began, in words.
     """
 
     identity: Identity
@@ -81,6 +85,9 @@ class Case(Struct, frozen=True):
     entries: Sequence[Entry] = ()
     limits: Sequence[Limit] = ()
     belt: bool = False
+    kept: Servers = Servers()
+    health: AdapterFound | None = None
+    since: str = ""
 
     @property
     def steered(self) -> bool:

@@ -159,6 +159,8 @@ def _of_look_ups(case: Case, nearest: Attachment, ways: Sequence[Told]) -> Itera
         if case.machine.resolvers and all(r.is_loopback for r in case.machine.resolvers):
             yield Finding("dns-stub", "names are looked up by a resolver on this machine, on its own route")
         return
+    if "helpers" in nearest.kinds:
+        return
     for who in case.subject.asks:
         yield Finding(
             "dns-helper", f"names may be looked up by {who} in its stead, which asks on its own route"

@@ -38,7 +38,7 @@ def as_given(on_down: OnDown | None, *, several: bool) -> OnDown | None:
 def chosen(machine: Machine, live: LiveRoute) -> LiveRoute:
     """A live route with the way that it takes now, and the name servers of that."""
     if not live.route.chooses:
-        return live
+        return _following(machine, live)
     listed = machine.listed(live)
     before = live.members or (0,) * len(listed)
     now = tuple(old if a is None else a.ifindex for a, old in zip(listed, before, strict=True))
@@ -48,9 +48,21 @@ def chosen(machine: Machine, live: LiveRoute) -> LiveRoute:
     left = tuple(n for n in now if n and n in {*live.left, live.ifindex} and n != now[place])
     moved = replace(live, members=now, ifindex=now[place], left=left, by_main=False)
     if live.ifindex in (0, moved.ifindex) or moved.route.dns is not None:
-        return moved
+        return _following(machine, moved)
     asked = lookups(machine, moved, machine.servers.get(moved.ifindex, ()))
     return replace(moved, servers=asked.servers, no_lookups=asked.refused)
+
+
+def _following(machine: Machine, live: LiveRoute) -> LiveRoute:
+    """A live route with the name servers that its adapter has now.
+
+    While nobody keeps any, it has those that it had: who keeps them may be started again.
+    """
+    own = machine.servers.get(live.ifindex, ())
+    if live.route.dns is not None or live.by_main or all(server.is_link_local for server in own):
+        return live
+    asked = lookups(machine, live, own)
+    return replace(live, servers=asked.servers, no_lookups=asked.refused)
 
 
 def awaited(machine: Machine, live: LiveRoute) -> frozenset[int]:

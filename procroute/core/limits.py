@@ -35,6 +35,8 @@ _TEXTS: Mapping[str, str] = {
     "and no command reaches a LAN behind one.",
     "no-bpf-resolvers": "Without cgroup BPF who asks a resolver on this machine, or a link-local one, past "
     "its own /etc/resolv.conf is refused, or asks that by the route's adapter.",
+    "no-bpf-servers": "Without cgroup BPF commands go on asking the name servers that their route had when "
+    "they began, by its adapter, when that gets others.",
     "no-bpf-words": "Without cgroup BPF what has no way is refused in other words (EPERM, connection "
     "refused), and a ping over IPv6 after a second.",
     "no-bpf-mptcp": "Without cgroup BPF who asks for MPTCP gets it; all of its flows leave by the route.",
@@ -49,6 +51,8 @@ _TEXTS: Mapping[str, str] = {
     "they stall, or their server ends them.",
     "leavers-unseen": "This kernel does not tell who leaves a route by another cgroup (no BTF, or no BPF): "
     "procrouted does not see it. A `run` with an engine of its own does.",
+    "helpers": "This kernel cannot close nscd and resolved to what is routed (Linux 6.7 with BTF can). "
+    "Where glibc asks these look-ups do not follow, but for commands of root's `run`.",
     "no-bpf-cost": "Without cgroup BPF connections of the whole machine are tracked: those of commands cost "
     "about 1.4 times as much in the kernel, and answers to datagrams are awaited for half a minute.",
     "holder": "When the holder of execs ends, programs that rules name by exe start by the machine's own "
@@ -68,13 +72,14 @@ def limits(
     by_packets: bool = False,
     moves_told: bool = True,
     leavers_told: bool = True,
+    helpers_closed: bool = True,
     holder: bool = False,
 ) -> list[Limit]:
     """Those that hold here, always in the same order.
 
     netns_cookie: whether the kernel has them. by_packets: a route marks packets alone, or would. moves_told:
-    the kernel tells of processes that are moved; leavers_told: and who descends from a command. holder: one
-    holds execs.
+    the kernel tells of processes that are moved; leavers_told: and who descends from a command.
+    helpers_closed: it can keep commands from daemons that look up in their stead. holder: one holds execs.
     """
     checked = sorted(a.name for a in machine.outward() if is_checked(machine, a))
     holds = {
@@ -87,6 +92,7 @@ def limits(
         **dict.fromkeys(WITHOUT_BPF, by_packets),
         "no-bpf-leaving": not moves_told,
         "leavers-unseen": not leavers_told,
+        "helpers": not helpers_closed,
     }
     return [
         Limit(key, text.format(adapters=", ".join(checked))) for key, text in _TEXTS.items() if holds[key]

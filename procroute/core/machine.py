@@ -36,7 +36,8 @@ class Machine(Struct, frozen=True):
     this is the machine's own network namespace, whose tables may have names in /etc. ailing: ifindexes of
     adapters that a health check has found dead. steady: (ifindex, seconds) of adapters that are known to have
     been a way out for so long without a break; seconds are the hold times of the routes that are there.
-    servers: ifindex -> name servers that somebody keeps for an adapter of a route that chooses.
+    servers: ifindex -> name servers that somebody keeps for an adapter of a route that was given none.
+    given: adapter's name -> name servers that the configuration gives it: they hold against the others.
     """
 
     adapters: tuple[Adapter, ...] = ()
@@ -54,10 +55,16 @@ class Machine(Struct, frozen=True):
     ailing: frozenset[int] = frozenset()
     steady: frozenset[tuple[int, float]] = frozenset()
     servers: Mapping[int, tuple[IPAddress, ...]] = {}
+    given: Mapping[str, tuple[IPAddress, ...]] = {}
 
     def adapter(self, name: str) -> Adapter | None:
         """The adapter of that name or alternative name (ip-link(8), altname)."""
         return next((a for a in self.adapters if name == a.name or name in a.altnames), None)
+
+    def given_to(self, adapter: Adapter) -> tuple[IPAddress, ...]:
+        """The name servers that the configuration gives an adapter, by any of its names."""
+        found = (self.given[name] for name in (adapter.name, *adapter.altnames) if name in self.given)
+        return next(found, ())
 
     def adapter_of(self, live: LiveRoute) -> Adapter | None:
         """The adapter that a route leaves by: the same one while it lives, whatever it is called by now.

@@ -16,13 +16,14 @@ def total(one: Moved, other: Moved) -> Moved:
 def dns_words(live: LiveRoute, daemon: str) -> str:
     """Whether the look-ups of a process that runs already follow its route.
 
-    daemon: the one that it has asked for it, over a Unix socket; empty: none.
+    daemon: the one that looks up in its stead, and cannot be closed to it; empty: none.
     """
     if live.route.dns == ():
         return "left to the system, as asked"
     if live.no_lookups:
         return "refused: no name server is known for the adapter; --dns gives one"
     if daemon:
-        return f"not followed: {daemon} asks for this process; start it by procroute run, or stop {daemon}"
+        what = f"start it by root's procroute run (--user NAME), or stop {daemon}"
+        return f"not followed: {daemon} asks for this process; {what}"
     servers = ", ".join(map(str, live.servers))
     return f"followed: asked at {servers}" if servers else "left to the system"

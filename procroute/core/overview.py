@@ -48,24 +48,30 @@ class Way(Struct, frozen=True):
 class AdapterView(Struct, frozen=True):
     """One adapter as people look at it. state: up, no carrier, down. routes: names of those that use it.
 
-    health: what its checks have found; None: it is not checked.
+    servers: everybody's who keeps name servers for it; the first are asked. health: what its checks have
+    found; None: it is not checked.
     """
 
     adapter: Adapter
     state: str
     ways: Mapping[Family, Way]
-    servers: Servers
+    servers: tuple[Servers, ...] = ()
     routes: tuple[str, ...] = ()
     health: AdapterFound | None = None
+
+    @property
+    def asked(self) -> Servers:
+        """The name servers of it that are asked, and who keeps them."""
+        return next(iter(self.servers), Servers())
 
 
 def adapters(
     machine: Machine,
     routes: Collection[LiveRoute],
-    servers: Mapping[int, Servers],
+    servers: Mapping[int, tuple[Servers, ...]],
     health: Collection[AdapterFound] = (),
 ) -> list[AdapterView]:
-    """Every adapter but loopback, those with a way out first. servers: those kept for each, by ifindex."""
+    """Every adapter but loopback, those with a way out first. servers: as of AdapterView, by ifindex."""
     found = {each.ifindex: each for each in health}
     views = [_view(machine, a, routes, servers, found.get(a.ifindex)) for a in machine.outward()]
     return sorted(views, key=lambda v: (all(w.missing for w in v.ways.values()), v.adapter.ifindex))
@@ -75,7 +81,7 @@ def _view(
     machine: Machine,
     adapter: Adapter,
     routes: Collection[LiveRoute],
-    servers: Mapping[int, Servers],
+    servers: Mapping[int, tuple[Servers, ...]],
     health: AdapterFound | None,
 ) -> AdapterView:
     by_it = sorted(routes_by(machine, adapter, routes), key=lambda live: live.number)
@@ -83,7 +89,7 @@ def _view(
         adapter=adapter,
         state=adapter.state,
         ways=ways(machine, adapter, [None, *by_it]),
-        servers=servers.get(adapter.ifindex, Servers()),
+        servers=servers.get(adapter.ifindex, ()),
         routes=tuple(live.route.name for live in by_it),
         health=health,
     )

@@ -64,7 +64,7 @@ class Assigning:
                 for some in together.values():
                     moved = total(moved, self._together(peer, asked, found, some, machine, notes, made, rule))
             shown = [self._register.shown_one(peer, assignment) for assignment in made]
-        dns = dns_words(found.live, asked_by(who[0].pid))
+        dns = dns_words(found.live, asked_by(who[0].pid, found.path))
         return Assigned(assignments=shown, moved=moved, dns=dns, notes=notes)
 
     def _named(self, peer: Peer, asked: Assign, place: Path | None) -> list[int]:

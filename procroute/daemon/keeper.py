@@ -40,6 +40,7 @@ class Keeper:
 
     def __init__(self, settings: Settings, told: Callable[[Event], None], tell: Tell) -> None:
         self._linux = Linux(settings.identity)
+        self.take(settings)
         self._follower = Follower(
             self._linux, tell, told, self._pause, seen=self._look_at, switched=self._switched
         )
@@ -63,6 +64,10 @@ class Keeper:
         self._follower.close()
         self._linux.netlink.close()
         os.close(self._wake)
+
+    def take(self, settings: Settings) -> None:
+        """Go by these from the next look on; their identity is that of the start. From any thread."""
+        self._linux.tell(given=settings.given_servers)
 
     def nudge(self) -> None:
         """Look now; from any thread."""

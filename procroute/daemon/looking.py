@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from procroute.config import Settings
 from procroute.core.access import Peer
 from procroute.core.health import AdapterFound
 from procroute.core.overview import AdapterView, Way
 from procroute.daemon import subjects
 from procroute.engine.inspect import inspect
 from procroute.engine.look import adapter_views
-from procroute.identity import Identity
 from procroute.kernel.linux import Linux
 from procroute.protocol import (
     AdapterFacts,
@@ -24,21 +24,21 @@ from procroute.protocol import (
 
 
 class Looking:
-    """Used from one thread. Requests come with who asks."""
+    """Used from one thread. Requests come with who asks. settings: as they are now."""
 
-    def __init__(self, identity: Identity) -> None:
-        self._identity = identity
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
         self._linux: Linux | None = None
 
     def linux(self) -> Linux:
         """The kernel as this thread sees it. Raises ProcrouteError."""
         if self._linux is None:
-            self._linux = Linux(self._identity)
+            self._linux = Linux(self.settings.identity)
         return self._linux
 
     def adapters(self) -> AdapterList:
         """Every adapter, with the routes that use it. Raises ProcrouteError."""
-        return AdapterList(adapters=[_facts(view) for view in adapter_views(self._identity)])
+        return AdapterList(adapters=[_facts(view) for view in adapter_views(self.settings)])
 
     def inspect(self, peer: Peer, asked: Inspect, assignments: Mapping[str, int]) -> Inspected:
         """A process of the asker's, or for root anybody's. assignments: cgroup, from the mount point, to id.
@@ -68,7 +68,7 @@ def _facts(view: AdapterView) -> AdapterFacts:
             "ipv4" if family.value == 4 else "ipv6": _way(way)  # as the protocol calls them
             for family, way in view.ways.items()
         },
-        servers=[str(server) for server in view.servers.addresses],
+        servers=[str(server) for server in view.asked.addresses],
         routes=list(view.routes),
         health=None if view.health is None else health_facts(view.health),
     )

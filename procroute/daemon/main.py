@@ -81,7 +81,7 @@ class Daemon:
         self._looker = ThreadPoolExecutor(1, "looker")
         self._works = Works(tell)
         self._watched = Watched(tell, lambda keys: self._works.begin(self._ended(keys)))
-        self._looking_at = Looking(settings.identity)
+        self._looking_at = Looking(settings)
         traffic = Traffic(self._looking_at.linux, tell)
         self._feed = Feed(Processes(), traffic, self._looker, tell)
         self._server = Server(self._answer, user_name, tell, feed=self._feed)
@@ -200,8 +200,15 @@ class Daemon:
         reply = await self._do(reload)
         notes = [*reply.notes, *await self._rules.reload()]
         await self._checking.want(self._writer.checks)
+        self._take_settings()
         self._tell_reread(notes)
         return replace(reply, notes=notes)
+
+    def _take_settings(self) -> None:
+        """Who looks by himself looks by what was read again."""
+        self._looking_at.settings = self._writer.settings
+        self._keeper.take(self._writer.settings)
+        self._keeper.nudge()
 
     def _tell_reread(self, notes: Sequence[str]) -> None:
         for line in ("the configuration was read again", *notes):
@@ -214,6 +221,7 @@ class Daemon:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
             notes += await self._rules.reload()
             await self._checking.want(self._writer.checks)
+            self._take_settings()
         except ProcrouteError as e:
             self._tell(f"the configuration stays as it was: {e.message}\nhint: {e.hint}")
         except OSError as e:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
+from procroute.core.moved import dns_words
 from procroute.core.unit_names import slice_of
 from procroute.daemon import subjects
 from procroute.daemon.letting_go import LettingGo
@@ -20,7 +21,7 @@ from procroute.engine.membership import let_out
 from procroute.engine.settle import not_undone
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, resolvers, user_managers
+from procroute.kernel import adapters, lookup_daemons, resolvers, user_managers
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known, lives, pinned
 from procroute.kernel.placement import Newcomer
@@ -65,10 +66,14 @@ class Placing:
             assignment = self.placed(peer, found, who, "run", " ".join(command))
             if asked.ending:
                 self._register.expect(assignment, Known(who.pid, who.began))
+            resolv_conf = resolvers.private(found.live)
+            asks = lookup_daemons.asked_by(who.pid, found.path) if resolv_conf is not None else ""
+            if asks and not peer.is_root:  # root closes them to himself by a mount namespace
+                notes.append(f"look-ups are {dns_words(found.live, asks)}")
         return Placed(
             assignment=self._register.shown_one(peer, assignment),
             notes=notes,
-            resolv_conf=resolvers.private(found.live),
+            resolv_conf=resolv_conf,
         )
 
     def check(self, peer: Peer, wanted: Wanted) -> None:

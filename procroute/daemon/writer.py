@@ -57,6 +57,7 @@ class Writer:
     def __init__(self, settings: Settings, tell: Tell, said: Callable[[Event], None], watch: Watch) -> None:
         self._tell = tell
         self._linux = linux = Linux(settings.identity)
+        linux.tell(given=settings.given_servers)
         self._routes = routes = Routes(linux, settings, tell)
         self.leavers = Leavers(linux.cgroup_mount, tell, said)
         self._register = Register(linux, routes, tell, said, watch, self.leavers)
@@ -128,6 +129,7 @@ class Writer:
         self._routes.settings, notes = reread(
             self._routes.settings, [found.live for found in self._routes.all()]
         )
+        self._linux.tell(given=self.settings.given_servers)
         return notes + self.doubts()
 
     def doubts(self) -> list[str]:
@@ -137,6 +139,11 @@ class Writer:
             f"[adapter.{name}]: there is no adapter {name} now" for name in self.checks if name not in there
         ]
         return list(map(printable, doubts(self._routes.settings.access, is_user, there) + unchecked))
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration as it holds now."""
+        return self._routes.settings
 
     @property
     def checks(self) -> Mapping[str, Checked]:

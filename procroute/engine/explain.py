@@ -6,11 +6,11 @@ Nothing is changed and nothing is sent.
 from __future__ import annotations
 
 import os
-import socket
+import time
 from collections import Counter
 from collections.abc import Callable
-from ipaddress import ip_address
 from pathlib import Path
+from typing import Final
 
 from msgspec.structs import replace
 
@@ -19,16 +19,21 @@ from procroute.core.door import Marking
 from procroute.core.explain import explain as put_together
 from procroute.core.explain_case import Answered, Attachment, Case, OpenSockets, Subject
 from procroute.core.explain_ways import to_ask, with_mark
+from procroute.core.health import AdapterFound
 from procroute.core.limits import limits
 from procroute.core.machine import Observed
+from procroute.core.overview import Servers
 from procroute.core.owners import route_of
 from procroute.core.route_get import Question, Reply
+from procroute.engine.destination import destination_of
+from procroute.engine.kept import of_adapter
 from procroute.engine.look import steadily
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import (
     cgroups,
+    health_file,
     held,
     in_place,
     lookup_daemons,
@@ -44,11 +49,12 @@ from procroute.kernel import (
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.route_get import route_get, second_try
-from procroute.model import IPAddress, Marks, unmapped
+from procroute.model import Marks
 from procroute.protocol import Assignment, Explained
 from procroute.terminal import printable
 from procroute.user_names import spoken
 
+_CLOCK: Final = "%Y-%m-%d %H:%M:%S"
 Known = Callable[[str], Assignment | None]
 """The assignment whose cgroup, from the mount point, is this one."""
 
@@ -65,7 +71,7 @@ def explain(
     known: what a daemon remembers of assignments. Raises ProcrouteError process-unknown, process-unfit,
     unit-unknown, destination-bad, kernel-refused.
     """
-    to, ifindex = _destination(destination)
+    to, ifindex = destination_of(destination)
     place = unit_cgroups.of_unit(linux.mount, unit) if pid is None else None
     of_unit = [] if place is None else _processes(place, unit)
     who = _process(pid if pid is not None else of_unit[0])
@@ -76,6 +82,7 @@ def explain(
         title += f", the first of {many} of {printable(unit)}"
     subject = steadily(lambda: _subject(linux, observed, who, title, known))
     netns_cookie = bool(netns.cookie())
+    kept, health = _of_adapter(observed, subject)
     by_packets = any(t.live.marks is Marks.PACKETS for t in subject.targets)
     case = Case(
         linux.identity,
@@ -85,6 +92,9 @@ def explain(
         (*observed.machine.main, *observed.ours.entries),
         limits(observed.machine, netns_cookie=netns_cookie, by_packets=by_packets),
         belt=bool(observed.ours.fingerprint),
+        kept=kept,
+        health=health,
+        since=time.strftime(_CLOCK, time.localtime(health.since)) if health and health.since else "",
     )
     if subject.elsewhere:
         return put_together(case, [])
@@ -97,6 +107,16 @@ def explain(
     return put_together(case, answers)
 
 
+def _of_adapter(observed: Observed, subject: Subject) -> tuple[Servers, AdapterFound | None]:
+    """The name servers of the adapter that a process leaves by, and what checks have found of it."""
+    nearest = subject.nearest
+    adapter = None if nearest is None else observed.machine.adapter_of(nearest.live)
+    if adapter is None:
+        return Servers(), None
+    found = (one for one in health_file.read() if one.ifindex == adapter.ifindex)
+    return of_adapter(observed.machine, adapter), next(found, None)
+
+
 def _answer(linux: Linux, question: Question) -> tuple[Question, Reply]:
     """What the kernel answers, and to what: IPv6 may look again, with a source."""
     reply = route_get(linux.netlink, question)
@@ -105,34 +125,6 @@ def _answer(linux: Linux, question: Question) -> tuple[Question, Reply]:
         return question, reply
     again = replace(question, source=source)
     return again, route_get(linux.netlink, again)
-
-
-def _destination(text: str) -> tuple[IPAddress | None, int]:
-    """An address and the ifindex of its zone. Raises ProcrouteError destination-bad."""
-    if not text:
-        return None, 0
-    plain, _, zone = text.partition("%")
-    try:
-        address = ip_address(plain.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        raise ProcrouteError(
-            "destination-bad",
-            f"{printable(text)} is no address",
-            "a name may have several: getent ahosts NAME lists them",
-        ) from None
-    address = unmapped(address)
-    if not zone:
-        if address.version == 6 and address.is_link_local:
-            raise ProcrouteError(
-                "destination-bad", f"{address} is on every link", f"say on which: {address}%ADAPTER"
-            )
-        return address, 0
-    try:
-        return address, int(zone) if zone.isdecimal() else socket.if_nametoindex(zone)
-    except OSError:
-        raise ProcrouteError(
-            "destination-bad", f"there is no adapter {printable(zone)}", "procroute adapters lists them"
-        ) from None
 
 
 def _processes(place: Path, unit: str) -> list[int]:

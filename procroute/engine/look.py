@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Final, TypeVar
 
+from procroute.config import Settings
 from procroute.core.limits import limits
 from procroute.core.overview import AdapterView, adapters
 from procroute.core.ruleset import Counter
@@ -15,7 +16,18 @@ from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
 from procroute.holder import link
 from procroute.identity import Identity
-from procroute.kernel import cgroups, health_file, in_place, left, moves, netns, nft, processes, records
+from procroute.kernel import (
+    cgroups,
+    health_file,
+    in_place,
+    left,
+    moves,
+    netns,
+    nft,
+    processes,
+    programs,
+    records,
+)
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
@@ -24,12 +36,13 @@ _LOOKS: Final = 10
 _T = TypeVar("_T")
 
 
-def adapter_views(identity: Identity) -> list[AdapterView]:
+def adapter_views(settings: Settings) -> list[AdapterView]:
     """Every adapter but loopback. Who uses it is told to root only: a cgroup says it to nobody else.
 
     Raises ProcrouteError.
     """
-    with Linux(identity) as linux:
+    with Linux(settings.identity) as linux:
+        linux.tell(given=settings.given_servers)
         if os.geteuid() == 0:
             observed = steadily(linux.observe)
             machine, routes = observed.machine, observed.alive()
@@ -53,12 +66,14 @@ def routes_view(identity: Identity) -> Status:
         everybodys = records.targets(linux.mount, linux.namespace)
         others = sum(t.identity != identity for t in everybodys)
         by_packets = any(c.live.marks is Marks.PACKETS for c in counted) or not support.available(linux.mount)
+        helpers_closed = programs.can_close_helpers(str(linux.mount))
     known = limits(
         machine,
         netns_cookie=bool(netns.cookie()),
         by_packets=by_packets,
         moves_told=not by_packets or moves.can_be_heard(),
         leavers_told=left.can_be_heard(),
+        helpers_closed=helpers_closed,
         holder=link.lives(),
     )
     return status(identity, machine, counted, known, others)

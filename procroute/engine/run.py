@@ -68,6 +68,7 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
     user = find(request.user) if request.user is not None else None
     with contextlib.ExitStack() as stack:
         linux = stack.enter_context(Linux(settings.identity))
+        linux.tell(given=settings.given_servers)
         # Listening starts before the first look, so that nothing is missed between that and the command.
         follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
         with lock(patient(tell)) as held:

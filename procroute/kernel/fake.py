@@ -112,7 +112,11 @@ class Fake:
         return Observed(machine or self.machine, ours, frozenset(used))
 
     def tell(
-        self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
+        self,
+        *,
+        ailing: frozenset[int] | None = None,
+        steady: frozenset[tuple[int, float]] | None = None,
+        given: Mapping[str, tuple[IPAddress, ...]] | None = None,
     ) -> None:
         """See Kernel."""
         now = self.machine
@@ -120,6 +124,7 @@ class Fake:
             now,
             ailing=now.ailing if ailing is None else ailing,
             steady=now.steady if steady is None else steady,
+            given=now.given if given is None else given,
         )
 
     def entries_of(self, *numbers: int) -> Iterator[Entry]:

@@ -10,7 +10,7 @@ from procroute.core.door import Door
 from procroute.core.machine import Machine, Observed
 from procroute.core.plan import Step
 from procroute.identity import Identity
-from procroute.model import Entry
+from procroute.model import Entry, IPAddress
 
 
 class Kernel(Protocol):
@@ -30,9 +30,13 @@ class Kernel(Protocol):
         ...
 
     def tell(
-        self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
+        self,
+        *,
+        ailing: frozenset[int] | None = None,
+        steady: frozenset[tuple[int, float]] | None = None,
+        given: Mapping[str, tuple[IPAddress, ...]] | None = None,
     ) -> None:
-        """Have further looks at the machine say so (Machine.ailing, .steady); None: as it was."""
+        """Have further looks at the machine say so (Machine.ailing, .steady, .given); None: as it was."""
         ...
 
     def entries_of(self, *numbers: int) -> Iterator[Entry]:

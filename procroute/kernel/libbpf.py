@@ -96,6 +96,7 @@ def library() -> ctypes.CDLL:
         "bpf_map__set_initial_value": (number, [pointer, text, size]),
         "bpf_map__fd": (number, [pointer]),
         "bpf_program__fd": (number, [pointer]),
+        "bpf_program__set_expected_attach_type": (number, [pointer, number]),
         "bpf_program__set_autoload": (number, [pointer, ctypes.c_bool]),
         "bpf_prog_attach": (number, [number, number, number, unsigned]),
         "bpf_prog_detach2": (number, [number, number, number]),

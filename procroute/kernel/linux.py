@@ -31,7 +31,7 @@ from procroute.kernel.refusal import may_pass, refused
 from procroute.kernel.rtnetlink import Rtnetlink
 from procroute.kernel.surroundings import Surroundings
 from procroute.kernel.targets import Targets
-from procroute.model import Entry, Family, Marks, Rule
+from procroute.model import Entry, Family, IPAddress, Marks, Rule
 
 _LOOKS = 10
 
@@ -57,12 +57,17 @@ class Linux(Targets):
         self._surroundings.heard_failing = heard
 
     def tell(
-        self, *, ailing: frozenset[int] | None = None, steady: frozenset[tuple[int, float]] | None = None
+        self,
+        *,
+        ailing: frozenset[int] | None = None,
+        steady: frozenset[tuple[int, float]] | None = None,
+        given: Mapping[str, tuple[IPAddress, ...]] | None = None,
     ) -> None:
         """See Kernel."""
         known = self._surroundings
         known.ailing = known.ailing if ailing is None else ailing
         known.steady = known.steady if steady is None else steady
+        known.given = known.given if given is None else given
 
     def __enter__(self) -> Self:
         return self

@@ -1,7 +1,7 @@
 """Whether a process has its look-ups done by a daemon, whose packets are the machine's own.
 
 glibc asks nscd where its socket is, and systemd-resolved where nsswitch.conf(5) names `resolve` for hosts,
-both over a Unix socket, which no route's programs see.
+both over a Unix socket. A target's programs refuse that where the kernel can (bpf/helpers.bpf.c).
 """
 
 from __future__ import annotations
@@ -9,14 +9,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
+from procroute.kernel import programs
+
 # Not by /var/run: where that is a link, as it mostly is, it would lead to our own /run.
 _NSCD: Final = "run/nscd/socket"
 _RESOLVED: Final = "run/systemd/resolve/io.systemd.Resolve"
 
 
-def asked_by(pid: int) -> str:
-    """The one that a process asks first; empty: none."""
-    return next(iter(all_asked_by(pid)), "")
+def asked_by(pid: int, target: Path) -> str:
+    """The one that a process of a target asks first; empty: none, or the target's programs close them."""
+    found = next(iter(all_asked_by(pid)), "")
+    if not found:
+        return ""
+    attached = programs.attached(str(target))
+    return "" if attached is not None and "helpers" in attached.kinds else found
 
 
 def all_asked_by(pid: int) -> tuple[str, ...]:

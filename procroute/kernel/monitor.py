@@ -1,6 +1,6 @@
 """News from the kernel: links, addresses, entries, rules, neighbours, rp_filter (rtnetlink(7)), nft rules.
 
-And from the files that name the system's resolvers, those of DHCP leases, and the names of our tables.
+And from files: those that name the resolvers of the system or an adapter, leases, the names of our tables.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from procroute.core.answers import Neighbour
 from procroute.identity import NFT_TABLE, TABLE_NAMES_FILE
-from procroute.kernel import leases, resolvers
+from procroute.kernel import leases, name_servers, network_manager, resolvers
 from procroute.kernel.entry_messages import attributes
 from procroute.kernel.neighbours import DELAY, FAILED, PROBE, STALE
 from procroute.kernel.netlink import HEADER, notices
@@ -63,7 +63,8 @@ class Monitor:
         self._files: Watch | None = None
         # Where this user has all the watches that it may have we go without.
         with contextlib.suppress(OSError):
-            self._files = Watch([*resolvers.FILES, Path(TABLE_NAMES_FILE)], [leases.FOLDER])
+            files = [*resolvers.FILES, Path(TABLE_NAMES_FILE), *network_manager.NEWS]
+            self._files = Watch(files, [leases.FOLDER, *name_servers.FOLDERS, network_manager.DEVICES])
 
     def filenos(self) -> list[int]:
         """For poll(2)."""

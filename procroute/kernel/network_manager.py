@@ -9,7 +9,8 @@ Asking imports dbus_fast, which takes long: only where there is a NetworkManager
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -23,6 +24,11 @@ KEEPER: Final = "NetworkManager"
 _NAME: Final = "org.freedesktop.NetworkManager"
 _SOCKET: Final = Path("/run/dbus/system_bus_socket")
 _FOLDER: Final = Path("/run/NetworkManager")
+NEWS: Final = (_FOLDER / "resolv.conf", _FOLDER / "no-stub-resolv.conf")
+"""It writes them when the name servers of an adapter change, whatever it does with /etc/resolv.conf
+(NetworkManager.conf(5), rc-manager)."""
+DEVICES: Final = _FOLDER / "devices"
+"""And in here, when what an adapter is configured by does."""
 _SECONDS: Final = 1.0
 """So long may the answer take; without it we go on as without NetworkManager."""
 
@@ -32,6 +38,42 @@ class Known(Struct, frozen=True):
 
     gateways: tuple[Learnt, ...] = ()
     servers: tuple[IPAddress, ...] = ()
+
+
+Ask = Callable[[], Mapping[str, Known]]
+
+
+def remembered() -> Mapping[str, Known]:
+    """The same as `known`, without asking again as long as it has not written that something is new."""
+    found = [_stamp(file) for file in (*NEWS, DEVICES)]
+    with contextlib.suppress(OSError):
+        found += [_stamp(file) for file in sorted(DEVICES.iterdir())]
+    return _known_at(tuple(found))
+
+
+def anew() -> Mapping[str, Known]:
+    """The same as `known`, and `remembered` from now on."""
+    forget()
+    return remembered()
+
+
+def forget() -> None:
+    """Have it asked by the next `remembered`."""
+    _known_at.cache_clear()
+
+
+@lru_cache(1)
+def _known_at(_stamps: tuple[tuple[int, int], ...]) -> Mapping[str, Known]:
+    return known()
+
+
+def _stamp(file: Path) -> tuple[int, int]:
+    """What differs once a file was written again."""
+    try:
+        now = file.stat()
+    except OSError:
+        return 0, 0
+    return now.st_ino, now.st_mtime_ns
 
 
 def known() -> Mapping[str, Known]:

@@ -21,12 +21,13 @@ from msgspec import Struct
 from procroute.core.door import Door, Marking
 from procroute.core.traffic import Flow, Traffic
 from procroute.errors import ProcrouteError
-from procroute.kernel.bpf import layout, objects
+from procroute.kernel.bpf import layout, objects, support
 from procroute.kernel.bpf.catalogue import PROGRAMS
 from procroute.kernel.bpf.copies import detach_copy, find, maps_of, read_door, sync
 from procroute.kernel.bpf.loading import attach_objects, load
 
 KINDS: Final = frozenset(program.kind for program in PROGRAMS)
+_COMES_AND_GOES: Final = frozenset({"dns", "helpers", "inbound"})
 
 
 class Attached(Struct, frozen=True):
@@ -57,12 +58,12 @@ def attach(cgroup: str, marking: Marking, door: Door, *, instead: bool = False) 
             )
         fresh: list[tuple[str, objects.Object]] = []
         stale = [copy for copy in everybodys if copy not in copies]
-        needed = _needed(door)
+        needed = _needed(directory, door)
         for source in needed:
             found = [copy for copy in copies if copy.source == source]
             whole = next((copy for copy in found if copy.whole), None)
             if whole is None:
-                fresh.append((source, stack.enter_context(load(source, marking, door))))
+                fresh += _loaded(stack, source, marking, door)
             else:
                 sync(whole, door)
             stale += [copy for copy in found if copy is not whole]
@@ -81,6 +82,7 @@ def attached(cgroup: str) -> Attached | None:
                 return None
             whole = {copy.source for copy in copies if copy.whole}
             door = read_door(copies)
+            needed = _needed(directory, door)
     except ProcrouteError as error:
         if error.code == "cgroup-missing":
             return None
@@ -89,7 +91,7 @@ def attached(cgroup: str) -> Attached | None:
     kinds = {kind for kind in KINDS if all(p.name in present for p in PROGRAMS if p.kind == kind)}
     marking = copies[0].marking
     agreed = all(copy.marking == marking for copy in copies)
-    return Attached(marking, door, agreed and whole.issuperset(_needed(door)), frozenset(kinds))
+    return Attached(marking, door, agreed and whole.issuperset(needed), frozenset(kinds))
 
 
 def update(cgroup: str, door: Door) -> None:
@@ -97,8 +99,8 @@ def update(cgroup: str, door: Door) -> None:
 
     Programs for look-ups and for inbound come and go with the door; otherwise what is missing stays missing.
     """
-    needed = _needed(door)
     with directory_of(cgroup) as directory:
+        needed = _needed(directory, door)
         copies = find(directory)
         if not copies:
             raise ProcrouteError("bpf-missing", f"no programs of procroute are attached to {cgroup}")
@@ -107,9 +109,16 @@ def update(cgroup: str, door: Door) -> None:
                 sync(copy, door)
             else:
                 detach_copy(directory, copy, KINDS)
-        for source in {"dns", "inbound"}.intersection(needed).difference(copy.source for copy in copies):
-            with load(source, copies[0].marking, door) as loaded:
-                attach_objects(cgroup, directory, [(source, loaded)])
+        missing = _COMES_AND_GOES.intersection(needed).difference(copy.source for copy in copies)
+        with ExitStack() as stack:
+            fresh = [one for s in sorted(missing) for one in _loaded(stack, s, copies[0].marking, door)]
+            attach_objects(cgroup, directory, fresh)
+
+
+def can_close_helpers(cgroup: str) -> bool:
+    """Whether this kernel can keep processes from those who look names up in their stead."""
+    with directory_of(cgroup) as directory:
+        return support.closes_helpers(directory)
 
 
 def drops(cgroup: str) -> dict[int, int]:
@@ -157,9 +166,27 @@ def detach(cgroup: str, kinds: Collection[str] = KINDS) -> None:
             raise
 
 
-def _needed(door: Door) -> tuple[str, ...]:
-    wanted = {"guard": True, "dns": door.follows_lookups, "inbound": door.inbound, "mark": True}
+def _needed(directory: int, door: Door) -> tuple[str, ...]:
+    """The objects that a door needs, in the order of attaching."""
+    wanted = {
+        "guard": True,
+        "dns": door.follows_lookups,
+        "helpers": door.follows_lookups and support.closes_helpers(directory),
+        "inbound": door.inbound,
+        "mark": True,
+    }
     return tuple(source for source, is_wanted in wanted.items() if is_wanted)
+
+
+def _loaded(stack: ExitStack, source: str, marking: Marking, door: Door) -> list[tuple[str, objects.Object]]:
+    """An object in the kernel, closed with the stack; none, where it is one that we can do without."""
+    try:
+        return [(source, stack.enter_context(load(source, marking, door)))]
+    except ProcrouteError:
+        if source != "helpers":
+            raise
+        support.helpers_refused()
+        return []
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Name servers: those of the system and those that an adapter brought along.
+"""The name servers of the system. (Those that an adapter brought along: name_servers.py.)
 
 A routed command has a resolv.conf of its own (see mounts.py). What it stands for is kept in it, so that a run
 inside a run still knows the system's:
@@ -18,7 +18,6 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from procroute import places
-from procroute.core.overview import Servers
 from procroute.model import IPAddress, LiveRoute
 
 RESOLV_CONF = Path(places.RESOLV_CONF)
@@ -28,13 +27,6 @@ _OURS, _KEPT, _KEPT_UPLINKS = "# by procroute", "#   ", "#>  "
 _UPLINKS = Path("/run/systemd/resolve/resolv.conf")
 FILES = (RESOLV_CONF, _UPLINKS)
 """Those that name the system's servers."""
-# Where networkd and resolved keep what DHCP, router advertisements or NetworkManager said of one link.
-_PER_LINK = (
-    ("/run/systemd/netif/links", "DNS=", "systemd-networkd"),
-    ("/run/systemd/resolve/netif", "SERVERS=", "systemd-resolved"),
-    # What DHCP said although the system shall not use it (UseDNS=no).
-    ("/run/systemd/netif/leases", "DNS=", "networkd lease"),
-)
 
 
 def of_system() -> tuple[IPAddress, ...]:
@@ -43,19 +35,8 @@ def of_system() -> tuple[IPAddress, ...]:
     for line in (*_system_lines(), *_uplink_lines()):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
-            found.update(dict.fromkeys(_addresses(words[1:2])))
+            found.update(dict.fromkeys(addresses(words[1:2])))
     return tuple(found)
-
-
-def of_adapter(ifindex: int) -> Servers:
-    """The name servers known for one adapter; none when nobody keeps them."""
-    for folder, key, keeper in _PER_LINK:
-        for line in _lines(Path(folder) / str(ifindex)):
-            if line.startswith(key):
-                found = _addresses(line.removeprefix(key).split())
-                if found:
-                    return Servers(tuple(found), keeper)
-    return Servers()
 
 
 def private(live: LiveRoute) -> str | None:
@@ -66,7 +47,7 @@ def private(live: LiveRoute) -> str | None:
     """
     system = _system_lines()
     if not live.servers and not live.no_lookups:
-        return "\n".join([*system, ""]) if _is_ours(_lines(RESOLV_CONF)) else None
+        return "\n".join([*system, ""]) if _is_ours(lines_of(RESOLV_CONF)) else None
     kept = [f"{_KEPT}{line}" for line in system]
     kept += [f"{_KEPT_UPLINKS}{line}" for line in _uplink_lines() if line.startswith("nameserver")]
     own = [f"nameserver {server}" for server in live.servers]
@@ -76,12 +57,12 @@ def private(live: LiveRoute) -> str | None:
 
 def is_private_for(pid: int) -> bool:
     """Whether a process sees a resolv.conf of ours. One that has ended does not."""
-    return _is_ours(_lines(Path(f"/proc/{pid}/root{RESOLV_CONF}")))
+    return _is_ours(lines_of(Path(f"/proc/{pid}/root{RESOLV_CONF}")))
 
 
 def _system_lines() -> list[str]:
     """What the system's resolv.conf says, without comments."""
-    lines = _lines(RESOLV_CONF)
+    lines = lines_of(RESOLV_CONF)
     if _is_ours(lines):
         return [line.removeprefix(_KEPT) for line in lines if line.startswith(_KEPT)]
     return [line for line in lines if line.strip() and line[0] not in "#;"]
@@ -89,7 +70,7 @@ def _system_lines() -> list[str]:
 
 def _uplink_lines() -> list[str]:
     """What resolved's file says."""
-    lines = _lines(_UPLINKS)
+    lines = lines_of(_UPLINKS)
     if _is_ours(lines):
         return [line.removeprefix(_KEPT_UPLINKS) for line in lines if line.startswith(_KEPT_UPLINKS)]
     return lines
@@ -99,7 +80,7 @@ def _is_ours(lines: list[str]) -> bool:
     return bool(lines) and lines[0].startswith(_OURS)
 
 
-def _addresses(words: list[str]) -> list[IPAddress]:
+def addresses(words: list[str]) -> list[IPAddress]:
     """The addresses among words; those with a port of their own are none that a look-up of ours could ask.
 
     Of zones those of link-local addresses are kept: without it one could be by any adapter.
@@ -120,7 +101,8 @@ def _addresses(words: list[str]) -> list[IPAddress]:
     return found
 
 
-def _lines(file: Path) -> list[str]:
+def lines_of(file: Path) -> list[str]:
+    """The lines of a text; none where there is no such file or it may not be read."""
     try:
         return file.read_text(errors="replace").splitlines() if file.is_file() else []
     except OSError:

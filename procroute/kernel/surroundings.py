@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from procroute.kernel import (
     entries,
     health_file,
     leases,
+    name_servers,
     neighbours,
     netns,
     resolvers,
@@ -23,7 +24,7 @@ from procroute.kernel import (
 )
 from procroute.kernel.firewalls import Firewalls
 from procroute.kernel.rtnetlink import Rtnetlink
-from procroute.model import Entry, Family, LiveRoute, Rule
+from procroute.model import Entry, Family, IPAddress, LiveRoute, Rule
 
 MAIN: Final = 254
 
@@ -32,7 +33,7 @@ class Surroundings:
     """netlink: stays its owner's. families: those that this kernel has.
 
     heard_failing: neighbours that the kernel said had failed to answer, and that have not answered since.
-    ailing, steady: as in Machine; they are told, and looks repeat them.
+    ailing, steady, given: as in Machine; they are told, and looks repeat them.
     """
 
     def __init__(self, netlink: Rtnetlink, families: Collection[Family]) -> None:
@@ -41,6 +42,7 @@ class Surroundings:
         self.heard_failing: set[Neighbour] = set()
         self.ailing: frozenset[int] = frozenset()
         self.steady: frozenset[tuple[int, float]] = frozenset()
+        self.given: Mapping[str, tuple[IPAddress, ...]] = {}
         self._states: dict[Neighbour, int] = {}
         self._firewalls = Firewalls()
 
@@ -53,6 +55,7 @@ class Surroundings:
             main=tuple(self.entries(table=MAIN)),
             resolvers=resolvers.of_system(),
             ipv6=Family.IPV6 in self._families,
+            given=self.given,
         )
 
     def whole(self, rules: tuple[Rule, ...], routes: Sequence[LiveRoute]) -> Machine:
@@ -65,9 +68,9 @@ class Surroundings:
             checks_reverse_path=self._firewalls.check_reverse_path(),
             names_tables=netns.is_the_machines() and table_names.possible(),
             servers={
-                a.ifindex: resolvers.of_adapter(a.ifindex).addresses
+                a.ifindex: bare.given_to(a) or name_servers.of_adapter(a).addresses
                 for live in routes
-                if live.route.chooses
+                if live.route.dns is None
                 for a in bare.members(live)
             },
             ailing=self.ailing | health_file.ailing(),

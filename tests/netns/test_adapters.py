@@ -42,7 +42,8 @@ def test_root_sees_who_uses_what(lab: Lab) -> None:
         assert wan1["routes"] == ["wan1"]
         assert told(lab)["wan1"]["routes"] == []
     assert (wan1["state"], wan1["type"], wan1["altnames"]) == ("up", "veth", ["fibre.0"])
-    assert wan1["dns"] == {"servers": [WAN1.dns4, WAN1.dns6], "learnt": "systemd-networkd"}
+    its = {"servers": [WAN1.dns4, WAN1.dns6], "learnt": "systemd-networkd"}
+    assert wan1["dns"] == its | {"sources": [its]}
     for family, gateway in (("ipv4", WAN1.gateway4), ("ipv6", WAN1.gateway6)):
         way = {"usable": True, "gateway": gateway, "learnt": "main, boot", "answers": True}
         assert wan1["ways"][family] == way

@@ -146,6 +146,21 @@ def test_a_link_into_run_keeps_the_commands_own_when_the_engine_is_killed(
         assert procroute(lab, "cleanup").returncode == 0
 
 
+@contextmanager
+def without_program(lab: Lab, *commands: Process) -> Iterator[None]:
+    """Without the program that refuses these sockets, so that the mounts alone are seen."""
+    engines = [command.command_pid() for command in commands]
+    for engine in engines:
+        os.kill(engine, signal.SIGSTOP)
+    try:
+        (target,) = lab.path("/sys/fs/cgroup/procroute.slice").glob("*.slice")
+        programs.detach(str(target), ("helpers",))
+        yield
+    finally:
+        for stopped in (*engines, *(command.pid for command in commands)):  # nsenter(1) stops with its child
+            os.kill(stopped, signal.SIGCONT)
+
+
 @promise("DNS-08")
 @pytest.mark.parametrize("there", [True, False], ids=["restarted", "first start"])
 @pytest.mark.parametrize("path", SOCKETS, ids=["nscd", "resolved"])
@@ -159,7 +174,7 @@ def test_sockets_of_daemons_that_start_meanwhile_stay_out_of_sight(path: str, th
                 pass
         with waiting(lab, *connect) as process, waiting(lab, *UNCOVER, folder, *connect) as control:
             lab.path(path).unlink(missing_ok=True)
-            with answering(lab, path):
+            with answering(lab, path), without_program(lab, process, control):
                 assert let_go(process, 1) == ["FileNotFoundError"]
                 assert not asked(lab)
                 assert let_go(control, 1) == ["connected"]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from procroute.lab import WAN1, WAN2, Lab
+from tests.netns.checking import checks, kind_of_check
+from tests.netns.checking import found as found_health
+from tests.netns.daemons import ALICE, daemon, placed
 from tests.netns.explained import caveats, findings, first, moved, target_of, told
 from tests.netns.inhabitants import bystander, routed
-from tests.netns.running import procroute, unchanged
+from tests.netns.running import procroute, unchanged, until
+from tests.netns.test_reload import configure
 from tests.netns.traffic import FAMILIES, both_families, own_address
 
 promise = pytest.mark.promise
@@ -26,12 +31,13 @@ def test_a_command_is_explained_from_its_cgroup_to_its_look_ups(lab: Lab) -> Non
     with unchanged(lab), routed(lab) as command:
         found = told(lab, command)
         said = findings(found)
-        assert list(said) == ["cgroup", "target", "assigned", "mark", "dns"]
+        assert list(said) == ["cgroup", "target", "assigned", "mark", "health", "dns"]
         assert command.ask("hello").cgroup in said["cgroup"]
         assert "route wan1" in said["target"]
         assert "by root with procroute run" in said["assigned"]
         assert "0x2000000" in said["mark"]
-        assert WAN1.dns4 in said["dns"]
+        assert f"{WAN1.dns4} (the system's)" in said["dns"]
+        assert said["health"] == "its adapter wan1 is up; nothing checks whether it leads anywhere"
         assert (found["route"], found["mark"]) == ("wan1", 0x0200_0000)
         for family in FAMILIES:
             way = first(found, family)
@@ -106,3 +112,38 @@ def test_a_rule_that_leaves_defaults_out_does_not_decide_by_one(lab: Lab, family
             assert "lookup main suppress_prefixlength 0: decides" in text
     finally:
         lab.ip(f"-{family} rule del pref 32000")
+
+
+@promise("EXPLAIN-02")
+def test_where_its_name_servers_are_from(lab: Lab) -> None:
+    index = lab.sh("cat /sys/class/net/wan1/ifindex").strip()
+    folder = "/run/systemd/netif/links"
+    lab.sh(f"mkdir -p {folder} && echo DNS={WAN1.dns6} > {folder}/{index}")
+    with routed(lab) as own, routed(lab, "--dns", WAN1.dns4) as given:
+        by = f"look-ups go to {WAN1.dns6} (of its adapter, by systemd-networkd):"
+        assert findings(told(lab, own))["dns"].startswith(by)
+        assert findings(told(lab, given))["dns"].startswith(
+            f"look-ups go to {WAN1.dns4} (given for the route):"
+        )
+        lab.sh("rm -r /run/systemd/netif")
+        by = f"look-ups go to {WAN1.dns6} (of its adapter; nobody keeps them now):"
+        assert findings(told(lab, own))["dns"].startswith(by)
+
+
+@promise("EXPLAIN-02", "HEALTH-08")
+def test_the_health_of_its_adapter_is_told() -> None:
+    with Lab(main="both") as lab:
+        configure(lab, checks("wan1", kind_of_check("ping", 4), interval=0.3, down=2))
+        with daemon(lab), placed(lab, ALICE) as command:
+            until(lambda: found_health(lab, "wan1")["state"] == "up", 15)
+            said = findings(told(lab, command))["health"]
+            assert said.startswith("its adapter wan1 is up; its checks find it up since 20")
+            lab.wan1.silence(forget=False)
+            until(lambda: found_health(lab, "wan1")["state"] == "down", 15)
+            said = findings(told(lab, command))["health"]
+            since = time.localtime(found_health(lab, "wan1")["since"])
+            when = time.strftime("%Y-%m-%d %H:%M:%S", since)
+            assert said.startswith(
+                f"its adapter wan1 is up; its checks find it down since {when}: ping 192.0.2.80"
+            )
+            lab.wan1.restore()

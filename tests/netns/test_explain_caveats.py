@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from procroute.kernel import programs
 from procroute.lab import LAN, WAN1, WAN2, Lab
 from tests.netns.explained import caveats, findings, first, moved, target_of, told
 from tests.netns.inhabitants import bystander, routed
@@ -67,6 +68,9 @@ def test_who_looks_names_up_in_its_stead_is_named(lab: Lab) -> None:
         with routed(lab) as command, bystander(lab) as other:
             assert "dns-helper" not in caveats(told(lab, command))  # it is hidden from it
             with moved(lab, other, f"{target_of(command)}/moved.scope"):
+                closed = programs.can_close_helpers("/sys/fs/cgroup")
+                assert ("dns-helper" in caveats(told(lab, other))) is not closed
+                command.switch_off("helpers")
                 assert "nscd" in caveats(told(lab, other))["dns-helper"]
     finally:
         lab.sh("rm -r /run/nscd")

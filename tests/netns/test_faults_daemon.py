@@ -91,7 +91,7 @@ def test_a_command_is_placed_or_not_started(lab: Lab) -> None:
     with bystander(lab) as who:
         ran: set[int] = set()
         failed: set[int] = set()
-        for found in sweep(lab, PROGRAM, 10, deed="run", pid=pid_of(who), part=0, parts=1, command=SEND):
+        for found in sweep(lab, PROGRAM, 12, deed="run", pid=pid_of(who), part=0, parts=1, command=SEND):
             assert "Traceback" not in found["said"], found
             if found["error"]:
                 status, said, _ = found["error"]

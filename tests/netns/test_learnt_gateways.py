@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from procroute.lab import WAN1, Lab
+from procroute.lab.commands import Process
 from procroute.lab.patience import FACTOR
 from tests.netns.inhabitants import routed
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, run, unchanged, until
@@ -52,7 +53,8 @@ def test_a_lease_is_enough(rp_filter: int) -> None:
             (wan1,) = (a for a in told if a["name"] == "wan1")
             assert wan1["ways"]["ipv4"]["learnt"] == "networkd lease"
             assert wan1["ways"]["ipv4"]["gateway"] == WAN1.gateway4
-            assert wan1["dns"] == {"servers": [WAN1.dns4], "learnt": "networkd lease"}
+            its = {"servers": [WAN1.dns4], "learnt": "networkd lease"}
+            assert wan1["dns"] == its | {"sources": [its]}
 
 
 @promise("LOOK-11")
@@ -97,16 +99,18 @@ _BUS = """<busconfig>
 _SERVICE = Path(__file__).with_name("fake_network_manager.py")
 
 
-def network_manager(lab: Lab, *options: str) -> None:
-    """A bus in the machine, and the service on it; both end with the lab."""
+def network_manager(lab: Lab, *options: str, dns: tuple[str, str] = (WAN1.dns4, WAN1.dns6)) -> Process:
+    """A bus in the machine, and the service on it; both end with the lab. dns: of wan1."""
     lab.path("/run/bus.conf").write_text(_BUS)
     lab.sh("mkdir -p /run/dbus /run/NetworkManager")
-    lab.popen(["dbus-daemon", "--config-file=/run/bus.conf", "--nofork", "--nopidfile"])
+    if not lab.path("/run/dbus/system_bus_socket").exists():
+        lab.popen(["dbus-daemon", "--config-file=/run/bus.conf", "--nofork", "--nopidfile"])
     until(lambda: lab.sh("ls /run/dbus") == "system_bus_socket\n")
-    words = ["unix:path=/run/dbus/system_bus_socket", "wan1", WAN1.gateway4, "fe80::1", WAN1.dns4, WAN1.dns6]
-    lab.popen([sys.executable, str(_SERVICE), *words, *options])
+    words = ["unix:path=/run/dbus/system_bus_socket", "wan1", WAN1.gateway4, "fe80::1", *dns]
+    service = lab.popen([sys.executable, str(_SERVICE), *words, *options])
     until(lambda: lab.path("/run/up").exists())
-    lab.sh("rm /run/up")
+    lab.sh("rm /run/up; echo > /run/NetworkManager/resolv.conf")
+    return service
 
 
 @promise("LOOK-12")
@@ -124,7 +128,8 @@ def test_what_network_manager_knows_is_enough() -> None:
                 "ipv4": (WAN1.gateway4, "NetworkManager"),
                 "ipv6": ("fe80::1", "NetworkManager"),
             }
-            assert wan1["dns"] == {"servers": [WAN1.dns4, WAN1.dns6], "learnt": "NetworkManager"}
+            its = {"servers": [WAN1.dns4, WAN1.dns6], "learnt": "NetworkManager"}
+            assert wan1["dns"] == its | {"sources": [its]}
 
 
 @promise("LOOK-12")

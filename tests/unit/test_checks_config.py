@@ -116,6 +116,9 @@ def test_what_cannot_be_is_said_with_its_line(line: int, text: str, message: str
         ('[adapter.wan1]\nneed = "some"', "need cannot be 'some'", "one of: any, all"),
         ("[adapter.wan1]\nneeds = 1", "adapter.wan1.needs is unknown", "did you mean adapter.wan1.need?"),
         ('[adapter.wan1]\ngateway4 = "2001:db8::1"', "gateway4 cannot be so", ""),
+        ('[adapter.wan1]\ndns = "here"', "adapter.wan1.dns cannot be so: 'here'", ""),
+        ('[adapter.wan1]\ndns = ["fe80::1"]', "link-local", ""),
+        ('[adapter.wan1]\ndns = "system"', "adapter.wan1.dns must be addresses", "[route.NAME]"),
         ('[adapter."a b"]', "is no name of an adapter", "procroute adapters"),
         (
             "".join(f"{HEAD}ping = '192.0.2.{n}'\n" for n in range(1, 255))
@@ -130,3 +133,16 @@ def test_what_an_adapter_cannot_be_is_said(text: str, message: str, hint: str) -
         config.parse(text, FILE)
     assert message in caught.value.message
     assert hint in caught.value.hint
+
+
+@pytest.mark.promise("DNS-11")
+def test_an_adapter_is_given_name_servers() -> None:
+    both = config.parse(
+        '[adapter.wan1]\ndns = ["192.0.2.53", "2001:db8::53"]\n[adapter.wan2]\nneed = "all"', FILE
+    )
+    assert {name: [*map(str, of)] for name, of in both.given_servers.items()} == {
+        "wan1": ["192.0.2.53", "2001:db8::53"]
+    }
+    assert [*map(str, config.parse('[adapter.wan1]\ndns = "192.0.2.53"', FILE).given_servers["wan1"])] == [
+        "192.0.2.53"
+    ]

@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from procroute.config import Settings
 from procroute.core.access import Peer
 from procroute.daemon import looking, subjects
 from procroute.engine import inspect
 from procroute.errors import ProcrouteError
-from procroute.identity import Identity
 from procroute.kernel.process_facts import facts
 from procroute.protocol import Inspect, Inspected, Running
 
@@ -47,7 +47,7 @@ def test_one_that_becomes_anothers_meanwhile_is_not_told(monkeypatch: pytest.Mon
         uids = iter([(1000, 1000, 1000), (1000, 0, 0)])
         monkeypatch.setattr(subjects, "facts", lambda _: replace(who, uids=next(uids)))
         monkeypatch.setattr(looking, "inspect", lambda *_: Inspected(Running(child.pid, who.began)))
-        ours = looking.Looking(Identity())
+        ours = looking.Looking(Settings())
         monkeypatch.setattr(ours, "linux", lambda: None)
         with pytest.raises(ProcrouteError, match="not yours alone"):
             ours.inspect(Peer(1000, 7), Inspect(pid=child.pid), {})

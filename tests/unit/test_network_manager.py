@@ -12,7 +12,7 @@ import pytest
 from procroute.core.machine import Learnt, Machine
 from procroute.core.overview import Servers
 from procroute.engine import kept
-from procroute.kernel import network_manager, resolvers
+from procroute.kernel import name_servers, network_manager
 from procroute.kernel.network_manager import Known, told
 from procroute.model import IPAddress, LiveRoute, Route
 from tests.plans import words
@@ -84,8 +84,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
             asked.append(1)
             return {"wan1": says}
 
-        monkeypatch.setattr(resolvers, "of_adapter", lambda ifindex: own)
+        monkeypatch.setattr(name_servers, "_by_systemd", lambda adapter: iter([own]))
         monkeypatch.setattr(network_manager, "known", ask)
+        network_manager.forget()
         live, servers = kept.taken_in(here, WAN1, LiveRoute(Route("wan1"), 1))
         return live.known, servers, len(asked)
 
@@ -107,6 +108,6 @@ def test_it_is_asked_for_what_nobody_else_knows(taken: Taken) -> None:
     assert taken(words.machine(WAN1), Servers(), SAYS) == (gateways, of_it, 1)
     assert taken(words.machine(WAN1), Servers(), known(("192.0.2.1",), ())) == (
         (),
-        Servers((), "NetworkManager"),
+        Servers(),
         1,
     )

@@ -28,7 +28,7 @@ MACHINE = words.machine(
 
 def view(name: str, *routes: LiveRoute) -> AdapterView:
     """One adapter of the machine."""
-    found = adapters(MACHINE, routes, {3: Servers((ip_address("198.51.100.53"),), "systemd-networkd")})
+    found = adapters(MACHINE, routes, {3: (Servers((ip_address("198.51.100.53"),), "systemd-networkd"),)})
     return next(v for v in found if v.adapter.name == name)
 
 
@@ -63,7 +63,7 @@ def test_why_there_is_no_way() -> None:
 def test_who_uses_it_and_its_name_servers() -> None:
     routes = (LiveRoute(Route("wan1", strict=True), 2), LiveRoute(Route("wan1"), 1))
     assert view("wan1", *routes).routes == ("wan1", "wan1~strict")
-    assert view("wan1").servers.learnt == "systemd-networkd"
+    assert view("wan1").asked.learnt == "systemd-networkd"
     assert view("lan0", *routes).routes == ()
 
 
@@ -76,7 +76,7 @@ def test_where_a_table_is_too_wide_it_is_a_list_with_whole_words(columns: int) -
     altname = "a-name-that-is-longer-than-an-adapters-own"
     wlan = words.adapter("wlp0s20f3", 3, "198.51.100.2/24", f"{ADDRESS}/64", altnames=[altname])
     machine = words.machine(wlan, main=["0.0.0.0/0 via 198.51.100.1 dev wlp0s20f3"])
-    servers = {3: Servers((ip_address("2001:db8:1111:2222:3333:4444:5555:53"),), "systemd-resolved")}
+    servers = {3: (Servers((ip_address("2001:db8:1111:2222:3333:4444:5555:53"),), "systemd-resolved"),)}
     found = adapters(machine, [LiveRoute(Route("wlp0s20f3", strict=True), 1)], servers)
     text = Text.from_ansi(adapter_table.as_table(found, columns)).plain
     assert all(len(line) <= columns for line in text.splitlines())

@@ -13,7 +13,7 @@ from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import resolvers
+from procroute.kernel import name_servers
 from procroute.kernel.fake import Crash, Fake, crash_at
 from procroute.model import LiveRoute, Route
 from tests.plans import words
@@ -29,7 +29,7 @@ MACHINE = words.machine(
 @pytest.fixture(autouse=True)
 def _own_servers(monkeypatch: pytest.MonkeyPatch) -> None:
     """The adapters have no name servers of their own, whatever this machine's files say."""
-    monkeypatch.setattr(resolvers, "of_adapter", lambda ifindex: Servers())
+    monkeypatch.setattr(name_servers, "of_adapter", lambda adapter: Servers())
 
 
 def ask(kernel: Fake, adapter: str, **options: Any) -> tuple[LiveRoute, list[str]]:

@@ -34,6 +34,7 @@ PROGRAMS: Final = (
     Program("pr_answer4", 14, "cgroup_udp4_sendmsg", "inbound", "inbound"),
     Program("pr_answer6", 15, "cgroup_udp6_sendmsg", "inbound", "inbound"),
     Program("pr_answering", 2, "cgroup_inet_sock_create", "inbound", "inbound"),
+    Program("pr_helper", 49, "cgroup_unix_connect", "helpers", "helpers"),
     Program("pr_bind4", 8, "cgroup_inet4_bind", "bound", "mark"),
     Program("pr_bind6", 9, "cgroup_inet6_bind", "bound", "mark"),
     Program("pr_listen", 3, "cgroup_sock_ops", "listen", "mark"),
@@ -50,7 +51,7 @@ _ALL: Final = (*PROGRAMS, *OWNER_PROGRAMS)
 BY_NAME: Final = {program.name: program for program in _ALL}
 BY_SOURCE: Final = {
     source: tuple(program for program in _ALL if program.source == source)
-    for source in ("guard", "dns", "inbound", "mark", "owner")
+    for source in ("guard", "dns", "helpers", "inbound", "mark", "owner")
 }
 
 # Sizes of keys and values, in bytes.
@@ -67,6 +68,7 @@ MAPS: Final = {
     "answering": (4, 4),
 }
 RODATA: Final = ".rodata"
+UNIX_CONNECT: Final = 49
 DOOR: Final = ".data.door"
 
 

@@ -36,14 +36,9 @@ _OpenMap = Callable[[str], objects.Map]
 _Attached = tuple[tuple[int, tuple[int, ...]], ...]
 """Hooks, and the ids of the programs there."""
 _Items = tuple[tuple[bytes, bytes], ...]
-_TOLD: Final = {"guard": {DOOR}, "dns": {"servers"}, "inbound": set[str](), "mark": set[str]()}
+_TOLD: Final = {"guard": {DOOR}, "dns": {"servers"}}
 """By source, the maps of one value that say what a door is; and those of many."""
-_LISTED: Final = {
-    "guard": {"lan", "addresses"},
-    "dns": {"resolvers"},
-    "inbound": set[str](),
-    "mark": set[str](),
-}
+_LISTED: Final = {"guard": {"lan", "addresses"}, "dns": {"resolvers"}}
 
 
 def find(directory: int, programs: tuple[Program, ...] = PROGRAMS) -> list[Copy]:
@@ -157,9 +152,9 @@ def read_door(copies: list[Copy]) -> Door:
     listed: dict[str, _Items] = {}
     for copy in copies:
         with maps_of(copy) as open_map:
-            for name in _TOLD[copy.source] & copy.maps.keys():
+            for name in _TOLD.get(copy.source, set()) & copy.maps.keys():
                 told[name] = open_map(name).first()
-            for name in _LISTED[copy.source] & copy.maps.keys():
+            for name in _LISTED.get(copy.source, set()) & copy.maps.keys():
                 listed[name] = tuple(open_map(name).items().items())
     inbound = any(copy.source == "inbound" for copy in copies)
     return _door(tuple(sorted(told.items())), tuple(sorted(listed.items())), inbound)

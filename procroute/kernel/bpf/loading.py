@@ -10,7 +10,7 @@ from procroute.core.door import Door, Marking
 from procroute.errors import ProcrouteError
 from procroute.kernel import libbpf
 from procroute.kernel.bpf import layout, objects
-from procroute.kernel.bpf.catalogue import BY_SOURCE, DOOR, MAPS, RODATA, Program, object_path
+from procroute.kernel.bpf.catalogue import BY_SOURCE, DOOR, MAPS, RODATA, UNIX_CONNECT, Program, object_path
 
 _retval = True
 
@@ -40,6 +40,8 @@ def _load_object(source: str, marking: Marking, door: Door) -> objects.Object:
         loaded = objects.Object(object_path(source))
         try:
             loaded.preset(RODATA, layout.pack_cfg(marking, retval))
+            if source == "helpers":
+                loaded.expect("pr_helper", UNIX_CONNECT)
             if source == "guard":
                 loaded.preset(DOOR, layout.pack_door(door.adapters, door.present, door.addresses))
             loaded.load()

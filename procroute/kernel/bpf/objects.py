@@ -66,6 +66,11 @@ class Object:
         """Do without a program that this kernel does not take, before load()."""
         checked(libbpf.call("bpf_program__set_autoload", self._program(name), False), f"leave out {name}")
 
+    def expect(self, name: str, hook: int) -> None:
+        """Say by which hook a program will be attached, where this libbpf may not know it by its section."""
+        found = self._program(name)
+        checked(libbpf.call("bpf_program__set_expected_attach_type", found, hook), f"hook of {name}")
+
     def program(self, name: str) -> int:
         """The file descriptor of a program; it is closed with the object."""
         return checked(libbpf.call("bpf_program__fd", self._program(name)), f"program {name}")

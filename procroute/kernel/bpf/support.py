@@ -1,4 +1,4 @@
-"""Whether this kernel can run programs on cgroups."""
+"""What this kernel can do with programs on cgroups."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from typing import Final
 
 from procroute.identity import NO_BPF
 from procroute.kernel import libbpf
-from procroute.kernel.bpf.catalogue import PROGRAMS
+from procroute.kernel.bpf.catalogue import PROGRAMS, UNIX_CONNECT
 
 # bpf(2): without CONFIG_BPF_SYSCALL; BPF_PROG_QUERY without CONFIG_CGROUP_BPF.
 _CANNOT: Final = frozenset({errno.ENOSYS, errno.EINVAL})
+_BTF: Final = Path("/sys/kernel/btf/vmlinux")
+_refused = False
 
 
 def switched_off() -> bool:
@@ -29,9 +31,28 @@ def available(cgroup: Path) -> bool:
         return False
     directory = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        libbpf.query(directory, PROGRAMS[0].hook)
-    except OSError as e:
-        return e.errno not in _CANNOT
+        return _has_hook(directory, PROGRAMS[0].hook)
     finally:
         os.close(directory)
+
+
+def closes_helpers(cgroup: int) -> bool:
+    """Whether processes can be kept from asking who looks up in their stead. cgroup: the descriptor of one.
+
+    The hook is of Linux 6.7; what is read there is found by the kernel's BTF.
+    """
+    return not (_refused or switched_off()) and _BTF.exists() and _has_hook(cgroup, UNIX_CONNECT)
+
+
+def helpers_refused() -> None:
+    """Note that the kernel takes no program of ours for that hook (kernel_lockdown(7)): we do without."""
+    global _refused  # what the kernel takes does not change while we run
+    _refused = True
+
+
+def _has_hook(cgroup: int, hook: int) -> bool:
+    try:
+        libbpf.query(cgroup, hook)
+    except OSError as e:
+        return e.errno not in _CANNOT
     return True

@@ -4,8 +4,6 @@
 
 #include "uapi.h"
 
-#define BY_NAME __attribute__((preserve_access_index))
-#define OFFSET(field) __builtin_preserve_field_info(field, 0)
 #define READ(to, field) probe_read_kernel(&(to), sizeof(to), &(field))
 #define NAMESPACES 4
 #define NS_A_TICK 10000000 /* of proc(5): USER_HZ is 100 */

@@ -11,6 +11,9 @@ typedef unsigned long long u64;
 #define SEC(name) __attribute__((section(name), used))
 #define INLINE static inline __attribute__((always_inline))
 #define APART static __attribute__((noinline))
+/* Of what is within the kernel: where fields lie is found by name in the kernel's BTF. */
+#define BY_NAME __attribute__((preserve_access_index))
+#define OFFSET(field) __builtin_preserve_field_info(field, 0)
 /* Map definitions as libbpf reads them from BTF. */
 #define NUMBER(name, value) int (*name)[value]
 #define TYPE(name, type) typeof(type) *name
@@ -28,7 +31,7 @@ enum { FAMILY_INET = 2, FAMILY_INET6 = 10 };
 enum { LEVEL_SOCKET = 1, SOCKET_MARK = 36 };
 enum { STATE_LISTEN = 10 };
 enum { SOCK_OPS_LISTEN = 11 };
-enum { ERR_PROTONOSUPPORT = 93, ERR_NETUNREACH = 101 };
+enum { ERR_NOENT = 2, ERR_PROTONOSUPPORT = 93, ERR_NETUNREACH = 101 };
 enum {
 	PROTO_HOPOPTS = 0,
 	PROTO_TCP = 6,

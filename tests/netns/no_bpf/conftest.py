@@ -47,6 +47,12 @@ BUT: Final[Mapping[str, Mapping[str, str]]] = {
         r"link_local_resolver_is_not_asked\[.*wan2": "no-bpf-resolvers",
         r"link_local_resolver_is_not_asked\[sent-wan1-IPv4": "no-bpf-resolvers",
     },
+    "test_dns_helpers": {},
+    "test_dns_sources": {
+        r"other_servers_are_followed": "no-bpf-servers",
+        r"network_managers_are_followed": "no-bpf-servers",
+        r"servers_that_come_later_end_the_refusal": "no-bpf-words",
+    },
     "test_guard_servers": {
         r"cannot_write_to_those_who_did_not_call": "no-bpf-tied",
         r"having_been_called_opens_no_door": "no-bpf-tied",

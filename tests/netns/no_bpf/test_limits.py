@@ -24,6 +24,7 @@ from tests.netns.no_bpf.conftest import BUT
 from tests.netns.resolving import BY_GLIBC, look_up
 from tests.netns.running import ENVIRONMENT, procroute, run_by, unchanged, until
 from tests.netns.test_blips import options
+from tests.netns.test_dns_sources import NEW, OLD, asked_by_glibc, kept, tell
 from tests.netns.traffic import SERVER, astray, both_families, elsewhere, own_address
 from tests.netns.uplinks import three, until_by
 from tests.netns.watching import watcher
@@ -157,6 +158,21 @@ def test_refusals_have_other_words(family: int) -> None:
         assert command.ask("udp", to=SERVER[family]).error == "ENETUNREACH"
         assert command.ask("ping", to=SERVER[family], seconds=2).error
         assert not elsewhere(lab, "wan1")
+
+
+@shows("no-bpf-servers")
+@pytest.mark.parametrize("family", ["IPv4", "IPv6"])
+def test_the_servers_of_the_start_are_asked_by_the_adapter(family: str) -> None:
+    with Lab(main="both") as lab, kept(lab, "resolvconf", family, OLD[family]), routed(lab) as command:
+        tell(lab, "resolvconf", family, NEW[family])
+        until(lambda: servers_of_routes(lab) == [NEW[family]], 3)
+        assert asked_by_glibc(lab, command) == {OLD[family]}
+
+
+def servers_of_routes(lab: Lab) -> list[str]:
+    """Whom routes ask, as `status` tells."""
+    routes = json.loads(procroute(lab, "status", "--json").stdout)["routes"]
+    return [server for route in routes for server in route["dns"]["servers"]]
 
 
 @shows("no-bpf-mptcp")
