@@ -190,7 +190,9 @@ def test_an_ipv4_address_is_whole_at_80_columns() -> None:
 @promise("LOOK-02")
 def test_every_key_that_is_printed_is_in_the_page_and_every_one_there_is_printed() -> None:
     page = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")
-    (example,) = re.findall(r"procroute status --json`\n\n```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    (example,) = re.findall(
+        r"procroute status --json`\n\n```json\n(.*?)^```$", page, re.MULTILINE | re.DOTALL
+    )
     told = Process(4712, "curl", "ada", ("curl", "https://example.org"))
     live = LiveRoute(Route("wan1"), 1, servers=(ip_address("198.51.100.53"),))
     counted = Counted(live, assignments=(Assignment("a", "/a", (told,)),), drops={99: 3}, lost=0)
