@@ -13,6 +13,9 @@ ping = "192.0.2.1"
 [adapter.wan1]
 dns = ["192.0.2.53"]    # its name servers, whatever others keep
 
+[adapter.wg0]
+over = "wan1"           # a tunnel: its outer packets take this route
+
 [route.vpn]             # a name for a way out
 adapters = ["wg0"]
 strict = true
@@ -34,6 +37,7 @@ from procroute.checks import Checked
 from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE, Identity
 from procroute.model import Allowed, IPAddress, Route
+from procroute.tunnels import Tunnel
 
 _AWAY = "or move the file away, and the defaults hold"
 
@@ -43,6 +47,7 @@ class Settings(Struct, frozen=True):
 
     access: what users may ask the daemon for, by name; "*": those that are not named. route: routes by names
     of their own. adapter: by name, how it is found out whether it leads anywhere, and its name servers.
+    tunnels: those whose outer packets take a route, by name; files say it in `adapter`.
     """
 
     identity: Identity = Identity()
@@ -50,6 +55,7 @@ class Settings(Struct, frozen=True):
     access: Mapping[str, Allowed] = {}
     route: Mapping[str, Route] = {}
     adapter: Mapping[str, Checked] = {}
+    tunnels: Mapping[str, Tunnel] = {}
 
     @property
     def given_servers(self) -> Mapping[str, tuple[IPAddress, ...]]:

@@ -53,6 +53,9 @@ class WrittenAdapter(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     gateway4: Gateway4 = UNSET
     gateway6: Gateway6 = UNSET
     dns: Words | Maybe = UNSET
+    over: Annotated[Word | Maybe, Meta(description="The route of a tunnel's outer packets.")] = UNSET
+    over_unit: Annotated[Words | Maybe, Meta(description="The unit of who speaks for the tunnel.")] = UNSET
+    over_exe: Annotated[Words | Maybe, Meta(description="Its program.")] = UNSET
 
 
 # Of each number: the least and the most, and its unit.

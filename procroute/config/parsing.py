@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
+
+from msgspec.structs import replace
 
 from procroute.checks import MOST, Checked
 from procroute.config import Settings
 from procroute.config.adapter_checks import WrittenAdapter, checked
 from procroute.config.named_routes import WrittenRoute, named_route, unfit_adapter, unfit_name
+from procroute.config.over import tunnel, wrong_ways
 from procroute.errors import ProcrouteError
 from procroute.identity import PREFERENCES, Identity
 from procroute.model import Allowed, Route
 from procroute.terminal import printable
+from procroute.tunnels import Tunnel
 from procroute.written.document import UnreadableError, Wrong, convert, decode, near, parse
 from procroute.written.finding import Finding
 from procroute.written.lines import lines, nearest_line
@@ -34,11 +39,20 @@ def read(data: bytes, file: str) -> Settings | Finding:
         return Finding(file, e.line, True, e.message, e.hint)
     if isinstance(found, Wrong):
         return Finding(file, nearest_line(lines(text), found.key), True, found.message, found.hint)
-    return found
+    return replace(found, tunnels=_placed(found.tunnels, text, file)) if found.tunnels else found
+
+
+def _placed(tunnels: Mapping[str, Tunnel], text: str, file: str) -> dict[str, Tunnel]:
+    """With the lines on which they stand."""
+    at = lines(text)
+    return {
+        name: replace(each, file=file, line=nearest_line(at, ("adapter", name, "over")))
+        for name, each in tunnels.items()
+    }
 
 
 def _settings(document: dict[str, Any]) -> Settings | Wrong:
-    known = Settings.__struct_fields__
+    known = tuple(field for field in Settings.__struct_fields__ if field != "tunnels")  # said in `adapter`
     for key in document:
         if key not in known:
             return Wrong((key,), "is unknown", near(key, known))
@@ -57,7 +71,10 @@ def _settings(document: dict[str, Any]) -> Settings | Wrong:
     adapters = _adapters(document.get("adapter", {}))
     if isinstance(adapters, Wrong):
         return adapters
-    return Settings(identity, packet_marks, access, routes, adapters)
+    checked_ones, tunnels = adapters
+    if wrong := wrong_ways(tunnels, routes):
+        return wrong
+    return Settings(identity, packet_marks, access, routes, checked_ones, tunnels)
 
 
 def _identity(table: object) -> Identity | Wrong:
@@ -108,10 +125,12 @@ def _routes(table: object) -> dict[str, Route] | Wrong:
     return found
 
 
-def _adapters(table: object) -> dict[str, Checked] | Wrong:
+def _adapters(table: object) -> tuple[dict[str, Checked], dict[str, Tunnel]] | Wrong:
+    """What is said of adapters, by their names: how they are checked, and of which a route is underneath."""
     if not isinstance(table, dict):
         return Wrong(("adapter",), "must be a table", "write [[adapter.NAME.check]] above it")
-    found = {}
+    found: dict[str, Checked] = {}
+    tunnels: dict[str, Tunnel] = {}
     for name, says in table.items():
         if not isinstance(says, dict):
             return Wrong(("adapter", name), "must be a table", f"[[adapter.{printable(name)}.check]]")
@@ -125,9 +144,14 @@ def _adapters(table: object) -> dict[str, Checked] | Wrong:
         if isinstance(of_it, Wrong):
             return of_it
         found[name] = of_it
+        outer = None if isinstance(written, Wrong) else tunnel(name, written)
+        if isinstance(outer, Wrong):
+            return outer
+        if outer is not None:
+            tunnels[name] = outer
     if (number := sum(len(each.checks) for each in found.values())) > MOST:
         return Wrong(("adapter",), f"has {number} checks; {MOST} are allowed")
-    return found
+    return found, tunnels
 
 
 def _sound(identity: Identity) -> Identity | Wrong:
