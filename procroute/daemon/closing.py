@@ -42,7 +42,7 @@ class Closing:
         if self._routes.unsettled:
             with lock(patient(self._tell)):
                 self._routes.settle()
-        unused = self._routes.unused(self._routes.kept | self._routes.checked)
+        unused = self._routes.unused(self._routes.kept | self._routes.checked | self._routes.outer)
         numbers = {found.live.number for found in unused}
         self._goodbyes = {n: goodbye for n, goodbye in self._goodbyes.items() if n in numbers}
         self._kept_since = {n: since for n, since in self._kept_since.items() if n in numbers}

@@ -25,6 +25,7 @@ from procroute.core.access import Peer
 from procroute.core.health import AdapterFound
 from procroute.daemon.alone import alone
 from procroute.daemon.feed import Feed
+from procroute.daemon.following_tunnels import FollowingTunnels
 from procroute.daemon.health import Checking
 from procroute.daemon.keeper import Keeper
 from procroute.daemon.log import log
@@ -91,6 +92,7 @@ class Daemon:
         self._checking = Checking(
             lambda wanted: self._do(lambda: self._writer.checked.ready(wanted)), self._health_changed, tell
         )
+        self._tunnels = FollowingTunnels(self._writer.tunnels, self._do, tell)
         self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do, self._looker)
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
@@ -115,6 +117,7 @@ class Daemon:
             for doubt in await self._do(self._writer.doubts):
                 self._tell(doubt)
             await self._rules.start()
+            await self._tunnels.start()
             await self._server.start()
             self._works.begin(self._checking.want(self._writer.checks))
             self._look_soon()
@@ -136,6 +139,7 @@ class Daemon:
         await self._server.stop()
         self._rules.close()
         self._checking.close()
+        self._tunnels.close()
         self._watched.stop()
         if (left := self._writer.leavers.fileno()) is not None:
             self._loop.remove_reader(left)
@@ -198,7 +202,7 @@ class Daemon:
             return replace(reply, notes=[*reply.notes, *self._server.regroup()])
 
         reply = await self._do(reload)
-        notes = [*reply.notes, *await self._rules.reload()]
+        notes = [*reply.notes, *await self._rules.reload(), *await self._tunnels.reload()]
         await self._checking.want(self._writer.checks)
         self._take_settings()
         self._tell_reread(notes)
@@ -219,7 +223,7 @@ class Daemon:
         self._manager.reloading()
         try:
             notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
-            notes += await self._rules.reload()
+            notes += [*await self._rules.reload(), *await self._tunnels.reload()]
             await self._checking.want(self._writer.checks)
             self._take_settings()
         except ProcrouteError as e:
@@ -241,6 +245,7 @@ class Daemon:
         if isinstance(event, protocol.AdaptersChanged):
             self._rules.adapters_changed()
             self._checking.look()
+            self._tunnels.look()
         elif isinstance(event, protocol.Switched):
             self._works.begin(self._do(lambda: self._writer.switched(event)))
 

@@ -39,7 +39,7 @@ class Routes:
     """All of it under the lock, but for what says otherwise, and from one thread.
 
     settings: what routes are opened by from now on; its identity stays what it was. kept: the numbers of
-    those that stay while nobody is on them, for rules; checked: for health checks.
+    those that stay while nobody is on them, for rules; checked: for health checks; outer: for tunnels.
     """
 
     def __init__(self, linux: Linux, settings: Settings, tell: Tell) -> None:
@@ -49,6 +49,7 @@ class Routes:
         self.unsettled = True  # a daemon that crashed may have left something
         self.kept: frozenset[int] = frozenset()
         self.checked: frozenset[int] = frozenset()
+        self.outer: frozenset[int] = frozenset()
         self._open: dict[int, OpenRoute] = {}
         self._by_name: dict[str, OpenRoute] = {}
         self._meant: dict[bytes, LiveRoute] = {}

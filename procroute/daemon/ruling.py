@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from procroute.core.access import Peer
 from procroute.core.hold_rules import NO_STARTER, HoldRule
+from procroute.core.outer import label, with_tunnels
 from procroute.core.rule_facts import rule_facts
 from procroute.core.ruling import (
     Kind,
@@ -104,7 +105,7 @@ class Ruling:
 
         Raises ProcrouteError rules-bad.
         """
-        book = rules_in_use.read()
+        book = with_tunnels(rules_in_use.read(), self._routes.settings.tunnels.values())
         self._by_rule.rules_moved(elsewhere(self.book, book))
         again = exceptions_again(self.book, book)
         for who, at in list(self._free.items()):
@@ -201,7 +202,8 @@ class Ruling:
         """
         leading = [rule for rule, _ in self._leading()]
         apart = {rule.place for rule in leading if kind(rule) is Kind.USER} & self._rules.excepted
-        self._letting_go.of_rules(peer, {rule.place for rule in leading}, apart)
+        places = {rule.place for rule in leading} | set(map(label, self._routes.settings.tunnels))
+        self._letting_go.of_rules(peer, places, apart)
         placed = 0
         owned: dict[tuple[int, Existing], list[Known]] = {}
         for found, began in self._subjects.everybody(peer, self._rules.asked):

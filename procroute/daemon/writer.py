@@ -26,6 +26,7 @@ from procroute.daemon.reload import reread
 from procroute.daemon.routes import Routes
 from procroute.daemon.rule_subjects import RuleSubjects
 from procroute.daemon.ruling import Ruling
+from procroute.daemon.tunnels import Tunnels
 from procroute.engine.explain import explain
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
@@ -72,6 +73,7 @@ class Writer:
         owning = Owning(linux, routes, tell)
         self.ruling = Ruling(routes, seen, by_rule, letting_go, owning, tell)
         self.checked = CheckedRoutes(linux, routes, tell)
+        self.tunnels = Tunnels(linux, routes, self._register, assigning, letting_go, tell)
 
     def adopt(self) -> int:
         """Take over what is there: an earlier daemon's, and of runs with engines of their own; how many."""

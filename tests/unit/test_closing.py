@@ -40,6 +40,7 @@ class Routes:
     unsettled = False
     kept: frozenset[int] = frozenset()
     checked: frozenset[int] = frozenset()
+    outer: frozenset[int] = frozenset()
 
     def __init__(self) -> None:
         self.closed: list[list[int]] = []

@@ -1,0 +1,149 @@
+"""Keeps the outer packets of tunnels on their routes, as `over` of `[adapter.NAME]` says.
+
+Whoever speaks for a tun device is put on the route as a route rule would: from his start on where the
+configuration says who that is (core/outer.py), else as soon as he has the device open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from procroute.core.access import Peer
+from procroute.core.machine import Machine
+from procroute.core.outer import is_label, label, unfit
+from procroute.daemon.assigning import Assigning
+from procroute.daemon.letting_go import LettingGo
+from procroute.daemon.register import Register
+from procroute.daemon.routes import OpenRoute, Routes
+from procroute.engine.lock import lock, patient
+from procroute.engine.words import Tell, describe
+from procroute.errors import ProcrouteError
+from procroute.identity import CONFIG_FILE
+from procroute.kernel import adapters, tun_owners
+from procroute.kernel.linux import Linux
+from procroute.model import Adapter
+from procroute.protocol import Assign, Wanted
+from procroute.terminal import printable
+from procroute.tunnels import Tunnel
+
+_ROOT = Peer(0, 0, "root")
+_NOT_MEANT = frozenset({"other-namespace", "process-unknown"})
+"""Errors of who ends meanwhile, or only has a device of that name elsewhere."""
+
+
+class Tunnels:
+    """In the writer's thread. Takes the lock itself."""
+
+    def __init__(
+        self,
+        linux: Linux,
+        routes: Routes,
+        register: Register,
+        assigning: Assigning,
+        letting_go: LettingGo,
+        tell: Tell,
+    ) -> None:
+        self._linux = linux
+        self._routes = routes
+        self._register = register
+        self._assigning = assigning
+        self._letting_go = letting_go
+        self._tell = tell
+        self._owners: dict[str, list[int]] = {}
+
+    @property
+    def tunnels(self) -> Mapping[str, Tunnel]:
+        """Those that are configured, by name."""
+        return self._routes.settings.tunnels
+
+    def keep(self) -> list[str]:
+        """Have it so now, and what was so for others no more; lines on what cannot be."""
+        routes, notes = self._opened()
+        self._routes.outer = frozenset(found.live.number for found in routes.values())
+        self._let_go(routes)
+        if not routes:
+            return notes
+        machine = Machine(adapters=adapters.read(self._linux.netlink))
+        fit: dict[str, Adapter] = {}
+        for name, found in routes.items():
+            adapter = machine.adapter(name)
+            if adapter is None:
+                continue
+            if why := unfit(adapter, machine.members(found.live), self.tunnels[name].over):
+                notes.append(f"{self.tunnels[name].place}: {why}")
+            else:
+                fit[name] = adapter
+        notes += self._place({name: a.name for name, a in fit.items() if a.kind == "tun"}, routes)
+        return list(map(printable, notes))
+
+    def _opened(self) -> tuple[dict[str, OpenRoute], list[str]]:
+        """The routes that tunnels are over, by tunnel, and why others cannot be."""
+        routes, notes = {}, []
+        for name, each in self.tunnels.items():
+            try:
+                with lock(patient(self._tell)):
+                    routes[name], _ = self._routes.open(self._wanted(each))
+            except ProcrouteError as e:
+                notes.append(f"{each.place}: {name} is over {each.over}: {e.message}")
+        return routes, notes
+
+    def _wanted(self, tunnel: Tunnel) -> Wanted:
+        return self._routes.meant(Wanted(via=tunnel.over))
+
+    def _place(self, devices: Mapping[str, str], routes: Mapping[str, OpenRoute]) -> list[str]:
+        """Put on its route who speaks for a tun device; lines on who cannot be.
+
+        devices: tunnel -> its name now.
+        """
+        if not all(self._are_still(self._owners.get(device, []), device) for device in devices.values()):
+            self._owners = tun_owners.owners(set(devices.values()))
+        notes = []
+        speaks_for: dict[int, str] = {}
+        for name, device in devices.items():
+            owners = self._owners.get(device, [])
+            if both := next((pid for pid in owners if speaks_for.setdefault(pid, name) != name), None):
+                other = speaks_for[both]
+                if routes[other].live != routes[name].live:
+                    notes.append(f"{self.tunnels[name].place}: {describe(both)} speaks for {other} as well")
+                continue
+            pids = self._astray(owners, routes[name])
+            if not pids:
+                continue
+            asked = Assign(self._wanted(self.tunnels[name]), pids, existing="reset", servers=True)
+            try:
+                self._assigning.assign(_ROOT, asked, label(name))
+            except ProcrouteError as e:
+                if e.code not in _NOT_MEANT:
+                    notes.append(f"{self.tunnels[name].place}: {name}: {e.message}")
+        return notes
+
+    @staticmethod
+    def _are_still(pids: Collection[int], device: str) -> bool:
+        return bool(pids) and all(tun_owners.has_open(pid, device) for pid in pids)
+
+    def _astray(self, pids: Collection[int], found: OpenRoute) -> list[int]:
+        """Those that are not on a route yet; whom a person has put on another one stays there."""
+        found_astray = []
+        for pid in pids:
+            try:
+                before = self._register.now_around(self._linux.cgroup_mount.of(pid))
+            except OSError:
+                continue
+            if before is None or (before.how == "rule" and before.route != found.live.route.name):
+                found_astray.append(pid)
+        return found_astray
+
+    def _let_go(self, routes: Mapping[str, OpenRoute]) -> None:
+        """Give back who was placed for a tunnel that has no such route any more."""
+        asked_for = {said: name for name, each in self.tunnels.items() for said in (label(name), each.place)}
+        for one in self._register.known():
+            if not (is_label(one.rule) or one.rule.startswith(f"{CONFIG_FILE}:")):
+                continue
+            name = asked_for.get(one.rule)
+            if name is not None and (name not in routes or routes[name].live.route.name == one.route):
+                continue  # where its route cannot be now it stays where it is
+            try:
+                with lock(patient(self._tell)):
+                    self._letting_go.let_go(one, "reset")
+            except (ProcrouteError, OSError) as e:
+                self._tell(f"assignment {one.id} could not be let go: {e}")

@@ -1,0 +1,202 @@
+"""User-space tunnels over a route: their outer packets leave by it, and by nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+
+import pytest
+
+from procroute.lab import Lab
+from tests.netns.checking import deafen
+from tests.netns.daemons import Daemon, daemon
+from tests.netns.inhabitants import Command, routed
+from tests.netns.ruled import PROGRAM, rules, script
+from tests.netns.running import until
+from tests.netns.test_reload import ask, configure
+from tests.netns.traffic import FAMILIES, both_families
+from tests.netns.tunnelling import DEVICE, PORT, client, inside, outer, preferring, servers, until_inside
+
+promise = pytest.mark.promise
+each_uplink = pytest.mark.parametrize("uplink", ["wan1", "wan2"])
+OTHER = {"wan1": "wan2", "wan2": "wan1"}
+
+
+def over(way: str, *more: str) -> str:
+    """The configuration of the tunnel."""
+    return "\n".join((f"[adapter.{DEVICE}]", f'over = "{way}"', *more, ""))
+
+
+@contextmanager
+def tunnelled(text: str, uplink: str, family: int, *options: str) -> Iterator[tuple[Lab, Daemon, Command]]:
+    """A tunnel that runs already when the daemon starts, and a command through it; main prefers the other
+    uplink. family: the outer one."""
+    with preferring(OTHER[uplink]) as lab, servers(lab, family), client(lab, family, *options):
+        configure(lab, text)
+        with daemon(lab) as running, routed(lab, via=DEVICE) as command:
+            yield lab, running, command
+
+
+def misled(lab: Lab, command: Command, uplink: str) -> list[str]:
+    """What is wrong: the inner traffic of both families comes out behind the uplink, and no outer packet
+    elsewhere."""
+    lab.clear()
+    heard = {family: inside(command, family) for family in FAMILIES}
+    findings = [f"inner IPv{f}: {said}" for f, said in heard.items() if said != uplink]
+    by = outer(lab)
+    findings += [] if by.get(uplink) else [f"no outer packet by {uplink}"]
+    return findings + [f"{n} outer packets by {name}" for name, n in by.items() if name != uplink]
+
+
+@promise("OVER-03")
+@each_uplink
+@both_families
+@pytest.mark.parametrize(
+    "options", [(), ("--port", str(PORT)), ("--connect",)], ids=["any", "port", "connect"]
+)
+def test_whoever_has_the_device_open_is_put_on_the_route(
+    uplink: str, family: int, options: tuple[str, ...]
+) -> None:
+    with tunnelled(over(uplink), uplink, family, *options) as (lab, running, command):
+        assert not misled(lab, command, uplink)
+        (placed,) = (one for one in running.ps() if one["how"] == "rule")
+        assert (placed["route"], placed["rule"]) == (uplink, f"[adapter.{DEVICE}] over")
+
+
+@promise("NEG-15")
+@each_uplink
+@both_families
+def test_without_over_it_goes_by_main(uplink: str, family: int) -> None:
+    with tunnelled("", uplink, family) as (lab, _, command):
+        found = misled(lab, command, uplink)
+        assert f"no outer packet by {uplink}" in found
+        assert not misled(lab, command, OTHER[uplink])
+
+
+@promise("OVER-04")
+@each_uplink
+@both_families
+def test_from_its_start_on_where_the_program_is_named(uplink: str, family: int) -> None:
+    with preferring(OTHER[uplink]) as lab, servers(lab, family):
+        script(lab)
+        configure(lab, over(uplink, f'over_exe = "{PROGRAM}"'))
+        with daemon(lab) as running, ExitStack() as stack:
+            assert f"the outer packets of {DEVICE}" in rules(lab, "list", "--json").stdout
+            lab.clear()
+            stack.enter_context(client(lab, family, before=[PROGRAM]))
+            assert set(outer(lab)) == {uplink}, "its hello went before it had the device"
+            command = stack.enter_context(routed(lab, via=DEVICE))
+            assert not misled(lab, command, uplink)
+            (placed,) = (one for one in running.ps() if one["how"] == "rule")
+            assert placed["rule"] == "/etc/procroute/config.toml:2"
+            assert rules(lab, "apply").returncode == 0
+            assert not misled(lab, command, uplink)
+
+
+@promise("NEG-15")
+def test_without_the_program_named_its_first_packet_goes_by_main() -> None:
+    with Lab(main="both") as lab, servers(lab):
+        configure(lab, over("wan1"))
+        with daemon(lab), ExitStack() as stack:
+            lab.clear()
+            stack.enter_context(client(lab))
+            assert outer(lab)["wan2"] >= 1
+            until_inside(stack.enter_context(routed(lab, via=DEVICE)), "wan1")
+
+
+@promise("OVER-03", "OVER-05")
+@both_families
+def test_reload_begins_changes_and_ends_it(family: int) -> None:
+    with tunnelled("", "wan1", family) as (lab, running, command):
+        assert not misled(lab, command, "wan2")
+        for uplink, text in (("wan1", over("wan1")), ("wan2", over("wan2")), ("wan1", over("wan1"))):
+            configure(lab, text)
+            assert ask(lab, "reload") == (0, "")
+            assert not misled(lab, command, uplink)
+        configure(lab, "")
+        assert ask(lab, "reload") == (0, "")
+        assert not misled(lab, command, "wan2")
+        until(lambda: [one["route"] for one in running.ps()] == [DEVICE])
+
+
+@promise("OVER-05")
+def test_reload_lets_go_who_was_named() -> None:
+    with Lab(main="both") as lab, servers(lab):
+        script(lab)
+        configure(lab, over("wan1", f'over_exe = "{PROGRAM}"'))
+        with daemon(lab) as running, ExitStack() as stack:
+            stack.enter_context(client(lab, before=[PROGRAM]))
+            command = stack.enter_context(routed(lab, via=DEVICE))
+            configure(lab, "# one line more\n" + over("wan1", f'over_exe = "{PROGRAM}"'))
+            assert ask(lab, "reload") == (0, "")
+            assert not misled(lab, command, "wan1")
+            configure(lab, over("wan2"))
+            assert ask(lab, "reload") == (0, "")
+            assert not misled(lab, command, "wan2")
+            configure(lab, "")
+            assert ask(lab, "reload") == (0, "")
+            until(lambda: [one["how"] for one in running.ps()] == ["run"])
+
+
+@promise("OVER-02")
+def test_one_process_for_two_tunnels_follows_the_first() -> None:
+    with Lab(main="both") as lab, servers(lab), client(lab, 4, "--also", "vpn8"):
+        configure(lab, over("wan1") + over("wan2").replace(DEVICE, "vpn8"))
+        with daemon(lab) as running, routed(lab, via=DEVICE) as command:
+            assert "speaks for vpn7 as well" in running.log()
+            assert not misled(lab, command, "wan1")
+
+
+@promise("OVER-06")
+@both_families
+def test_outer_packets_follow_where_the_route_fails_over(family: int) -> None:
+    text = f'[route.lines]\nadapters = ["wan1", "wan2"]\nhold = 0.3\n{over("lines")}'
+    with Lab(main="both") as lab, servers(lab, family), client(lab, family):
+        configure(lab, text)
+        with daemon(lab), routed(lab, via=DEVICE) as command:
+            assert not misled(lab, command, "wan1")
+            lab.wan1.carrier(False)
+            until_inside(command, "wan2")
+            assert not misled(lab, command, "wan2")
+            lab.wan1.restore()
+            lab.wan1.forget_neighbours()
+            until_inside(command, "wan1")
+            assert not misled(lab, command, "wan1")
+
+
+@promise("OVER-07")
+@both_families
+def test_stale_while_the_link_stays_up(family: int) -> None:
+    """The uplink's other side is dead: the tunnel goes nowhere, and not by another uplink."""
+    with tunnelled(over("wan1"), "wan1", family) as (lab, _, command):
+        assert not misled(lab, command, "wan1")
+        deafen(lab.wan1)
+        lab.clear()
+        assert {inside(command, f) for f in FAMILIES} == {"ETIMEDOUT"}
+        assert set(outer(lab)) == {"wan1"}
+        deafen(lab.wan1, False)
+        assert not misled(lab, command, "wan1")
+
+
+@promise("OVER-03")
+def test_whom_a_person_has_placed_stays_there() -> None:
+    with tunnelled("", "wan1", 4) as (lab, running, command):
+        owner = lab.sh("grep -l '^iff:.vpn7' /proc/*/fdinfo/* 2>/dev/null | head -1").split("/")[2]
+        assert ask(lab, "assign", owner, "--via", "wan2", "--existing", "reset")[0] == 0
+        configure(lab, over("wan1"))
+        assert ask(lab, "reload")[0] == 0
+        assert not misled(lab, command, "wan2")
+        assert {one["how"] for one in running.ps()} == {"assign", "run"}
+
+
+@promise("OVER-02")
+def test_over_itself_by_another_name() -> None:
+    with Lab(main="both") as lab, servers(lab), client(lab):
+        lab.ip(f"link property add dev {DEVICE} altname home")
+        configure(lab, over("home"))
+        with daemon(lab) as running:
+            assert f"config.toml:2: {DEVICE} over home: that is {DEVICE} itself" in running.log()
+            configure(lab, over(DEVICE))
+            status, said = ask(lab, "reload")
+            assert status != 0
+            assert f"leads back to itself: {DEVICE} over {DEVICE}" in said
