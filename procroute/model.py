@@ -206,7 +206,9 @@ class LiveRoute(Struct, frozen=True, cache_hash=True):
     members: of a route that chooses, the ifindexes of its adapters in their order, as far as they were there
     once; 0: not yet. left: those of them that it has left, by which connections may go on. by_main: it leaves
     the machine's own way, since no adapter of its is one. silent_others: as silent, of the adapters that it
-    does not leave by now, with their ifindexes. owners: whose sockets follow it by whose they are.
+    does not leave by now, with their ifindexes. owners: whose sockets follow it by whose they are. tunnels:
+    (ifindex, UDP port) of the kernel's tunnels whose outer packets take it; while one of them is there the
+    route is in use.
     """
 
     route: Route
@@ -222,6 +224,7 @@ class LiveRoute(Struct, frozen=True, cache_hash=True):
     by_main: bool = False
     silent_others: tuple[tuple[int, IPAddress], ...] = ()
     owners: tuple[Owner, ...] = ()
+    tunnels: tuple[tuple[int, int], ...] = ()
 
     def last_known(self, family: Family, adapter: Adapter) -> IPAddress | None:
         """The gateway that main last had for an adapter of this route's; it still lies in a subnet of it."""
@@ -268,7 +271,8 @@ class Rule(Struct, frozen=True, cache_hash=True):
     """One ip rule (ip-rule(8)). action: table, goto, unreachable; target: the table or the preference.
 
     selective: it matches on something that this type does not carry (ports, user, adapter …). suppress:
-    entries of the table whose prefix is no longer than this do not count, -1: all do.
+    entries of the table whose prefix is no longer than this do not count, -1: all do. udp_port: the packets
+    that it matches are UDP from this port, 0: all are.
     """
 
     family: Family
@@ -283,6 +287,7 @@ class Rule(Struct, frozen=True, cache_hash=True):
     selective: bool = False
     protocol: int = 0
     suppress: int = -1
+    udp_port: int = 0
 
 
 class Allowed(Struct, frozen=True):

@@ -91,7 +91,7 @@ def _ties(case: Case) -> bool:
 def told(case: Case, answered: Answered) -> Told:
     """Where a packet goes, by the kernel's answer and the guard's verdict."""
     question, reply = answered.marked or (answered.asked.question, answered.reply)
-    path = rule_path(case.rules, case.entries, question, reply)
+    path = rule_path(case.rules, case.entries, question, reply, case.identity.protocol)
     way = _way(case, question, answered.asked.bound, path, reply)
     source = question.source or reply.source
     if way.outcome != "leaves" or source is None:

@@ -85,6 +85,8 @@ def text(rule: Rule) -> str:
         words.append(f"to {rule.destination}")
     if rule.mask:
         words.append(f"fwmark {rule.mark:#x}" + ("" if rule.mask == 0xFFFF_FFFF else f"/{rule.mask:#x}"))
+    if rule.udp_port:
+        words.append(f"ipproto udp sport {rule.udp_port}")
     words.append({"table": "lookup"}.get(rule.action, rule.action))
     if rule.target:
         words.append(str(rule.target))

@@ -1,6 +1,6 @@
 """Which ip rules a packet meets until one decides (ip-rule(8)): the kernel tells the table, not the rule.
 
-    for step in rule_path(rules, entries, question, reply):
+    for step in rule_path(rules, entries, question, reply, identity.protocol):
         print(step.rule.preference, step.outcome)
 
 The way is that of net/core/fib_rules.c, fib_rules_lookup, led by what the kernel has answered: a rule whose
@@ -38,24 +38,28 @@ class Met(Struct, frozen=True):
 
 
 def rule_path(
-    rules: Sequence[Rule], entries: Iterable[Entry], question: Question, reply: Reply
+    rules: Sequence[Rule], entries: Iterable[Entry], question: Question, reply: Reply, ours: int
 ) -> tuple[Met, ...]:
     """The rules that match, up to the one that decides, which comes last; without such a one nothing did.
 
     rules: in the kernel's order. entries: of the tables that are known, to tell which one refuses.
+    ours: the protocol number of our rules; those by port are for the kernel's tunnels, and no program has
+    such a port.
     """
     mine = [rule for rule in rules if rule.family is question.family]
-    return tuple(_walk(mine, list(entries), question, reply))
+    return tuple(_walk(mine, list(entries), question, reply, ours))
 
 
-def _walk(rules: Sequence[Rule], entries: Sequence[Entry], question: Question, reply: Reply) -> Iterator[Met]:
+def _walk(
+    rules: Sequence[Rule], entries: Sequence[Entry], question: Question, reply: Reply, ours: int
+) -> Iterator[Met]:
     position = 0
     while position < len(rules):
         rule = rules[position]
         position += 1
-        if not matches(rule, question):
+        if not matches(rule, question) or (rule.udp_port and rule.protocol == ours):
             continue
-        if rule.selective:
+        if rule.selective or rule.udp_port:
             if rule.action != "table" or rule.target:  # l3mdev names no table
                 yield Met(rule, Outcome.PERHAPS)
             continue

@@ -13,9 +13,12 @@ Offsets from the first preference (4400):
     281  the same: that adapter's table
     282  all else of such a route: its own table
     297  multicast follows main (bystanders do not come here)
-    299  whatever carries a route's number and found no table: unreachable
+    298  outer packets of the kernel's tunnels, by the UDP port that they are sent from: the table of the
+         route that they take; where there are some, bystanders come here, else to 299
+    299  whatever carries a route's number and found no table: unreachable; such outer packets, too
 
-Just before the first of other people's rules that stand before ours: what is ours goes over them. The kernel
+Just before the first of other people's rules that stand before ours: what is ours goes over them, and so do
+such outer packets. The kernel
 gives a rule without a preference the number before the first one behind `local`, so that a VPN that comes up
 later lands there (net/core/fib_rules.c, fib_default_rule_pref).
 
@@ -33,6 +36,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from ipaddress import ip_network
 
+from msgspec.structs import replace
+
 from procroute.core.failover import going_on
 from procroute.core.gateways import leads_out
 from procroute.core.machine import Machine
@@ -43,6 +48,7 @@ from procroute.model import Adapter, Family, IPAddress, IPNetwork, LiveRoute, Ru
 MAIN, LOCAL = 254, 255
 L3MDEV = 0  # such a rule names no table (FRA_L3MDEV)
 _UNBOUND, _OWN, _LAN, _BOUND, _TREE, _MULTICAST = 1, 2, 3, 4, 5, 297
+_OUTER, _END = 298, 299
 _OLD_LAN, _OLD, _NOT_OLD = 280, 281, 282
 
 
@@ -62,16 +68,19 @@ def _family(
     def rule(offset: int, action: str, target: int = 0, **match: object) -> Rule:
         return Rule(family, first + offset, action, target, protocol=protocol, **match)  # type: ignore[arg-type]
 
+    by_number = sorted(routes, key=lambda r: r.number)
     # Before what stands at 0, beside `local`, nothing can be put.
     others = (r.preference for r in machine.rules if stands_before(identity, r, family))
     before = min(filter(None, others), default=0)
+    outer = list(_outer(identity, machine, by_number, family, before))
+    yield from outer
     if before:
         yield Rule(family, before - 1, "goto", first, 0, numbers, True, protocol=protocol)
-    by_number = sorted(routes, key=lambda r: r.number)
     old = {r.number: _old_addresses(machine, r, family) for r in by_number}
     leaves = {r.number: _leaf(identity, r, old=bool(old[r.number])) for r in by_number}
     tree = list(_tree(identity, leaves, family))
-    yield rule(0, "goto", identity.last_preference, mark=0, mask=numbers)
+    end = first + _OUTER if outer else identity.last_preference
+    yield rule(0, "goto", end, mark=0, mask=numbers)
     yield rule(_UNBOUND, "goto", min(r.preference for r in tree), mark=0, mask=bound)
     for live in routes:
         mark, table = identity.mark(live.number) | bound, identity.route_table(live.number)
@@ -90,7 +99,7 @@ def _family(
     if family is Family.IPV4:
         for destination in FOLLOWS_MAIN:
             yield rule(_MULTICAST, "table", MAIN, destination=destination)
-    yield Rule(family, identity.last_preference, "unreachable", 0, 0, numbers, True, protocol=protocol)
+    yield rule(_END, "unreachable", mark=0, mask=numbers, inverted=True)
 
 
 def _own_addresses(machine: Machine, live: LiveRoute, family: Family) -> tuple[IPAddress, ...]:
@@ -137,6 +146,22 @@ def _going_on(
 def _old_addresses(machine: Machine, live: LiveRoute, family: Family) -> list[tuple[IPAddress, Adapter]]:
     """The addresses from which a route's connections go on by another adapter, with that."""
     return [(address, a) for a in going_on(machine, live, family) for address in a.usable(family)]
+
+
+def _outer(
+    identity: Identity, machine: Machine, routes: Iterable[LiveRoute], family: Family, before: int
+) -> Iterable[Rule]:
+    """The rules for outer packets of the kernel's tunnels that are there. before: where the first of other
+    people's rules stands that comes before ours; 0: there is none."""
+    for live in routes:
+        for port in sorted({port for ifindex, port in live.tunnels if port and machine.of_index(ifindex)}):
+            ours = Rule(family, 0, "goto", protocol=identity.protocol, udp_port=port)
+            here, end = identity.preference + _OUTER, identity.preference + _END
+            if before:
+                yield replace(ours, preference=before - 1, target=here)
+            action, table = _leaf(identity, live, old=False)
+            yield replace(ours, preference=here, action=action, target=table)
+            yield replace(ours, preference=end, action="unreachable")
 
 
 def _leaf(identity: Identity, live: LiveRoute, *, old: bool) -> tuple[str, int]:

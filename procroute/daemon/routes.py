@@ -160,6 +160,7 @@ class Routes:
             found
             for number, found in self._open.items()
             if number not in kept and not found.live.owners and not cgroups.populated(found.path)
+            if not records.carries(found.live)
         ]
         if not without:
             return []  # nearly always so, and asked after each request

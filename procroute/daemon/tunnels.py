@@ -1,27 +1,32 @@
 """Keeps the outer packets of tunnels on their routes, as `over` of `[adapter.NAME]` says.
 
 Whoever speaks for a tun device is put on the route as a route rule would: from his start on where the
-configuration says who that is (core/outer.py), else as soon as he has the device open.
+configuration says who that is (core/outer.py), else as soon as he has the device open. WireGuard of the
+kernel sends by itself: ip rules tell its packets by their port (docs/decisions/0016-tunnels.md).
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping
 
+from msgspec.structs import replace
+
 from procroute.core.access import Peer
-from procroute.core.machine import Machine
+from procroute.core.machine import Machine, Observed
 from procroute.core.outer import is_label, label, unfit
 from procroute.daemon.assigning import Assigning
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import OpenRoute, Routes
 from procroute.engine.lock import lock, patient
+from procroute.engine.reconcile import reconcile
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE
-from procroute.kernel import adapters, tun_owners
+from procroute.kernel import adapters, tun_owners, wireguard
 from procroute.kernel.linux import Linux
-from procroute.model import Adapter
+from procroute.model import Adapter, LiveRoute
 from procroute.protocol import Assign, Wanted
 from procroute.terminal import printable
 from procroute.tunnels import Tunnel
@@ -62,6 +67,7 @@ class Tunnels:
         self._routes.outer = frozenset(found.live.number for found in routes.values())
         self._let_go(routes)
         if not routes:
+            self._carry({})
             return notes
         machine = Machine(adapters=adapters.read(self._linux.netlink))
         fit: dict[str, Adapter] = {}
@@ -73,6 +79,9 @@ class Tunnels:
                 notes.append(f"{self.tunnels[name].place}: {why}")
             else:
                 fit[name] = adapter
+        self._carry(
+            self._kernels({name: a for name, a in fit.items() if a.kind == "wireguard"}, routes, notes)
+        )
         notes += self._place({name: a.name for name, a in fit.items() if a.kind == "tun"}, routes)
         return list(map(printable, notes))
 
@@ -89,6 +98,47 @@ class Tunnels:
 
     def _wanted(self, tunnel: Tunnel) -> Wanted:
         return self._routes.meant(Wanted(via=tunnel.over))
+
+    def _kernels(
+        self, devices: Mapping[str, Adapter], routes: Mapping[str, OpenRoute], notes: list[str]
+    ) -> dict[int, tuple[tuple[int, int], ...]]:
+        """By the routes' numbers, the kernel's tunnels that take them; in `notes`: why others do not."""
+        found: dict[int, tuple[tuple[int, int], ...]] = {}
+        for name, adapter in devices.items():
+            try:
+                port = wireguard.port(adapter.ifindex)
+            except ProcrouteError as e:
+                notes.append(f"{self.tunnels[name].place}: {name}: {e.message}")
+                continue
+            number = routes[name].live.number
+            found[number] = (*found.get(number, ()), (adapter.ifindex, port))
+        return found
+
+    def _carry(self, wanted: Mapping[int, tuple[tuple[int, int], ...]]) -> None:
+        """Have these tunnels of the kernel's take these routes, and no others any."""
+
+        def routes(now: Observed) -> list[LiveRoute]:
+            return [replace(live, tunnels=wanted.get(live.number, ())) for live in now.alive()]
+
+        with lock(patient(self._tell)):
+            before = {f.live.number: f.live.tunnels for f in self._routes.all()}
+            changed = [n for n, tunnels in before.items() if tunnels != wanted.get(n, ())]
+            if not changed:
+                return
+            reconcile(self._linux, self._linux.identity, routes)
+            self._routes.refresh()
+        now = {one for number in changed for one in (*before[number], *wanted.get(number, ()))}
+        self._look_anew(sorted({ifindex for ifindex, _ in now}))
+
+    def switched(self, route: str) -> None:
+        """A route leaves by another adapter: have tunnels of the kernel's that take it notice."""
+        by_it = (f.live.tunnels for f in self._routes.all() if f.live.route.name == route)
+        self._look_anew([ifindex for tunnels in by_it for ifindex, _ in tunnels])
+
+    def _look_anew(self, ifindexes: Collection[int]) -> None:
+        for ifindex in ifindexes:
+            with contextlib.suppress(ProcrouteError):  # it has gone
+                wireguard.forget_ways(ifindex)
 
     def _place(self, devices: Mapping[str, str], routes: Mapping[str, OpenRoute]) -> list[str]:
         """Put on its route who speaks for a tun device; lines on who cannot be.

@@ -18,7 +18,7 @@ from procroute.engine.reconcile import reconcile, steps
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
-from procroute.kernel import cgroups, in_place, records, sysctl
+from procroute.kernel import cgroups, in_place, records, sysctl, wireguard
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import everybody
 from procroute.kernel.strays import strays
@@ -76,9 +76,13 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         # The configured one comes last: while there are routes by other numbers it leaves all to those.
         kernels = {**{other: stack.enter_context(Linux(other)) for other in others}, identity: linux}
         anything = bool(leftovers or of_users or whole)
+        tunnels = {ifindex for t in targets for ifindex, _ in t.live.tunnels}
         for made_by, kernel in kernels.items():
             _say_goodbye(made_by, [t for t in (*targets, *of_users, *whole) if t.identity == made_by], tell)
             anything |= _remove(kernel)
+        for ifindex in tunnels:
+            with suppress(ProcrouteError):  # it may have gone
+                wireguard.forget_ways(ifindex)
         for path in (*(t.path for t in of_users), *leftovers):
             linux.placement.remove(path)
         linux.placement.remove_root()

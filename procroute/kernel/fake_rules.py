@@ -39,13 +39,15 @@ class FakeRules(list[Rule]):
 
 
 def _as_far_as(said: Rule, there: Rule, *, marks: bool) -> Rule:
-    """A rule as far as Linux compares it: addresses that are not said are not, nor marks for deleting."""
+    """A rule as far as Linux compares it: addresses that are not said are not, nor marks and ports for
+    deleting."""
     return replace(
         same_to_kernel(there),
         source=there.source if said.source else None,
         destination=there.destination if said.destination else None,
         mark=there.mark if marks or said.mark else 0,
         mask=there.mask if marks or said.mask else 0,
+        udp_port=there.udp_port if marks or said.udp_port else 0,
     )
 
 

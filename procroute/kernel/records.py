@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from functools import lru_cache
 from ipaddress import ip_address
@@ -54,6 +55,7 @@ class _Record(msgspec.Struct, frozen=True, cache_hash=True):
     by_main: bool = False
     silent_others: tuple[tuple[int, str], ...] = ()
     owners: tuple[Owner, ...] = ()
+    tunnels: tuple[tuple[int, int], ...] = ()
 
 
 _RECORD = msgspec.json.Decoder(_Record)
@@ -94,8 +96,21 @@ def those_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
         record = _read(path)
         if record is not None and record.namespace == namespace:
             live = _live(record)
-            found.append(Target(path, record.identity, live, bool(live.owners) or cgroups.in_use(path)))
+            used = bool(live.owners) or cgroups.in_use(path) or carries(live)
+            found.append(Target(path, record.identity, live, used))
     return found
+
+
+def carries(live: LiveRoute) -> bool:
+    """Whether a tunnel of the kernel's that takes a route is there: so it is in use, as by a process."""
+    return any(port and _is_there(ifindex) for ifindex, port in live.tunnels)
+
+
+def _is_there(ifindex: int) -> bool:
+    try:
+        return bool(socket.if_indextoname(ifindex))
+    except OSError:
+        return False
 
 
 def identities(mount: Path, namespace: int) -> set[Identity]:
@@ -202,6 +217,7 @@ def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) ->
         by_main=live.by_main,
         silent_others=tuple((ifindex, str(g)) for ifindex, g in live.silent_others),
         owners=live.owners,
+        tunnels=live.tunnels,
     )
     try:
         files.set_attribute(path, XATTR, msgspec.json.encode(record))
@@ -266,6 +282,7 @@ def _live(record: _Record) -> LiveRoute:
         record.by_main,
         tuple((ifindex, ip_address(g)) for ifindex, g in record.silent_others),
         record.owners,
+        record.tunnels,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from ipaddress import ip_network
+from socket import IPPROTO_UDP
 
 from procroute.core.overlap import text
 from procroute.kernel.entries import Command, done
@@ -40,6 +41,7 @@ _SELECTORS = (
     "FRA_TUN_ID",
     "FRA_FLOW",
 )
+_OF_PORTS = ("FRA_IP_PROTO", "FRA_SPORT_RANGE")
 
 
 def read(netlink: Rtnetlink, families: Iterable[Family]) -> Iterator[Rule]:
@@ -66,6 +68,8 @@ def _rule(body: bytes, family: Family) -> Rule:
     table = get("FRA_TABLE") or message["table"]
     mark, mask = get("FRA_FWMARK") or 0, get("FRA_FWMASK") or 0
     suppress = get("FRA_SUPPRESS_PREFIXLEN")
+    port = _udp_port(get("FRA_IP_PROTO"), get("FRA_SPORT_RANGE"))
+    selectors = [a for a in _SELECTORS if not (port and a in _OF_PORTS)]
     return Rule(
         family=family,
         preference=get("FRA_PRIORITY") or 0,
@@ -76,10 +80,17 @@ def _rule(body: bytes, family: Family) -> Rule:
         inverted=bool(message["flags"] & _INVERT),
         source=_prefix(get("FRA_SRC"), message["src_len"]),
         destination=_prefix(get("FRA_DST"), message["dst_len"]),
-        selective=bool(message["tos"] or get("FRA_L3MDEV") or any(get(a) is not None for a in _SELECTORS)),
+        selective=bool(message["tos"] or get("FRA_L3MDEV") or any(get(a) is not None for a in selectors)),
         protocol=get("FRA_PROTOCOL") or 0,
         suppress=-1 if suppress in (None, _NONE) else suppress,
+        udp_port=port,
     )
+
+
+def _udp_port(protocol: int | None, ports: str | None) -> int:
+    """The source port of a rule that is for UDP from one port; 0: it is not such a one."""
+    first, _, last = (ports or "").partition(":")
+    return int(first) if protocol == IPPROTO_UDP and first and first == last else 0
 
 
 def _prefix(address: str | None, length: int) -> IPNetwork | None:
@@ -116,6 +127,11 @@ def _message(rule: Rule) -> Message:
     ]
     if rule.mask:
         attributes += [("FRA_FWMARK", rule.mark), ("FRA_FWMASK", rule.mask)]
+    if rule.udp_port:
+        attributes += [
+            ("FRA_IP_PROTO", IPPROTO_UDP),
+            ("FRA_SPORT_RANGE", f"{rule.udp_port}:{rule.udp_port}"),
+        ]
     if rule.action == "table":
         attributes.append(("FRA_TABLE", rule.target))
     if rule.action == "goto":

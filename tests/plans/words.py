@@ -117,7 +117,8 @@ def _hop(said: dict[str, str], names: dict[str, int]) -> Hop:
 
 _RULE = re.compile(
     r"(?P<pref>\d+): (?P<inverted>not )?from (?P<src>\S+)( to (?P<dst>\S+))?( fwmark (?P<mark>\S+))?"
-    r"(?P<selective>( iif \S+| uidrange \S+| l3mdev)*) (?P<action>lookup|goto|unreachable|nop)"
+    r"( ipproto udp sport (?P<port>\d+))?(?P<selective>( iif \S+| uidrange \S+| l3mdev)*)"
+    r" (?P<action>lookup|goto|unreachable|nop)"
     r"( (?P<target>\d+))?( proto (?P<proto>\d+))?"
 )
 
@@ -142,6 +143,7 @@ def rule(words: str, family: Family | None = None) -> list[Rule]:
             destination=destination,
             selective=bool(found["selective"]),
             protocol=int(found["proto"] or 0),
+            udp_port=int(found["port"] or 0),
         )
         for one in of
     ]

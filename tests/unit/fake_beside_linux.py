@@ -80,6 +80,10 @@ _RULES = (
     "4405: from all to 224.0.0.0/4 lookup 254",
     "4405: from all lookup 254",
     "4406: not from all fwmark 0x0/0xff000000 unreachable",
+    "4406: from all ipproto udp sport 51820 unreachable",
+    "4406: from all ipproto udp sport 51821 unreachable",
+    "4405: from all ipproto udp sport 51820 lookup 7301",
+    "4400: from all ipproto udp sport 51820 goto 4405",
     "4405: not from all fwmark 0x2000000/0xfe000000 lookup 7302",
 )
 

@@ -13,11 +13,12 @@ from procroute.model import Entry, Family, IPAddress, Rule
 
 
 class Packet(NamedTuple):
-    """What a look-up is asked with. source None: the socket has no address yet."""
+    """What a look-up is asked with. source None: the socket has no address yet. udp_port: 0: it is no UDP."""
 
     destination: IPAddress
     mark: int = 0
     source: IPAddress | None = None
+    udp_port: int = 0
 
 
 class Found(NamedTuple):
@@ -63,7 +64,7 @@ def look_up(rules: Sequence[Rule], entries: Iterable[Entry], packet: Packet) -> 
 
 
 def _matches(rule: Rule, packet: Packet) -> bool:
-    matches = not (rule.mark ^ packet.mark) & rule.mask
+    matches = not (rule.mark ^ packet.mark) & rule.mask and rule.udp_port in (0, packet.udp_port)
     if rule.source is not None:
         matches = matches and packet.source is not None and packet.source in rule.source
     if rule.destination is not None:

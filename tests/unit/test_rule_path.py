@@ -65,7 +65,7 @@ def test_the_last_rule_is_the_one_that_decides(
     found = look_up(rules, entries, Packet(TO, mark, address))
     refused = found.table is None or found.unreachable
     reply = Reply(error=errno.ENETUNREACH) if refused else Reply(kind="unicast", table=found.table or 0)
-    path = rule_path(rules, entries, Question(TO, address, mark), reply)
+    path = rule_path(rules, entries, Question(TO, address, mark), reply, 112)
     assert [met.outcome for met in path[:-1]].count(Outcome.DECIDES) == 0
     if found.table is None:
         assert not path or path[-1].outcome is not Outcome.DECIDES
@@ -82,7 +82,9 @@ def test_a_rule_that_selects_by_more_may_be_met_or_not() -> None:
     by_port = Rule(Family.IPV4, 5, "table", 100, selective=True)
     l3mdev = Rule(Family.IPV4, 6, "table", 0, selective=True)
     main = Rule(Family.IPV4, 10, "table", 254)
-    path = rule_path([by_port, l3mdev, main], [entry(254)], Question(TO), Reply(kind="unicast", table=254))
+    path = rule_path(
+        [by_port, l3mdev, main], [entry(254)], Question(TO), Reply(kind="unicast", table=254), 112
+    )
     assert [(m.rule, m.outcome) for m in path] == [(by_port, Outcome.PERHAPS), (main, Outcome.DECIDES)]
 
 
@@ -90,5 +92,5 @@ def test_a_rule_that_selects_by_more_may_be_met_or_not() -> None:
 def test_table_local_is_part_of_main_while_nobody_has_a_rule() -> None:
     """net/ipv4/fib_frontend.c, fib_trie_unmerge: the kernel says main then."""
     local = Rule(Family.IPV4, 0, "table", 255)
-    path = rule_path([local], [], Question(TO), Reply(kind="local", table=254))
+    path = rule_path([local], [], Question(TO), Reply(kind="local", table=254), 112)
     assert [(m.rule, m.outcome) for m in path] == [(local, Outcome.DECIDES)]

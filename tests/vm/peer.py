@@ -53,6 +53,33 @@ def dial_up(lab: Lab, table: Literal["off", "auto"] = "off", outer: int = 4) -> 
     return uplink
 
 
+_BETWEEN: Final = """link add between type veth peer name between netns /proc/{wan2}/ns/net
+link set between up
+address add 100.64.0.1/30 dev between
+address add 2001:db8:64::1/64 dev between nodad
+"""
+_TO_PEER: Final = """route add {peer4}/32 via 100.64.0.2 dev between table local
+route add {peer6}/128 via 2001:db8:64::2 dev between table local
+"""
+_BACK: Final = """link set between up
+address add 100.64.0.2/30 dev between
+address add 2001:db8:64::2/64 dev between nodad
+route add {own4}/32 via 100.64.0.1 dev between
+route add {own6}/128 via 2001:db8:64::1 dev between
+"""
+_FORWARDS: Final = "for name in ipv4 ipv6; do echo 1 >/proc/sys/net/$name/conf/all/forwarding; done"
+
+
+def behind_both(lab: Lab) -> None:
+    """Have the peer reached by wan1 as well: its node hands on to wan2's what is for the peer."""
+    wire = lab.wan1.wire
+    lab.wan1.batch(_BETWEEN.format(wan2=lab.wan2._node.pid))
+    lab.wan2.batch(_BACK.format(own4=wire.address4, own6=wire.address6))
+    lab.wan1.batch(_TO_PEER.format(peer4=ENDPOINT[4], peer6=ENDPOINT[6]))
+    for uplink in (lab.wan1, lab.wan2):
+        uplink.sh(_FORWARDS)
+
+
 def up(lab: Lab) -> None:
     """wg-quick up."""
     lab.run(["wg-quick", "up", _FILE], check=True)
