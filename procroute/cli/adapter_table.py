@@ -38,6 +38,7 @@ def _plain(view: AdapterView) -> dict[str, Any]:
         | {"sources": [_plain_servers(servers) for servers in view.servers]},
         "routes": list(view.routes),
         "health": None if view.health is None else health_words.plain(view.health),
+        "over": view.over or None,
     }
 
 
@@ -125,7 +126,8 @@ def _servers(view: AdapterView) -> Iterator[Text]:
 
 
 def _state(view: AdapterView) -> Text:
-    return Text(view.state, "green" if view.state == "up" else "red")
+    over = f"\nover {printable(view.over)}" if view.over else ""
+    return Text.assemble((view.state, "green" if view.state == "up" else "red"), over)
 
 
 def _addresses(view: AdapterView, family: Family) -> Text:

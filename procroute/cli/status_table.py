@@ -64,6 +64,7 @@ def _plain(view: RouteView) -> dict[str, Any]:
         "out": {"packets": view.traffic.out.packets, "bytes": view.traffic.out.bytes},
         "in": {"packets": view.traffic.into.packets, "bytes": view.traffic.into.bytes},
         "dropped": dict(view.drops),
+        "tunnels": list(view.tunnels),
         "marks": {"carried_by": view.live.marks.value, "lost": view.lost},
     }
 
@@ -127,7 +128,13 @@ def _routes(status: Status) -> Table:
     for view in status.routes:
         table.add_row(
             Text("\n").join(
-                [Text(printable(view.live.route.name)), Text(*_state(view)), *_lost(view), *_owners(view)]
+                [
+                    Text(printable(view.live.route.name)),
+                    Text(*_state(view)),
+                    *_carries(view),
+                    *_lost(view),
+                    *_owners(view),
+                ]
             ),
             Text("\n").join(_gateway(way) for way in view.ways.values()),
             _servers(view),
@@ -151,6 +158,11 @@ def _state(view: RouteView) -> tuple[str, str]:
         renamed = view.adapter != view.live.route.adapter
         return f"up, as {printable(view.adapter)}" if renamed else "up", "green"
     return f"{printable(view.adapter)} is {view.state}".replace("is no", "has no"), "red"
+
+
+def _carries(view: RouteView) -> Iterator[Text]:
+    if view.tunnels:
+        yield Text(printable(f"under {', '.join(view.tunnels)}"))
 
 
 def _lost(view: RouteView) -> Iterator[Text]:

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from procroute.core.explain_adapter import healthy, look_ups
 from procroute.core.explain_case import Answered, Case
 from procroute.core.explain_caveats import caveats
+from procroute.core.explain_outer import Outer, tunnels
 from procroute.core.explain_ways import THE_WORLD, Told, told
 from procroute.core.gateways import NoWay, way_out
 from procroute.core.overlap import text
@@ -43,8 +44,8 @@ ELSEWHERE = Finding(
 )
 
 
-def explain(case: Case, answers: Sequence[Answered]) -> Explained:
-    """The explanation. answers: to what `to_ask` asked, in that order."""
+def explain(case: Case, answers: Sequence[Answered], below: Sequence[Outer] = ()) -> Explained:
+    """The explanation. answers: to what `to_ask` asked, in that order. below: of tunnels that it goes by."""
     subject, nearest = case.subject, case.subject.nearest
     if subject.elsewhere:
         found = [*_place(case), ELSEWHERE]
@@ -55,7 +56,7 @@ def explain(case: Case, answers: Sequence[Answered]) -> Explained:
         subject=subject.title,
         route="" if nearest is None else nearest.live.route.name,
         mark=case.packet_mark,
-        findings=[*_place(case), *_marked(case), *healthy(case), *look_ups(case)],
+        findings=[*_place(case), *_marked(case), *healthy(case), *look_ups(case), *tunnels(case, below)],
         families={name: list(_family(case, of)) for name, of in _by_family(everything).items()},
         ways=[each.way for each in ways],
         caveats=list(caveats(case, ways)),

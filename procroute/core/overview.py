@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.core.gateways import NoWay, routes_by, way_out
 from procroute.core.health import AdapterFound
 from procroute.core.machine import Machine
 from procroute.core.tables import families
 from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute
+from procroute.tunnels import Tunnel
 
 # linux/rtnetlink.h (RTPROT_*), and /usr/share/iproute2/rt_protos for daemons.
 _PROTOCOLS: Mapping[int, str] = {
@@ -49,7 +51,7 @@ class AdapterView(Struct, frozen=True):
     """One adapter as people look at it. state: up, no carrier, down. routes: names of those that use it.
 
     servers: everybody's who keeps name servers for it; the first are asked. health: what its checks have
-    found; None: it is not checked.
+    found; None: it is not checked. over: the way that is configured for its outer packets; empty: none.
     """
 
     adapter: Adapter
@@ -58,6 +60,7 @@ class AdapterView(Struct, frozen=True):
     servers: tuple[Servers, ...] = ()
     routes: tuple[str, ...] = ()
     health: AdapterFound | None = None
+    over: str = ""
 
     @property
     def asked(self) -> Servers:
@@ -70,10 +73,18 @@ def adapters(
     routes: Collection[LiveRoute],
     servers: Mapping[int, tuple[Servers, ...]],
     health: Collection[AdapterFound] = (),
+    tunnels: Mapping[str, Tunnel] = {},
 ) -> list[AdapterView]:
-    """Every adapter but loopback, those with a way out first. servers: as of AdapterView, by ifindex."""
+    """Every adapter but loopback, those with a way out first. servers: as of AdapterView, by ifindex.
+
+    tunnels: those that are configured, by name.
+    """
     found = {each.ifindex: each for each in health}
-    views = [_view(machine, a, routes, servers, found.get(a.ifindex)) for a in machine.outward()]
+    over = {a.ifindex: each.over for name, each in tunnels.items() if (a := machine.adapter(name))}
+    views = [
+        replace(_view(machine, a, routes, servers, found.get(a.ifindex)), over=over.get(a.ifindex, ""))
+        for a in machine.outward()
+    ]
     return sorted(views, key=lambda v: (all(w.missing for w in v.ways.values()), v.adapter.ifindex))
 
 

@@ -47,7 +47,8 @@ class RouteView(Struct, frozen=True):
     """A route as people look at it.
 
     adapter: its name now; empty: the machine's own way. state: of that; dead: up, but its checks have found
-    it down; gone, or main. in_use: not so, when a killed engine left it. lost: as in Counted.
+    it down; gone, or main. in_use: not so, when a killed engine left it. lost: as in Counted. tunnels: the
+    names of the kernel's that send their outer packets by it.
     """
 
     live: LiveRoute
@@ -61,6 +62,7 @@ class RouteView(Struct, frozen=True):
     traffic: Traffic
     drops: Mapping[str, int]
     lost: int | None
+    tunnels: tuple[str, ...] = ()
 
 
 class Status(Struct, frozen=True):
@@ -110,6 +112,7 @@ def _route(identity: Identity, machine: Machine, found: Sequence[Counted]) -> Ro
         traffic=sum((each.traffic for each in found), Traffic()),
         drops=drops,
         lost=found[0].lost,
+        tunnels=tuple(names[ifindex] for ifindex, _ in live.tunnels if ifindex in names),
     )
 
 

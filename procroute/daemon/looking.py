@@ -71,6 +71,7 @@ def _facts(view: AdapterView) -> AdapterFacts:
         servers=[str(server) for server in view.asked.addresses],
         routes=list(view.routes),
         health=None if view.health is None else health_facts(view.health),
+        over=view.over,
     )
 
 

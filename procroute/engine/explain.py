@@ -26,6 +26,7 @@ from procroute.core.overview import Servers
 from procroute.core.owners import route_of
 from procroute.core.route_get import Question, Reply
 from procroute.engine.destination import destination_of
+from procroute.engine.explain_outer import outers
 from procroute.engine.kept import of_adapter
 from procroute.engine.look import steadily
 from procroute.engine.words import describe
@@ -104,7 +105,9 @@ def explain(
         marked = with_mark(case, question, reply)
         then = None if marked is None else (marked, route_get(linux.netlink, marked))
         answers.append(Answered(replace(asked, question=question), reply, then))
-    return put_together(case, answers)
+    by = (each.marked[1] if each.marked else each.reply for each in answers if each.asked.bound is None)
+    below = outers(linux, observed, case, (reply.ifindex for reply in by if not reply.error))
+    return put_together(case, answers, below)
 
 
 def _of_adapter(observed: Observed, subject: Subject) -> tuple[Servers, AdapterFound | None]:

@@ -49,7 +49,7 @@ def adapter_views(settings: Settings) -> list[AdapterView]:
         else:
             machine, routes = linux.adapters_and_main(), ()
     machine, servers = kept.everything(machine)
-    return adapters(machine, routes, servers, health_file.read())
+    return adapters(machine, routes, servers, health_file.read(), settings.tunnels)
 
 
 def routes_view(identity: Identity) -> Status:

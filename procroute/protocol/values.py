@@ -229,7 +229,7 @@ class HealthFacts(Struct, frozen=True, omit_defaults=True):
 class AdapterFacts(Struct, frozen=True, omit_defaults=True):
     """An adapter. state: up, no carrier, down. servers: its name servers. routes: in use that leave by it.
 
-    health: None: it is not checked.
+    health: None: it is not checked. over: of a tunnel, the way that is configured for its outer packets.
     """
 
     name: str
@@ -241,6 +241,7 @@ class AdapterFacts(Struct, frozen=True, omit_defaults=True):
     servers: list[str] = []
     routes: list[str] = []
     health: HealthFacts | None = None
+    over: str = ""
 
 
 class Carried(Struct, frozen=True, omit_defaults=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 
@@ -11,8 +12,8 @@ from procroute.lab import Lab
 from tests.netns.checking import deafen
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import Command, routed
-from tests.netns.ruled import PROGRAM, rules, script
-from tests.netns.running import until
+from tests.netns.ruled import PROGRAM, pid_of, rules, script
+from tests.netns.running import procroute, until
 from tests.netns.test_reload import ask, configure
 from tests.netns.traffic import FAMILIES, both_families
 from tests.netns.tunnelling import DEVICE, PORT, client, inside, outer, preferring, servers, until_inside
@@ -187,6 +188,26 @@ def test_whom_a_person_has_placed_stays_there() -> None:
         assert ask(lab, "reload")[0] == 0
         assert not misled(lab, command, "wan2")
         assert {one["how"] for one in running.ps()} == {"assign", "run"}
+
+
+@promise("OVER-09")
+@each_uplink
+def test_both_layers_are_explained_and_adapters_tell(uplink: str) -> None:
+    with tunnelled(over(uplink), uplink, 4) as (lab, _, command):
+        assert not misled(lab, command, uplink)
+        told = json.loads(procroute(lab, "explain", pid_of(command), "192.0.2.80", "--json").stdout)
+        assert {way["adapter"] for way in told["ways"] if not way["bound"]} == {DEVICE}
+        (below,) = (finding["text"] for finding in told["findings"] if finding["id"] == "tunnel")
+        assert below.startswith(f"{DEVICE} is a tunnel, whose outer packets are sent by ")
+        assert f": by {uplink} (over {uplink}, mark 0x" in below
+        facts = json.loads(procroute(lab, "adapters", "--json").stdout)["adapters"]
+        assert {a["name"]: a["over"] for a in facts if a["over"]} == {DEVICE: uplink}
+        assert f"over {uplink}" in procroute(lab, "adapters").stdout
+        configure(lab, "")
+        assert ask(lab, "reload") == (0, "")
+        told = json.loads(procroute(lab, "explain", pid_of(command), "192.0.2.80", "--json").stdout)
+        (below,) = (finding["text"] for finding in told["findings"] if finding["id"] == "tunnel")
+        assert below.endswith(": by the machine's own way")
 
 
 @promise("OVER-02")

@@ -40,3 +40,12 @@ def test_one_that_is_down_anyway_is_down() -> None:
     (down,) = lines(DEAD, state="down")
     assert down.startswith(" ○ wan1 down ")
     assert WHY not in down
+
+
+@pytest.mark.promise("OVER-09")
+def test_what_a_tunnel_is_over_is_said() -> None:
+    machine = Machine()
+    machine.adapters = [replace(adapter("wg0", 7), over="lte"), adapter("wan1", 1)]
+    tunnel, other = ["".join(text for text, _ in line) for line in adapter_lines(machine, 200, second=True)]
+    assert "over lte" in tunnel
+    assert "over" not in other

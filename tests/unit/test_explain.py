@@ -17,6 +17,7 @@ from procroute.core.desired import door
 from procroute.core.door import Marking
 from procroute.core.explain import explain
 from procroute.core.explain_case import Answered, Attachment, Case, OpenSockets, Subject
+from procroute.core.explain_outer import Outer
 from procroute.core.explain_ways import to_ask, with_mark
 from procroute.core.limits import limits
 from procroute.core.machine import Machine
@@ -205,3 +206,31 @@ def test_names_cannot_steer_the_terminal_and_json_has_every_key() -> None:
     }
     sent = protocol.frame(found)[protocol.LENGTH.size :]
     assert protocol.read_reply(sent) == found
+
+
+TUN = words.adapter("tun0", 9, "10.8.0.2/24", tunnel=True)
+WG = words.adapter("wg0", 10, "10.9.0.2/24", tunnel=True)
+
+
+@promise("OVER-09")
+@pytest.mark.parametrize(
+    ("outer", "said"),
+    [
+        (Outer(9, LIVE, "openvpn (pid 7)"), "by wan1 (over wan1, mark 0x2000000, table 7301)"),
+        (Outer(10, LIVE, port=51820), "by wan1 (over wan1, known by UDP port 51820, table 7301)"),
+        (Outer(10, port=51820), "by the machine's own way"),
+        (
+            Outer(10, LiveRoute(Route("wan9"), 2), port=5),
+            "nowhere: wan9 is gone (over wan9, known by UDP port 5, table 7302)",
+        ),
+    ],
+)
+def test_what_is_below_a_tunnel(outer: Outer, said: str) -> None:
+    who = outer.who or "the kernel's WireGuard"
+    name = "tun0" if outer.ifindex == 9 else "wg0"
+    said = f"{name} is a tunnel, whose outer packets are sent by {who}: {said}"
+    before = machine()
+    of = case(of=msgspec.structs.replace(before, adapters=(*before.adapters, TUN, WG)))
+    found = explain(of, [Answered(asked, OUT) for asked in to_ask(of, None)], [outer])
+    assert [f.text for f in found.findings if f.id == "tunnel"] == [said]
+    assert not [f for f in explain(of, []).findings if f.id == "tunnel"]

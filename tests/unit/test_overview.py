@@ -13,6 +13,7 @@ from rich.text import Text
 from procroute.cli import adapter_table
 from procroute.core.overview import AdapterView, Servers, Way, adapters
 from procroute.model import Family, LiveRoute, Route
+from procroute.tunnels import Tunnel
 from tests.plans import words
 
 MACHINE = words.machine(
@@ -100,3 +101,15 @@ def test_every_key_that_is_printed_is_in_the_page_and_every_one_there_is_printed
         (printed,) = json.loads(adapter_table.as_json([view(name)]))["adapters"]
         for way in printed["ways"].values():
             assert way.keys() == there["ways"]["ipv4" if way["usable"] else "ipv6"].keys()
+
+
+@pytest.mark.promise("OVER-09")
+def test_what_a_tunnel_is_over() -> None:
+    tunnels = {"tun0": Tunnel("tun0", "lte"), "wg0": Tunnel("wg0", "lte")}
+    found = adapters(MACHINE, (), {}, tunnels=tunnels)
+    assert {v.adapter.name: v.over for v in found if v.over} == {"tun0": "lte"}
+    told = json.loads(adapter_table.as_json(found))["adapters"]
+    assert {a["name"]: a["over"] for a in told}["tun0"] == "lte"
+    assert {a["name"]: a["over"] for a in told}["wan1"] is None
+    for columns in (0, 60):
+        assert "over lte" in adapter_table.as_table(found, columns)

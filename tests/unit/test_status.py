@@ -187,6 +187,17 @@ def test_an_ipv4_address_is_whole_at_80_columns() -> None:
     assert "198.51.100.53" in Text.from_ansi(status_table.as_table(found, 80)).plain
 
 
+@promise("OVER-09")
+def test_the_kernels_tunnels_that_take_a_route() -> None:
+    (wan1,) = machine().adapters
+    live = LiveRoute(Route("wan1"), 1, tunnels=((wan1.ifindex, 51820), (4711, 51821)))
+    found = view(Counted(live))
+    assert only(found).tunnels == ("wan1",)
+    assert json.loads(status_table.as_json(found))["routes"][0]["tunnels"] == ["wan1"]
+    assert "under wan1" in status_table.as_table(found, 0)
+    assert "under" not in status_table.as_table(view(Counted(LiveRoute(Route("wan1"), 1))), 0)
+
+
 @promise("LOOK-02")
 def test_every_key_that_is_printed_is_in_the_page_and_every_one_there_is_printed() -> None:
     page = (Path(__file__).parents[2] / "docs" / "json.md").read_text(encoding="utf-8")

@@ -70,7 +70,10 @@ def _dropped(machine: Machine, adapter: AdapterFacts) -> int:
 
 
 def _about(adapter: AdapterFacts) -> Iterator[Part]:
-    """Why it is dead; its first address of each family with the gateway there, and its name servers."""
+    """What a tunnel is over; why it is dead; its first address of each family with the gateway there; its
+    name servers."""
+    if adapter.over:
+        yield f"over {printable(adapter.over)}  ", ""
     if adapter.health is not None and _is_dead(adapter):
         yield f"{printable(adapter.health.reason)}  ", "bad"
     for family, colon in (("ipv4", False), ("ipv6", True)):
