@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from procroute.core.access import EVERYBODY, Peer
 from procroute.errors import ProcrouteError
+from procroute.identity import CONFIG_FILE
 from procroute.kernel import files
 from procroute.model import Allowed
 from procroute.protocol import AddRule, EditRule
@@ -92,6 +93,12 @@ def _check_owner(rule: RouteRule, peer: Peer, access: dict[str, Allowed]) -> Non
 
 
 def _meant(peer: Peer, words: str) -> RouteRule:
+    if words.startswith((f"{CONFIG_FILE}:", f"{Path(CONFIG_FILE).name}:")):
+        raise ProcrouteError(
+            "rule-unknown",
+            f"{printable(words)} is over_unit or over_exe of a tunnel",
+            f"change it in {CONFIG_FILE}, then procroute reload",
+        )
     rules = _sound().rules
     mine = [rule for rule in rules if peer.is_root or rule.owner == peer.uid]
     found = [rule for rule in mine if words in (rule.place, f"{Path(rule.file).name}:{rule.line}")]

@@ -9,14 +9,15 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from procroute.lab import Lab
-from tests.netns.checking import deafen
+from tests.netns.checking import checks, deafen, found, kind_of_check
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import Command, routed
-from tests.netns.ruled import PROGRAM, pid_of, rules, script
+from tests.netns.ruled import PROGRAM, pid_of, refused, rules, script
 from tests.netns.running import procroute, until
 from tests.netns.test_reload import ask, configure
 from tests.netns.traffic import FAMILIES, both_families
 from tests.netns.tunnelling import DEVICE, PORT, client, inside, outer, preferring, servers, until_inside
+from tests.netns.uplinks import by
 
 promise = pytest.mark.promise
 each_uplink = pytest.mark.parametrize("uplink", ["wan1", "wan2"])
@@ -44,9 +45,9 @@ def misled(lab: Lab, command: Command, uplink: str) -> list[str]:
     lab.clear()
     heard = {family: inside(command, family) for family in FAMILIES}
     findings = [f"inner IPv{f}: {said}" for f, said in heard.items() if said != uplink]
-    by = outer(lab)
-    findings += [] if by.get(uplink) else [f"no outer packet by {uplink}"]
-    return findings + [f"{n} outer packets by {name}" for name, n in by.items() if name != uplink]
+    sent = outer(lab)
+    findings += [] if sent.get(uplink) else [f"no outer packet by {uplink}"]
+    return findings + [f"{n} outer packets by {name}" for name, n in sent.items() if name != uplink]
 
 
 @promise("OVER-03")
@@ -69,8 +70,7 @@ def test_whoever_has_the_device_open_is_put_on_the_route(
 @both_families
 def test_without_over_it_goes_by_main(uplink: str, family: int) -> None:
     with tunnelled("", uplink, family) as (lab, _, command):
-        found = misled(lab, command, uplink)
-        assert f"no outer packet by {uplink}" in found
+        assert f"no outer packet by {uplink}" in misled(lab, command, uplink)
         assert not misled(lab, command, OTHER[uplink])
 
 
@@ -83,6 +83,7 @@ def test_from_its_start_on_where_the_program_is_named(uplink: str, family: int) 
         configure(lab, over(uplink, f'over_exe = "{PROGRAM}"'))
         with daemon(lab) as running, ExitStack() as stack:
             assert f"the outer packets of {DEVICE}" in rules(lab, "list", "--json").stdout
+            assert "change it in /etc/procroute/config.toml" in refused(lab, "disable", "config.toml:2")
             lab.clear()
             stack.enter_context(client(lab, family, before=[PROGRAM]))
             assert set(outer(lab)) == {uplink}, "its hello went before it had the device"
@@ -177,6 +178,23 @@ def test_stale_while_the_link_stays_up(family: int) -> None:
         assert set(outer(lab)) == {"wan1"}
         deafen(lab.wan1, False)
         assert not misled(lab, command, "wan1")
+
+
+@promise("OVER-07")
+def test_a_check_of_the_tunnel_finds_it_stale() -> None:
+    """So a route that lists it goes on by another adapter; what is outer stays where it is."""
+    check = checks(DEVICE, kind_of_check("ping", 4), interval=0.3, down=2)
+    tunnel = check.replace(f"[adapter.{DEVICE}]\n", f'[adapter.{DEVICE}]\nover = "wan1"\n', 1)
+    with Lab(main="both") as lab, servers(lab), client(lab):
+        configure(lab, tunnel)
+        with daemon(lab), routed(lab, via=f"{DEVICE},wan2") as command:
+            until(lambda: found(lab, DEVICE)["state"] == "up", 15)
+            until_inside(command, "wan1")
+            lab.clear()
+            deafen(lab.wan1)
+            until(lambda: found(lab, DEVICE)["state"] == "down", 15)
+            until(lambda: by(command) == ["wan2", "wan2"], 10)
+            assert set(outer(lab)) == {"wan1"}
 
 
 @promise("OVER-03")
