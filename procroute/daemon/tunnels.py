@@ -35,6 +35,9 @@ _ROOT = Peer(0, 0, "root")
 _NOT_MEANT = frozenset({"other-namespace", "process-unknown"})
 """Errors of who ends meanwhile, or only has a device of that name elsewhere."""
 
+_Kernels = tuple[int, int]
+"""A tunnel of the kernel's: ifindex and UDP port (LiveRoute.tunnels)."""
+
 
 class Tunnels:
     """In the writer's thread. Takes the lock itself."""
@@ -55,6 +58,7 @@ class Tunnels:
         self._letting_go = letting_go
         self._tell = tell
         self._owners: dict[str, list[int]] = {}
+        self._ways: dict[int, tuple[int, bool]] = {}
 
     @property
     def tunnels(self) -> Mapping[str, Tunnel]:
@@ -66,22 +70,24 @@ class Tunnels:
         routes, notes = self._opened()
         self._routes.outer = frozenset(found.live.number for found in routes.values())
         self._let_go(routes)
-        if not routes:
-            self._carry({})
-            return notes
         machine = Machine(adapters=adapters.read(self._linux.netlink))
+        there = {name: a for name in self.tunnels if (a := machine.adapter(name)) is not None}
         fit: dict[str, Adapter] = {}
-        for name, found in routes.items():
-            adapter = machine.adapter(name)
-            if adapter is None:
+        for name, adapter in there.items():
+            if name not in routes:
                 continue
-            if why := unfit(adapter, machine.members(found.live), self.tunnels[name].over):
+            if why := unfit(adapter, machine.members(routes[name].live), self.tunnels[name].over):
                 notes.append(f"{self.tunnels[name].place}: {why}")
             else:
                 fit[name] = adapter
-        self._carry(
-            self._kernels({name: a for name, a in fit.items() if a.kind == "wireguard"}, routes, notes)
-        )
+        wanted = self._kernels({n: a for n, a in fit.items() if a.kind == "wireguard"}, routes, notes)
+        # Where its route cannot be opened now, a tunnel stays where it is: nothing leaves by main.
+        staying = {a.ifindex for name, a in there.items() if name not in routes}
+        try:
+            self._carry(wanted, staying)
+        except ProcrouteError as e:
+            notes.append(f"{CONFIG_FILE}: tunnels of the kernel's: {e.message}")
+        self.switched()
         notes += self._place({name: a.name for name, a in fit.items() if a.kind == "tun"}, routes)
         return list(map(printable, notes))
 
@@ -101,9 +107,9 @@ class Tunnels:
 
     def _kernels(
         self, devices: Mapping[str, Adapter], routes: Mapping[str, OpenRoute], notes: list[str]
-    ) -> dict[int, tuple[tuple[int, int], ...]]:
+    ) -> dict[int, tuple[_Kernels, ...]]:
         """By the routes' numbers, the kernel's tunnels that take them; in `notes`: why others do not."""
-        found: dict[int, tuple[tuple[int, int], ...]] = {}
+        found: dict[int, tuple[_Kernels, ...]] = {}
         for name, adapter in devices.items():
             try:
                 port = wireguard.port(adapter.ifindex)
@@ -114,26 +120,33 @@ class Tunnels:
             found[number] = (*found.get(number, ()), (adapter.ifindex, port))
         return found
 
-    def _carry(self, wanted: Mapping[int, tuple[tuple[int, int], ...]]) -> None:
-        """Have these tunnels of the kernel's take these routes, and no others any."""
+    def _carry(self, wanted: Mapping[int, tuple[_Kernels, ...]], staying: Collection[int]) -> None:
+        """Have these tunnels of the kernel's take these routes, and no others any, but for those that stay
+        where they are, by their ifindexes. Raises ProcrouteError."""
+
+        def tunnels(live: LiveRoute) -> tuple[_Kernels, ...]:
+            return (*wanted.get(live.number, ()), *(one for one in live.tunnels if one[0] in staying))
 
         def routes(now: Observed) -> list[LiveRoute]:
-            return [replace(live, tunnels=wanted.get(live.number, ())) for live in now.alive()]
+            return [replace(live, tunnels=tunnels(live)) for live in now.alive()]
 
         with lock(patient(self._tell)):
-            before = {f.live.number: f.live.tunnels for f in self._routes.all()}
-            changed = [n for n, tunnels in before.items() if tunnels != wanted.get(n, ())]
+            lives = [found.live for found in self._routes.all()]
+            changed = [live for live in lives if live.tunnels != tunnels(live)]
             if not changed:
                 return
             reconcile(self._linux, self._linux.identity, routes)
             self._routes.refresh()
-        now = {one for number in changed for one in (*before[number], *wanted.get(number, ()))}
-        self._look_anew(sorted({ifindex for ifindex, _ in now}))
+        concerned = (one for live in changed for one in (*live.tunnels, *tunnels(live)))
+        self._look_anew(sorted({ifindex for ifindex, _ in concerned}))
 
-    def switched(self, route: str) -> None:
-        """A route leaves by another adapter: have tunnels of the kernel's that take it notice."""
-        by_it = (f.live.tunnels for f in self._routes.all() if f.live.route.name == route)
-        self._look_anew([ifindex for tunnels in by_it for ifindex, _ in tunnels])
+    def switched(self) -> None:
+        """A route may leave by another adapter: have tunnels of the kernel's that take it notice."""
+        for live in (found.live for found in self._routes.all()):
+            way = (live.ifindex, live.by_main)
+            if live.tunnels and self._ways.get(live.number, way) != way:
+                self._look_anew([ifindex for ifindex, _ in live.tunnels])
+            self._ways[live.number] = way
 
     def _look_anew(self, ifindexes: Collection[int]) -> None:
         for ifindex in ifindexes:
@@ -151,9 +164,10 @@ class Tunnels:
         speaks_for: dict[int, str] = {}
         for name, device in devices.items():
             owners = self._owners.get(device, [])
-            if both := next((pid for pid in owners if speaks_for.setdefault(pid, name) != name), None):
+            both = next((pid for pid in owners if speaks_for.setdefault(pid, name) != name), None)
+            if both is not None:
                 other = speaks_for[both]
-                if routes[other].live != routes[name].live:
+                if routes[other].live.number != routes[name].live.number:
                     notes.append(f"{self.tunnels[name].place}: {describe(both)} speaks for {other} as well")
                 continue
             pids = self._astray(owners, routes[name])
@@ -162,6 +176,8 @@ class Tunnels:
             asked = Assign(self._wanted(self.tunnels[name]), pids, existing="reset", servers=True)
             try:
                 self._assigning.assign(_ROOT, asked, label(name))
+            except OSError:
+                continue  # it has ended
             except ProcrouteError as e:
                 if e.code not in _NOT_MEANT:
                     notes.append(f"{self.tunnels[name].place}: {name}: {e.message}")

@@ -17,7 +17,7 @@ from tests.netns.running import procroute, until
 from tests.netns.test_reload import ask, configure
 from tests.netns.traffic import FAMILIES, both_families
 from tests.netns.tunnelling import DEVICE, PORT, client, inside, outer, preferring, servers, until_inside
-from tests.netns.uplinks import by
+from tests.netns.uplinks import LOSSES, by
 
 promise = pytest.mark.promise
 each_uplink = pytest.mark.parametrize("uplink", ["wan1", "wan2"])
@@ -178,6 +178,20 @@ def test_stale_while_the_link_stays_up(family: int) -> None:
         assert set(outer(lab)) == {"wan1"}
         deafen(lab.wan1, False)
         assert not misled(lab, command, "wan1")
+
+
+@promise("OVER-07")
+@pytest.mark.parametrize("loss", ["down", "carrier", "gone"])
+def test_without_a_way_nothing_leaves(loss: str) -> None:
+    """Nor by a reload meanwhile, when its route could not be opened."""
+    with tunnelled(over("wan1"), "wan1", 4) as (lab, _, command):
+        assert not misled(lab, command, "wan1")
+        LOSSES[loss](lab)
+        for _ in range(2):
+            lab.clear()
+            assert "ETIMEDOUT" in {inside(command, f) for f in FAMILIES}
+            assert "wan2" not in outer(lab)
+            assert ask(lab, "reload")[0] == 0
 
 
 @promise("OVER-07")

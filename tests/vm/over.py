@@ -114,10 +114,12 @@ def test_stale_while_the_link_stays_up(family: int) -> None:
             assert lab.wan1.packets(where=peer.is_outer)
             assert not lab.wan2.packets(where=peer.is_outer)
             lab.wan1.carrier(False)
+            assert ask(lab, "reload")[0] == 0  # its route could not be opened now
             lab.clear()
             command.ask("tcp", to=SERVER[4], seconds=2)
             settle(lab)
             assert not lab.wan2.packets(where=peer.is_outer), "without a way they are held"
+            assert "sport" in _rules(lab)
 
 
 @both_families
