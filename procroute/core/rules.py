@@ -18,9 +18,8 @@ Offsets from the first preference (4400):
     299  whatever carries a route's number and found no table: unreachable; such outer packets, too
 
 Just before the first of other people's rules that stand before ours: what is ours goes over them, and so do
-such outer packets. The kernel
-gives a rule without a preference the number before the first one behind `local`, so that a VPN that comes up
-later lands there (net/core/fib_rules.c, fib_default_rule_pref).
+such outer packets. The kernel gives a rule without a preference the number before the first one behind
+`local`, so that a VPN that comes up later lands there (net/core/fib_rules.c, fib_default_rule_pref).
 
 The tree leads a route that has left an adapter to 280 in place of its table.
 

@@ -95,6 +95,27 @@ def test_from_its_start_on_where_the_program_is_named(uplink: str, family: int) 
             assert not misled(lab, command, uplink)
 
 
+@promise("OVER-04")
+def test_a_program_that_marks_its_socket_itself_lets_nothing_past() -> None:
+    """By that it has lost the mark of its route, and main has chosen the address: the guard drops it."""
+    with Lab(main="both") as lab, servers(lab):
+        script(lab)
+        configure(lab, over("wan1", f'over_exe = "{PROGRAM}"'))
+        with daemon(lab), ExitStack() as stack:
+            lab.clear()
+            stack.enter_context(client(lab, 4, "--mark", "51820", before=[PROGRAM]))
+            command = stack.enter_context(routed(lab, via=DEVICE))
+            assert inside(command, 4) == "ETIMEDOUT"
+            assert outer(lab) == {}
+            (route,) = (
+                r
+                for r in json.loads(procroute(lab, "status", "--json").stdout)["routes"]
+                if r["name"] == "wan1"
+            )
+            assert route["dropped"]["wan2"] > 0
+            assert route["marks"]["lost"] > 0
+
+
 @promise("NEG-15")
 def test_without_the_program_named_its_first_packet_goes_by_main() -> None:
     with Lab(main="both") as lab, servers(lab):

@@ -1,6 +1,6 @@
 """One end of a user-space tunnel, as VPN programs have them: a tun device, and UDP between the ends.
 
-tunnel_end.py DEVICE client ADDRESS PORT [--port PORT] [--connect] [--also DEVICE]
+tunnel_end.py DEVICE client ADDRESS PORT [--port PORT] [--connect] [--mark MARK] [--also DEVICE]
 tunnel_end.py DEVICE server ADDRESS PORT
 
 Each inner packet is one outer datagram. A server answers whoever spoke last. Prints "ready", and runs until
@@ -84,10 +84,13 @@ def main() -> None:
     parser.add_argument("port", type=int)
     parser.add_argument("--port", dest="own", type=int, default=0)
     parser.add_argument("--connect", action="store_true")
+    parser.add_argument("--mark", type=int, default=0, help="of its own, SO_MARK")
     parser.add_argument("--also", default="", help="one more device, which it only has open")
     asked = parser.parse_args()
     serves = asked.role == "server"
     outer = Outer((asked.address, asked.port), serves=serves, own=asked.own, connects=asked.connect)
+    if asked.mark:
+        outer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, asked.mark)
     if not serves:
         outer.send(_HELLO)
     tun, _also = _tun(asked.device), _tun(asked.also) if asked.also else 0
