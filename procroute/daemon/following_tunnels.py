@@ -5,12 +5,16 @@ In the loop's thread; what changes the kernel is done in the writer's (tunnels.p
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 from procroute.daemon.tunnels import Tunnels
 from procroute.daemon.works import Works
 from procroute.engine.words import Tell
+
+_AGAIN: Final = (1.0, 5.0)
+"""So many seconds after a tunnel of the kernel's has taken another way it is told to look anew once more."""
 
 
 class FollowingTunnels:
@@ -23,12 +27,17 @@ class FollowingTunnels:
         self._do = do
         self._tell = tell
         self._works = Works(tell, "not done for tunnels")
-        self._due = False
+        self._loop = asyncio.get_running_loop()
+        self._due = self._over = False
         self._said: frozenset[str] = frozenset()
 
     async def reload(self) -> list[str]:
         """Have it as the configuration says now; lines on what cannot be."""
-        notes: list[str] = await self._do(self._keep)
+        notes: list[str]
+        notes, moved = await self._do(self._keep)
+        if moved:
+            for seconds in _AGAIN:
+                self._loop.call_later(seconds, self._look_anew, moved)
         self._said = frozenset(notes)
         return notes
 
@@ -38,13 +47,15 @@ class FollowingTunnels:
             self._tell(note)
 
     def look(self) -> None:
-        """Adapters have changed, and a tunnel may be among them: once for all news while that waits."""
+        """Adapters have changed, and a tunnel may be among them, or a route has switched: once for all news
+        while that waits."""
         if self._tunnels.tunnels and not self._due:
             self._due = True
             self._works.begin(self._look())
 
     def close(self) -> None:
         """The end of the daemon."""
+        self._over = True
         self._works.cancel()
 
     async def _look(self) -> None:
@@ -53,6 +64,13 @@ class FollowingTunnels:
             if note not in before:
                 self._tell(note)
 
-    def _keep(self) -> list[str]:
+    def _look_anew(self, moved: frozenset[int]) -> None:
+        async def look_anew() -> None:
+            await self._do(lambda: self._tunnels.look_anew(moved))
+
+        if not self._over:
+            self._works.begin(look_anew())
+
+    def _keep(self) -> tuple[list[str], frozenset[int]]:
         self._due = False  # what is heard from now on counts anew
-        return self._tunnels.keep()
+        return self._tunnels.keep(), self._tunnels.moved()

@@ -248,6 +248,7 @@ class Daemon:
             self._tunnels.look()
         elif isinstance(event, protocol.Switched):
             self._works.begin(self._do(lambda: self._writer.switched(event)))
+            self._tunnels.look()
 
     def _health_changed(self, found: AdapterFound) -> None:
         why = f": {found.reason}" if found.reason else ""

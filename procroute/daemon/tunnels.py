@@ -8,7 +8,7 @@ kernel sends by itself: ip rules tell its packets by their port (docs/decisions/
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from msgspec.structs import replace
 
@@ -59,6 +59,7 @@ class Tunnels:
         self._tell = tell
         self._owners: dict[str, list[int]] = {}
         self._ways: dict[int, tuple[int, bool]] = {}
+        self._moved: set[int] = set()
 
     @property
     def tunnels(self) -> Mapping[str, Tunnel]:
@@ -67,6 +68,7 @@ class Tunnels:
 
     def keep(self) -> list[str]:
         """Have it so now, and what was so for others no more; lines on what cannot be."""
+        self._follow_switches()
         routes, notes = self._opened()
         self._routes.outer = frozenset(found.live.number for found in routes.values())
         self._let_go(routes)
@@ -87,7 +89,7 @@ class Tunnels:
             self._carry(wanted, staying)
         except ProcrouteError as e:
             notes.append(f"{CONFIG_FILE}: tunnels of the kernel's: {e.message}")
-        self.switched()
+        self._follow_switches()
         notes += self._place({name: a.name for name, a in fit.items() if a.kind == "tun"}, routes)
         return list(map(printable, notes))
 
@@ -140,18 +142,36 @@ class Tunnels:
         concerned = (one for live in changed for one in (*live.tunnels, *tunnels(live)))
         self._look_anew(sorted({ifindex for ifindex, _ in concerned}))
 
-    def switched(self) -> None:
-        """A route may leave by another adapter: have tunnels of the kernel's that take it notice."""
+    def _follow_switches(self) -> None:
+        """Have tunnels of the kernel's notice where their route leaves by another adapter."""
+        if not any(found.live.tunnels for found in self._routes.all()):
+            return
+        with lock(patient(self._tell)):
+            self._routes.refresh()
         for live in (found.live for found in self._routes.all()):
             way = (live.ifindex, live.by_main)
             if live.tunnels and self._ways.get(live.number, way) != way:
                 self._look_anew([ifindex for ifindex, _ in live.tunnels])
             self._ways[live.number] = way
 
-    def _look_anew(self, ifindexes: Collection[int]) -> None:
+    def _look_anew(self, ifindexes: Iterable[int]) -> None:
         for ifindex in ifindexes:
             with contextlib.suppress(ProcrouteError):  # it has gone
                 wireguard.forget_ways(ifindex)
+                self._moved.add(ifindex)
+
+    def moved(self) -> frozenset[int]:
+        """The ifindexes of the kernel's tunnels that take another way since this was asked last."""
+        found, self._moved = frozenset(self._moved), set()
+        return found
+
+    def look_anew(self, ifindexes: Iterable[int]) -> None:
+        """Have tunnels of the kernel's look for their ways and sources once more.
+
+        What their peers had sent on the old way has come since, and has told them of its address.
+        """
+        self._look_anew(ifindexes)
+        self._moved.clear()
 
     def _place(self, devices: Mapping[str, str], routes: Mapping[str, OpenRoute]) -> list[str]:
         """Put on its route who speaks for a tun device; lines on who cannot be.

@@ -117,7 +117,6 @@ class Writer:
         with lock(patient(self._tell)):
             self._routes.refresh()
             self._register.switched(event.route, event.adapter)
-        self.tunnels.switched()
 
     def reload(self, peer: Peer, _: Reload) -> Reloaded:
         """Take the configuration as it is now, for root. Raises ProcrouteError; then the old one holds."""
