@@ -156,8 +156,8 @@ def _outer(
         for port in sorted({port for ifindex, port in live.tunnels if port and machine.of_index(ifindex)}):
             ours = Rule(family, 0, "goto", protocol=identity.protocol, udp_port=port)
             here, end = identity.preference + _OUTER, identity.preference + _END
-            if before:
-                yield replace(ours, preference=before - 1, target=here)
+            if before:  # by where it leads it is known to be ours (Identity.owns_rule)
+                yield replace(ours, preference=before - 1, target=identity.preference)
             action, table = _leaf(identity, live, old=False)
             yield replace(ours, preference=here, action=action, target=table)
             yield replace(ours, preference=end, action="unreachable")

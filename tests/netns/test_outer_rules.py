@@ -14,9 +14,17 @@ from typing import Final, Literal
 import pytest
 
 from procroute.lab import UDP, Lab, Packet
-from tests.netns.inhabitants import bystander
-from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, unchanged
-from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, delete_our_rules, own_address
+from tests.netns.inhabitants import bystander, routed
+from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, unchanged, until
+from tests.netns.traffic import (
+    FAMILIES,
+    SERVER,
+    astray,
+    both_families,
+    delete_our_rules,
+    gateway,
+    own_address,
+)
 
 pytestmark = pytest.mark.promise("OVER-08")
 PORT: Final = 51820
@@ -117,10 +125,34 @@ def test_a_route_stays_as_long_as_its_tunnel_is_there() -> None:
         assert sent(lab, 4, PORT)[0] == {"wan2"}
 
 
+@both_families
+@pytest.mark.parametrize("when", ["before us", "after us"])
+def test_beside_wg_quicks_rules(when: str, family: int) -> None:
+    """They come and go, and so does the tunnel; nothing is left of what stood before them."""
+    rule = f"ip -{family} rule"
+    add = f"{rule} add not fwmark 51820 table 51820; {rule} add table main suppress_prefixlength 0"
+    delete = f"{rule} delete table 51820; {rule} delete table main suppress_prefixlength 0"
+    with carrying() as lab, routed(lab, via="wan1") as command:
+        lab.ip(f"-{family} route add default via {gateway(lab.lan, family)} dev lan0 table 51820")
+        if when == "before us":
+            command.freeze()
+            delete_our_rules(lab)
+        lab.sh(add)
+        command.thaw()
+        until(lambda: "sport" in lab.ip(f"-{family} rule show"), 10)
+        for _ in range(20):
+            assert sent(lab, family, PORT)[0] == {"wan1"}
+        assert lab.ip(f"-{family} rule show").count("sport") == (2 if when == "before us" else 3)
+        lab.ip("link set lan0 down")
+        lab.ip("link del lan0")
+        lab.sh(delete)
+        until(lambda: "sport" not in lab.ip(f"-{family} rule show"), 10)
+
+
 def test_it_goes_with_its_tunnel() -> None:
     with carrying() as lab:
         lab.ip("link set lan0 down")
         lab.ip("link del lan0")
         assert procroute(lab, "run", "--via", "wan2", "--", "true").returncode == 0
-        assert "sport" not in lab.ip("rule show")
+        assert "sport" not in lab.ip("rule show") + lab.ip("-6 rule show")
         assert sent(lab, 4, PORT)[0] == {"wan2"}

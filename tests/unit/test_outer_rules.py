@@ -89,6 +89,10 @@ def test_where_their_route_has_no_way_nothing_leaves(family: Family) -> None:
 def test_beside_wg_quick(family: Family, mark: int) -> None:
     """Its rule catches what has another mark than its own; what has its own goes by main, as it wants it."""
     for preference in (4399, 32765):
+        ahead = {r for r in ours(replace(MACHINE, rules=tuple(WG_QUICK)), LIVE).rules if r.preference < 4400}
+        assert all(IDENTITY.owns_rule(r.protocol, r.preference, r.target) for r in ahead), (
+            "or nobody removes it"
+        )
         beside = replace(MACHINE, rules=tuple(replace(r, preference=preference) for r in WG_QUICK))
         assert way(beside, family, PORT, mark).table == IDENTITY.route_table(5)
         assert way(beside, family, PORT + 1, mark).table == (MAIN if mark else 51820)
