@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from ipaddress import ip_network
 
@@ -98,22 +98,18 @@ def _without_dead_hops(entry: Entry, adapters: Mapping[int, Adapter]) -> Entry |
     return replace(entry, hops=hops) if hops else None
 
 
-def own_first(entries: Iterable[Entry], own: Adapter | None) -> list[Entry]:
+def own_first(entries: Collection[Entry], own: Adapter | None) -> list[Entry]:
     """Entries of the LAN, without those by other adapters to a subnet that adapter `own` is connected to.
 
     Two routers of one make give the same subnet; who leaves by one of them means the hosts there.
     """
-    entries = list(entries)
-    if own is None:
-        return entries
-    at_own = {e.destination for e in entries if is_connected(e, own) and _is_by(e, own)}
-    return [
-        e for e in entries if e.destination not in at_own or e.destination.is_link_local or _is_by(e, own)
-    ]
+    by_own = {e.destination for e in entries if _is_by(e, own) and is_connected(e, own)}
+    shared = {d for d in by_own if not d.is_link_local}
+    return [e for e in entries if e.destination not in shared or _is_by(e, own)] if shared else [*entries]
 
 
-def _is_by(entry: Entry, adapter: Adapter) -> bool:
-    return bool(entry.hops) and all(h.ifindex == adapter.ifindex for h in entry.hops)
+def _is_by(entry: Entry, adapter: Adapter | None) -> bool:
+    return adapter is not None and bool(entry.hops) and all(h.ifindex == adapter.ifindex for h in entry.hops)
 
 
 def own_subnets(main: Iterable[Entry], adapter: Adapter) -> list[Entry]:
