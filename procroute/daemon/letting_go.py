@@ -19,7 +19,8 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups, records, released
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known, identify, pinned
-from procroute.protocol import Assignment, Existing, Moved, Release, Released
+from procroute.model import Existing
+from procroute.protocol import Assignment, Moved, Release, Released
 
 
 class LettingGo:

@@ -20,8 +20,7 @@ from procroute.kernel import adapters, cgroups, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.owners import ROOM
 from procroute.kernel.pinned import Known
-from procroute.model import Marks, Owner
-from procroute.protocol import Existing
+from procroute.model import Existing, Marks, Owner
 from procroute.rulebook.route_rule import RouteRule
 from procroute.user_names import uid_of
 

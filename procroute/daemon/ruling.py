@@ -42,7 +42,8 @@ from procroute.kernel import user_managers
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.unit_starter import unit_starter
-from procroute.protocol import AddRule, Existing, RuleFacts, Wanted
+from procroute.model import Existing
+from procroute.protocol import AddRule, RuleFacts, Wanted
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.links import followed
 from procroute.rulebook.matching import Tried, meets, trial
@@ -209,8 +210,7 @@ class Ruling:
         for found, began in self._subjects.everybody(peer, self._rules.asked):
             rule = self._rules.index.first(found)
             if rule is not None and self._owning.has(rule, uid := found.uids[1]):
-                after: Existing = existing or rule.existing.value
-                owned.setdefault((uid, after), []).append(Known(found.pid, began))
+                owned.setdefault((uid, existing or rule.existing), []).append(Known(found.pid, began))
             placed += self._meet(found, began, existing)
         return placed + sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
 
@@ -275,8 +275,8 @@ class Ruling:
         peer, route = self._peer(rule), self._wanted(rule)
         if unit := self._unit(rule, who):
             return self._by_rule.unit(peer, unit, route, rule)
-        if existing is not None and existing != rule.existing.value:
-            rule = replace(rule, existing=type(rule.existing)(existing))
+        if existing is not None:
+            rule = replace(rule, existing=existing)
         command = " ".join(who.command) or who.exes[0]
         return self._by_rule.place(peer, facts, command, route, rule, placed)
 

@@ -28,8 +28,8 @@ from procroute.identity import Identity
 from procroute.kernel import cgroups, family, held, ports, records, sockets
 from procroute.kernel.pinned import Known, identify, kin
 from procroute.kernel.refusal import refused
-from procroute.model import IPAddress, LiveRoute, Marks
-from procroute.protocol import Existing, Moved, Sockets
+from procroute.model import Existing, IPAddress, LiveRoute, Marks
+from procroute.protocol import Moved, Sockets
 
 _LOOKS = 10
 

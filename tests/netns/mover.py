@@ -33,8 +33,7 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import cgroup_mount, cgroups
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import identify
-from procroute.model import LiveRoute
-from procroute.protocol import Existing
+from procroute.model import Existing, LiveRoute
 
 
 class Mover:
