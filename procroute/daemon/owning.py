@@ -16,7 +16,7 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.owning import follow, own
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups, records
+from procroute.kernel import adapters, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.owners import ROOM
 from procroute.kernel.pinned import Known
@@ -118,6 +118,6 @@ class Owning:
 
     def _within_target(self, pid: int) -> bool:
         try:
-            return records.within_target(self._linux.mount, cgroups.current(self._linux.mount, pid))
+            return records.within_target(self._linux.mount, self._linux.cgroup_mount.of(pid))
         except OSError:
             return True  # it has ended

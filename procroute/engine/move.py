@@ -26,6 +26,7 @@ from procroute.engine.gather import Gathered
 from procroute.engine.words import describe
 from procroute.identity import Identity
 from procroute.kernel import cgroups, family, held, ports, records, sockets
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.pinned import Known, identify, kin
 from procroute.kernel.refusal import refused
 from procroute.model import Existing, IPAddress, LiveRoute, Marks
@@ -147,10 +148,10 @@ def carriers(identity: Identity, number: int, *, named: bool = False) -> list[Ca
     ]
 
 
-def unmark(identity: Identity, mount: Path, ended: Iterable[sockets.InetSocket]) -> None:
+def unmark(identity: Identity, mount: CgroupMount, ended: Iterable[sockets.InetSocket]) -> None:
     """Have sockets that were ended carry a route's number no more: their programs may connect them again.
 
-    mount: where cgroup v2 is. Raises OSError.
+    Raises OSError.
     """
     inodes = {one.inode: one for one in ended if one.inode}
     who = held.everybodys() if inodes else {}
@@ -161,14 +162,14 @@ def unmark(identity: Identity, mount: Path, ended: Iterable[sockets.InetSocket])
                 break
 
 
-def _plain(mount: Path, holder: Known) -> frozenset[int]:
+def _plain(mount: CgroupMount, holder: Known) -> frozenset[int]:
     """The ids of the cgroup of a process, where it is no route's: what is made there has no guard."""
     try:
-        current = cgroups.current(mount, holder.pid)
+        current = mount.of(holder.pid)
     except OSError:
         return frozenset()
-    routed = records.within_target(mount, current)
-    return frozenset() if routed else records.plain_ids(mount / current.lstrip("/"))
+    routed = records.within_target(mount.path, current)
+    return frozenset() if routed else records.plain_ids(mount.path / current.lstrip("/"))
 
 
 def marks_given(identity: Identity, routes: Iterable[tuple[LiveRoute, Iterable[Path]]]) -> dict[int, int]:
