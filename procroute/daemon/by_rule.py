@@ -122,10 +122,6 @@ class ByRule:
         before = self._register.around(self._linux.cgroup_mount.of(pid))
         return before.rule if before is not None else ""
 
-    def check(self, peer: Peer, wanted: Wanted) -> None:
-        """See Placing.check."""
-        self._placing.check(peer, wanted)
-
     def _stays(self, cgroup: str, found: OpenRoute) -> bool:
         """Whether who is in a cgroup is on that route by a rule, or where a person has put him."""
         before = self._register.now_around(cgroup)

@@ -93,7 +93,9 @@ class Daemon:
             lambda wanted: self._do(lambda: self._writer.checked.ready(wanted)), self._health_changed, tell
         )
         self._tunnels = FollowingTunnels(self._writer.tunnels, self._do, tell)
-        self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do, self._looker)
+        self._of_rules = RuleRequests(
+            self._rules, self._writer.ruling, self._writer.drafts, self._do, self._looker
+        )
         self._look: asyncio.TimerHandle | None = None
         self._again = _AGAIN
         self._due: dict[int, None] = {}
