@@ -249,11 +249,11 @@ class Ruling:
             return False
         if self._owning.has(rule, who.uids[1]):
             return False
+        if existing is not None:
+            rule = replace(rule, existing=existing)
         peer, route = self._peer(rule), self._wanted(rule)
         if unit := self._unit(rule, who):
             return self._by_rule.unit(peer, unit, route, rule)
-        if existing is not None:
-            rule = replace(rule, existing=existing)
         command = " ".join(who.command) or who.exes[0]
         return self._by_rule.place(peer, facts, command, route, rule, placed)
 
