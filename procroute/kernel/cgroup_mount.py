@@ -70,10 +70,16 @@ def at(path: Path) -> CgroupMount:
 def of_process(pid: int | str) -> str | None:
     """What /proc calls the cgroup of a process, or of "self"; None: version 2 is not there.
 
-    Its name may be any bytes. Raises OSError where there is no such process, or none that can be seen.
+    Raises OSError where there is no such process, or none that can be seen.
     """
     with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
-        lines = os.fsdecode(file.readall()).split("\n")
+        return named_in(file.readall())
+
+
+def named_in(text: bytes) -> str | None:
+    """The cgroup of version 2 in what /proc/PID/cgroup says; None: there is none. Its name may be any
+    bytes."""
+    lines = os.fsdecode(text).split("\n")
     return next((line[3:] for line in lines if line.startswith("0::")), None)
 
 
