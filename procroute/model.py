@@ -12,10 +12,13 @@ from ipaddress import (
     IPv6Interface,
     IPv6Network,
 )
-from typing import Final
+from typing import Final, Literal
 
 from msgspec import Struct
 
+Existing = Literal["keep", "reset"]
+"""What becomes of connections that are open when a process, or a route, takes another way: they go on, or are
+ended."""
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network

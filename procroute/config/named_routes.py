@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct
 
 from procroute import route_words
-from procroute.model import HOLD, OnDown, Route
+from procroute.model import HOLD, Existing, OnDown, Route
 from procroute.written.document import Wrong
 from procroute.written.options import Dns, Gateway4, Gateway6, Maybe, Strict, Word, Words, given, words
 
@@ -30,7 +30,7 @@ class WrittenRoute(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
         ),
     ] = UNSET
     existing: Annotated[
-        Literal["keep", "reset"] | Maybe,
+        Existing | Maybe,
         Meta(description="What becomes of connections when the route leaves an adapter."),
     ] = UNSET
     hold: Annotated[

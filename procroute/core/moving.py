@@ -26,8 +26,8 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from procroute.identity import Identity
-from procroute.model import IPAddress
-from procroute.protocol import Existing, Moved
+from procroute.model import Existing, IPAddress
+from procroute.protocol import Moved
 
 Kind = Literal["tcp", "udp", "other"]
 

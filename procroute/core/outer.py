@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procroute.model import Adapter
 from procroute.rulebook.reading import rule_of
-from procroute.rulebook.route_rule import Existing, RouteRule, Rulebook
+from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.shape import WrittenRule
 from procroute.tunnels import Tunnel
 from procroute.written.document import Wrong
@@ -31,7 +31,7 @@ def with_tunnels(book: Rulebook, tunnels: Iterable[Tunnel]) -> Rulebook:
                 unit=list(each.unit) or UNSET,
                 exe=list(each.exe) or UNSET,
                 via=each.over,
-                existing=Existing.RESET,
+                existing="reset",
                 comment=f"the outer packets of {each.name}",
             )
         )

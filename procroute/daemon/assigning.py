@@ -90,7 +90,7 @@ class Assigning:
         if not self._linux.placement.by_systemd or live.marks is Marks.PACKETS:
             return [], who
         wanted = whole_units.Wanted(who, asked.tree, place, live.route.strict)
-        whole = whole_units.whole_units(self._linux.mount, peer, wanted)
+        whole = whole_units.whole_units(self._linux.cgroup_mount, peer, wanted)
         inside = {one.pid for unit in whole for one in unit.members}
         apart = [one for one in who if one.pid not in inside]
         if asked.tree:

@@ -20,7 +20,8 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import adapters
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
-from procroute.protocol import Assign, Assignment, Existing, Wanted
+from procroute.model import Existing
+from procroute.protocol import Assign, Assignment, Wanted
 from procroute.rulebook.route_rule import RouteRule
 
 _TRIES: Final = 20
@@ -74,7 +75,7 @@ class ByRule:
             if has_any(who.pid):
                 made = [self._placing.placed(peer, found, who, "rule", command, rule.place)]
                 with self._placing.undoing(made):
-                    self._follow(found, made[0], rule.existing.value)
+                    self._follow(found, made[0], rule.existing)
                 placed()
                 return True
             entered = self._placing.entered(found, who, self._register.origin_of(cgroup), "rule", command)
@@ -95,7 +96,7 @@ class ByRule:
             if self._stays(cgroup, found):
                 return False
         place = self._register.path(cgroup)
-        asked = Assign(route=wanted, unit=place.name, existing=rule.existing.value)
+        asked = Assign(route=wanted, unit=place.name, existing=rule.existing)
         for left in reversed(range(_TRIES)):
             try:
                 self._assigning.assign(peer, asked, rule.place, place)
@@ -120,10 +121,6 @@ class ByRule:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
         before = self._register.around(self._linux.cgroup_mount.of(pid))
         return before.rule if before is not None else ""
-
-    def check(self, peer: Peer, wanted: Wanted) -> None:
-        """See Placing.check."""
-        self._placing.check(peer, wanted)
 
     def _stays(self, cgroup: str, found: OpenRoute) -> bool:
         """Whether who is in a cgroup is on that route by a rule, or where a person has put him."""

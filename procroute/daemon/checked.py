@@ -14,12 +14,12 @@ from procroute.core.gateways import WayOut, way_out
 from procroute.core.tables import families
 from procroute.daemon.routes import Routes
 from procroute.engine.lock import lock, patient
+from procroute.engine.request import Request
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel.linux import Linux
 from procroute.kernel.probes import Path
 from procroute.model import Family, IPAddress
-from procroute.protocol import Wanted
 
 
 class Ready(Struct, frozen=True):
@@ -80,8 +80,6 @@ class CheckedRoutes:
         return all_ready
 
 
-def _by(name: str, of_it: Checked) -> Wanted:
+def _by(name: str, of_it: Checked) -> Request:
     """The route by which an adapter is checked."""
-    gateway4 = None if of_it.gateway4 is None else str(of_it.gateway4)
-    gateway6 = None if of_it.gateway6 is None else str(of_it.gateway6)
-    return Wanted(via=name, strict=True, gateway4=gateway4, gateway6=gateway6)
+    return Request((), name, True, of_it.gateway4, of_it.gateway6)

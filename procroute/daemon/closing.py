@@ -26,7 +26,7 @@ class Closing:
 
     def __init__(self, linux: Linux, routes: Routes, register: Register, tell: Tell) -> None:
         self._identity = linux.identity
-        self._mount = linux.mount
+        self._mount = linux.cgroup_mount
         self._routes = routes
         self._register = register
         self._tell = tell

@@ -20,9 +20,9 @@ _REMEMBERED: Final = 256
 """So many execs are remembered: of a script its interpreter's comes right after its own."""
 
 
-class Executing(NamedTuple):
-    """now: what is said of a process; then: as it will be when its exec has come about; paths: of rules
-    that mean its program."""
+class HeldExec(NamedTuple):
+    """now: what is said of a process; then: as it will be when its exec has come about; paths: of rules that
+    mean its program."""
 
     now: Facts
     then: Subject
@@ -49,7 +49,7 @@ class HeldExecs:
         """It has not come about: what the process executes next is another."""
         self._before.pop((asked.pid, asked.began), None)
 
-    def executing(self, asked: Exec, conditions: Collection[str]) -> Executing | None:
+    def executing(self, asked: Exec, conditions: Collection[str]) -> HeldExec | None:
         """A process whose exec is held; None: it is not that one any more. conditions: that there are."""
         found = self._subjects.of(asked.pid, conditions)
         if found is None or found[1] != asked.began:
@@ -64,7 +64,7 @@ class HeldExecs:
             if asked.gid != KEPT and "group" in conditions:
                 gids = groups_of(asked.pid, asked.gid)
                 then = replace(then, gids=gids, groups=group_names(gids))
-            return Executing(facts_of(who, began), then, paths)
+            return HeldExec(facts_of(who, began), then, paths)
         except OSError:
             return None
 

@@ -19,7 +19,8 @@ from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups, records, released
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known, identify, pinned
-from procroute.protocol import Assignment, Existing, Moved, Release, Released
+from procroute.model import Existing
+from procroute.protocol import Assignment, Moved, Release, Released
 
 
 class LettingGo:
@@ -55,9 +56,9 @@ class LettingGo:
 
         One that a person has put somewhere stays there. Raises ProcrouteError.
         """
-        mount = self._linux.mount
+        mount = self._linux.cgroup_mount
         with lock(patient(self._tell)), pinned(who) as pidfd:
-            cgroup = cgroups.current(mount, who.pid) if pidfd is not None else "/"
+            cgroup = mount.of(who.pid) if pidfd is not None else "/"
             before = self._register.around(cgroup)
             if before is None or before.how != "rule" or before.in_place:
                 return
@@ -65,7 +66,7 @@ class LettingGo:
             if {pid for pid, _ in cgroups.processes(path)} == {who.pid}:
                 self.let_go(before)
                 return
-            let_go(mount, who.pid, path)
+            let_go(mount.path, who.pid, path)
             self._register.let_be(who.pid)
 
     def of_rules(self, peer: Peer, places: Collection[str], apart: Collection[str]) -> None:

@@ -34,6 +34,7 @@ from procroute.daemon.processes import Processes
 from procroute.daemon.rule_requests import RuleRequests
 from procroute.daemon.rules import Rules
 from procroute.daemon.server import Server
+from procroute.daemon.tidying import Tidying
 from procroute.daemon.traffic import Traffic
 from procroute.daemon.watched import Watched
 from procroute.daemon.works import Works
@@ -48,8 +49,6 @@ _T = TypeVar("_T")
 SWITCH: Final = 0.0005
 """After so many seconds a thread makes room for one that is back from a system call; Python has 0.005. A look
 makes thousands of these, and a repair must not wait each time for who computes."""
-_AGAIN, _AGAIN_AT_MOST = 0.25, 60.0
-"""In seconds: when to try again to remove what could not be, twice as long each time."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -81,24 +80,22 @@ class Daemon:
         self._thread = ThreadPoolExecutor(1, "writer")
         self._looker = ThreadPoolExecutor(1, "looker")
         self._works = Works(tell)
-        self._watched = Watched(tell, lambda keys: self._works.begin(self._ended(keys)))
+        self._watched = Watched(tell, lambda keys: self._works.begin(self._tidying.ended(keys)))
         self._looking_at = Looking(settings)
         traffic = Traffic(self._looking_at.linux, tell)
         self._feed = Feed(Processes(), traffic, self._looker, tell)
         self._server = Server(self._answer, user_name, tell, feed=self._feed)
         self._keeper = Keeper(settings, self._say, tell)
         self._writer = Writer(settings, tell, self._say, self._watched.watch)
+        self._tidying = Tidying(self._writer, self._do, self._works, tell)
         self._rules = Rules(self._writer.ruling, self._do, self._looker, self._said, tell)
         self._checking = Checking(
             lambda wanted: self._do(lambda: self._writer.checked.ready(wanted)), self._health_changed, tell
         )
         self._tunnels = FollowingTunnels(self._writer.tunnels, self._do, tell)
-        self._of_rules = RuleRequests(self._rules, self._writer.ruling, self._do, self._looker)
-        self._look: asyncio.TimerHandle | None = None
-        self._again = _AGAIN
-        self._due: dict[int, None] = {}
-        self._looking = False
-        self._untidy: set[str] = set()
+        self._of_rules = RuleRequests(
+            self._rules, self._writer.ruling, self._writer.drafts, self._do, self._looker
+        )
         self._manager = ServiceManager()
 
     async def live(self) -> None:
@@ -120,7 +117,7 @@ class Daemon:
             await self._tunnels.start()
             await self._server.start()
             self._works.begin(self._checking.want(self._writer.checks))
-            self._look_soon()
+            self._tidying.soon()
             self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
             self._manager.ready()
             self._works.begin(self._show_that_it_lives())
@@ -143,8 +140,7 @@ class Daemon:
         self._watched.stop()
         if (left := self._writer.leavers.fileno()) is not None:
             self._loop.remove_reader(left)
-        if self._look is not None:
-            self._look.cancel()
+        self._tidying.close()
         self._works.cancel()
         self._keeper.stop()
         stay = await self._do(self._writer.stop)
@@ -192,7 +188,7 @@ class Daemon:
             hint = "the daemon's log has the details; please report it"
             raise ProcrouteError("internal", f"a fault in the daemon: {e!r}", hint) from e
         finally:
-            self._look_soon()
+            self._tidying.soon()
 
     async def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
         """The log has what the asker is told."""
@@ -259,47 +255,6 @@ class Daemon:
     def _on_left(self) -> None:
         if self._writer.leavers.hear():
             self._works.begin(self._do(self._writer.leavers.judge))
-
-    async def _ended(self, keys: Sequence[int]) -> None:
-        self._due.update(dict.fromkeys(keys))
-        await self._close_unused()
-
-    async def _close_unused(self) -> None:
-        try:
-            again = await self._do(self._tidy)
-        except (ProcrouteError, OSError) as e:
-            if str(e) not in self._untidy:
-                self._tell(f"what has ended could not be removed, and is tried again: {e}")
-            self._untidy.add(str(e))
-            again, self._again = self._again, min(2 * self._again, _AGAIN_AT_MOST)
-        else:
-            if self._untidy:
-                self._tell("what has ended is removed now")
-            self._untidy.clear()
-            self._again = _AGAIN
-        if self._look is not None:
-            self._look.cancel()
-            self._look = None
-        if again is not None:
-            self._look = self._loop.call_later(again, self._look_soon)
-
-    def _tidy(self) -> float | None:
-        """In the writer's thread: forget what has ended, close what nobody uses. Raises as close_unused."""
-        self._looking = False
-        for key in list(self._due):
-            self._due.pop(key, None)  # first: what is heard from now on counts anew
-            try:
-                self._writer.emptied(key)
-            except BaseException:
-                self._due[key] = None
-                raise
-        return self._writer.close_unused()
-
-    def _look_soon(self) -> None:
-        """Once for all who ask while that waits for its turn."""
-        if not self._looking:
-            self._looking = True
-            self._works.begin(self._close_unused())
 
 
 def _assignments(number: int) -> str:

@@ -16,12 +16,11 @@ from procroute.engine.lock import lock, patient
 from procroute.engine.owning import follow, own
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters, cgroups, records
+from procroute.kernel import adapters, records
 from procroute.kernel.linux import Linux
 from procroute.kernel.owners import ROOM
 from procroute.kernel.pinned import Known
-from procroute.model import Marks, Owner
-from procroute.protocol import Existing
+from procroute.model import Existing, Marks, Owner
 from procroute.rulebook.route_rule import RouteRule
 from procroute.user_names import uid_of
 
@@ -119,6 +118,6 @@ class Owning:
 
     def _within_target(self, pid: int) -> bool:
         try:
-            return records.within_target(self._linux.mount, cgroups.current(self._linux.mount, pid))
+            return records.within_target(self._linux.mount, self._linux.cgroup_mount.of(pid))
         except OSError:
             return True  # it has ended

@@ -77,10 +77,10 @@ class Placing:
         )
 
     def check(self, peer: Peer, wanted: Wanted) -> None:
-        """Whether somebody may have a route. Raises ProcrouteError not-permitted."""
+        """Whether somebody may have a route. Raises ProcrouteError not-permitted, usage."""
         access, meant = self._routes.settings.access, self._routes.meant(wanted)
         if not peer.is_root and access:
-            for name in meant.via.split(","):
+            for name in meant.adapter.split(","):
                 check_route(access, peer, self._asked(wanted, name.strip()))
 
     @contextmanager

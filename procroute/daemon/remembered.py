@@ -53,7 +53,7 @@ class Remembered:
     def of_pid(self, peer: Peer, pid: int) -> Assignment:
         """The assignment that a process is in, for who may change it. Raises ProcrouteError."""
         try:
-            cgroup = cgroups.current(self._linux.mount, pid)
+            cgroup = self._linux.cgroup_mount.of(pid)
         except OSError:
             raise ProcrouteError(
                 "process-unknown", f"there is no process {pid}", "ps(1) lists them"

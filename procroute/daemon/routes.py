@@ -8,15 +8,13 @@ from collections.abc import Collection, Iterable, Iterator
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
-import msgspec
 from msgspec import Struct
 
 from procroute.config import Settings
-from procroute.core.asking import options_of
 from procroute.core.machine import Observed
 from procroute.engine.move import marks_given
 from procroute.engine.opening import decide, open_route, target_for
-from procroute.engine.request import Request
+from procroute.engine.request import Request, named
 from procroute.engine.settle import settle, undoing
 from procroute.engine.user import find
 from procroute.engine.words import Tell
@@ -52,8 +50,8 @@ class Routes:
         self.outer: frozenset[int] = frozenset()
         self._open: dict[int, OpenRoute] = {}
         self._by_name: dict[str, OpenRoute] = {}
-        self._meant: dict[bytes, LiveRoute] = {}
-        self._notes: dict[bytes, list[str]] = {}
+        self._meant: dict[Request, LiveRoute] = {}
+        self._notes: dict[Request, list[str]] = {}
 
     def adopt(self) -> list[OpenRoute]:
         """Care for the routes that are there; those that are new."""
@@ -73,43 +71,30 @@ class Routes:
             if found is not None and found.path == target.path:
                 self._attend(target.live, target.path)
 
-    def open(self, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
-        """The route that is asked for, and lines for who asked. Raises ProcrouteError."""
-        words = msgspec.json.encode(wanted)
-        meant = self._meant.get(words)
+    def open(self, request: Request) -> tuple[OpenRoute, list[str]]:
+        """The route that is asked for, by adapters; and lines for who asked. Raises ProcrouteError."""
+        meant = self._meant.get(request)
         known = None if meant is None else self._open.get(meant.number)
         # Another route may have got the number of one that was closed.
-        if meant and known and known.live.route == meant.route and self._is_still(known, wanted):
-            return known, [*self._notes.get(words, [])]
-        request = request_for(wanted)
+        if meant and known and known.live.route == meant.route and self._is_still(known, request):
+            return known, [*self._notes.get(request, [])]
         observed, live, notes = decide(self._linux, request, self.settings)
         with undoing(self._linux, lambda _: self.settle()):
             now, _ = open_route(self._linux, observed, live)
             # As it is written down now: with its adapter, by which the next one who asks knows it again.
             live = next((t for t in now.ours.targets if t.number == live.number), live)
             found = self._attend(live, self._linux.path(live.number))
-        still = {w: m for w, m in self._meant.items() if m.number in self._open}
-        self._meant = still | {words: live}
-        self._notes = {w: self._notes[w] for w in self._meant if w in self._notes} | {words: [*notes]}
+        still = {r: m for r, m in self._meant.items() if m.number in self._open}
+        self._meant = still | {request: live}
+        self._notes = {r: self._notes[r] for r in self._meant if r in self._notes} | {request: [*notes]}
         return found, notes
 
-    def meant(self, wanted: Wanted) -> Wanted:
-        """What is asked for, by an adapter: a name of the configuration's stands for that and options."""
-        named = self.settings.route.get(wanted.via)
-        if named is None:
-            return wanted
-        own = options_of(named)
-        return Wanted(
-            via=own.via,
-            strict=wanted.strict or own.strict,
-            gateway4=wanted.gateway4 or own.gateway4,
-            gateway6=wanted.gateway6 or own.gateway6,
-            dns=own.dns if wanted.dns is None else wanted.dns,
-            on_down=own.on_down,
-            existing=own.existing,
-            hold=own.hold,
-            inbound=own.inbound,
-        )
+    def meant(self, wanted: Wanted) -> Request:
+        """What is asked for, by adapters: a name of the configuration's stands for those and options.
+
+        Raises ProcrouteError usage for what is no address.
+        """
+        return named(request_for(wanted), self.settings.route)
 
     def target(self, found: OpenRoute, uid: int) -> Path:
         """Where processes of a user go. Raises ProcrouteError."""
@@ -199,12 +184,12 @@ class Routes:
         return found
 
     @staticmethod
-    def _is_still(known: OpenRoute, wanted: Wanted) -> bool:
+    def _is_still(known: OpenRoute, request: Request) -> bool:
         """Whether the words mean the same adapter as before, and the route is there: no need to look."""
         if known.live.route.chooses:
             return False  # what is passed over is told each time
         try:
-            return socket.if_nametoindex(wanted.via) == known.live.ifindex and records.named(known.path)
+            return socket.if_nametoindex(request.adapter) == known.live.ifindex and records.named(known.path)
         except OSError:
             return False
 

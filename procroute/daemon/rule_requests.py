@@ -10,6 +10,7 @@ from typing import Any
 from procroute import protocol
 from procroute.core.access import Peer
 from procroute.daemon import rule_files, subjects
+from procroute.daemon.rule_drafts import RuleDrafts
 from procroute.daemon.rules import Rules
 from procroute.daemon.ruling import Ruling
 from procroute.errors import ProcrouteError
@@ -26,11 +27,13 @@ class RuleRequests:
         self,
         rules: Rules,
         ruling: Ruling,
+        drafts: RuleDrafts,
         do: Callable[[Callable[[], Any]], Awaitable[Any]],
         thread: Executor,
     ) -> None:
         self._rules = rules
         self._ruling = ruling
+        self._drafts = drafts
         self._do = do
         self._thread = thread
         self.by_type: dict[type, Answer] = {
@@ -51,10 +54,10 @@ class RuleRequests:
     async def _try(self, peer: Peer, asked: protocol.TryRules) -> protocol.Tried:
         def tried() -> protocol.Tried:
             subjects.shown(peer, asked.pid)
-            found = self._ruling.seen(asked.pid)
+            found = self._ruling.tried(asked.pid)
             if found is None:
                 raise ProcrouteError("process-unknown", f"process {asked.pid} has ended", "ps(1) lists them")
-            told = (t for t in self._ruling.trial(found) if peer.is_root or t.rule.owner in (0, peer.uid))
+            told = (t for t in found if peer.is_root or t.rule.owner in (0, peer.uid))
             return protocol.Tried(rules=[protocol.TriedRule(self._ruling.facts(t.rule), t.why) for t in told])
 
         reply: protocol.Tried = await self._do(tried)
@@ -62,7 +65,7 @@ class RuleRequests:
 
     async def _match(self, peer: Peer, asked: protocol.MatchRule) -> protocol.Matched:
         loop = asyncio.get_running_loop()
-        pids = await loop.run_in_executor(self._thread, self._ruling.matching, peer, asked.rule)
+        pids = await loop.run_in_executor(self._thread, self._drafts.matching, peer, asked.rule)
         return protocol.Matched(pids=pids)
 
     async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
@@ -70,7 +73,7 @@ class RuleRequests:
         return protocol.Applied(placed=placed, notes=_seen_by(peer, self._rules.notes))
 
     async def _add(self, peer: Peer, asked: protocol.AddRule) -> protocol.Edited:
-        rule: RouteRule = await self._do(lambda: self._ruling.add(peer, asked))
+        rule: RouteRule = await self._do(lambda: self._drafts.add(peer, asked))
         notes = _seen_by(peer, await self._rules.reload())
         return protocol.Edited(rule=self._ruling.facts(rule), notes=notes)
 

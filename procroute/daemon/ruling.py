@@ -6,7 +6,6 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
@@ -18,7 +17,6 @@ from procroute.core.outer import label, with_tunnels
 from procroute.core.rule_facts import rule_facts
 from procroute.core.ruling import (
     Kind,
-    asked_for,
     elsewhere,
     exceptions_again,
     hold_rules,
@@ -26,7 +24,7 @@ from procroute.core.ruling import (
     needs_news,
     wanted,
 )
-from procroute.daemon import rule_files, rules_in_use
+from procroute.daemon import rules_in_use
 from procroute.daemon.by_rule import ByRule
 from procroute.daemon.held_execs import HeldExecs
 from procroute.daemon.letting_go import LettingGo
@@ -42,12 +40,11 @@ from procroute.kernel import user_managers
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import Facts
 from procroute.kernel.unit_starter import unit_starter
-from procroute.protocol import AddRule, Existing, RuleFacts, Wanted
+from procroute.model import Existing
+from procroute.protocol import RuleFacts, Wanted
 from procroute.rulebook.applications import unit_around
-from procroute.rulebook.links import followed
-from procroute.rulebook.matching import Tried, meets, trial
+from procroute.rulebook.matching import Tried, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook, WhenDown
-from procroute.rulebook.shape import WrittenRule
 from procroute.rulebook.subject import Subject
 from procroute.user_names import user_name
 
@@ -209,34 +206,14 @@ class Ruling:
         for found, began in self._subjects.everybody(peer, self._rules.asked):
             rule = self._rules.index.first(found)
             if rule is not None and self._owning.has(rule, uid := found.uids[1]):
-                after: Existing = existing or rule.existing.value
-                owned.setdefault((uid, after), []).append(Known(found.pid, began))
+                owned.setdefault((uid, existing or rule.existing), []).append(Known(found.pid, began))
             placed += self._meet(found, began, existing)
         return placed + sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
 
-    def add(self, peer: Peer, asked: AddRule) -> RouteRule:
-        """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""
-        way = asked.rule.via
-        if isinstance(way, str):
-            self._by_rule.check(peer, Wanted(via=way))
-        return rule_files.add(peer, asked, dict(self._routes.settings.access))
-
-    def seen(self, pid: int) -> Subject | None:
-        """A process as all rules see it; None: there is none."""
+    def tried(self, pid: int) -> tuple[Tried, ...] | None:
+        """Each rule in order, asked of a process, up to and with the one that holds; None: it has ended."""
         found = self._subjects.of(pid, self._rules.asked | {"user", "group", "parent"})
-        return found and found[0]
-
-    def matching(self, peer: Peer, written: WrittenRule) -> list[int]:
-        """Who would meet a rule that is in no file yet, of those whom the asker may place. In any thread, as
-        it takes long. Raises ProcrouteError rule-bad, not-permitted."""
-        rule = rule_files.checked(written, peer, dict(self._routes.settings.access))
-        (rule,) = followed(Rulebook((rule,)), os.path.realpath).rules
-        asked = asked_for(Rulebook((rule,)))
-        return [found.pid for found, _ in self._subjects.everybody(peer, asked) if meets(rule, found)]
-
-    def trial(self, who: Subject) -> tuple[Tried, ...]:
-        """Each rule in order, asked, up to and with the one that holds."""
-        return trial(self._rules.linked, who)
+        return found and trial(self._rules.linked, found[0])
 
     def _meet(self, found: Subject, began: int, existing: Existing | None = None) -> bool:
         rule = self._rules.index.first(found)
@@ -272,11 +249,11 @@ class Ruling:
             return False
         if self._owning.has(rule, who.uids[1]):
             return False
+        if existing is not None:
+            rule = replace(rule, existing=existing)
         peer, route = self._peer(rule), self._wanted(rule)
         if unit := self._unit(rule, who):
             return self._by_rule.unit(peer, unit, route, rule)
-        if existing is not None and existing != rule.existing.value:
-            rule = replace(rule, existing=type(rule.existing)(existing))
         command = " ".join(who.command) or who.exes[0]
         return self._by_rule.place(peer, facts, command, route, rule, placed)
 

@@ -99,13 +99,10 @@ class Tunnels:
         for name, each in self.tunnels.items():
             try:
                 with lock(patient(self._tell)):
-                    routes[name], _ = self._routes.open(self._wanted(each))
+                    routes[name], _ = self._routes.open(self._routes.meant(Wanted(via=each.over)))
             except ProcrouteError as e:
                 notes.append(f"{each.place}: {name} is over {each.over}: {e.message}")
         return routes, notes
-
-    def _wanted(self, tunnel: Tunnel) -> Wanted:
-        return self._routes.meant(Wanted(via=tunnel.over))
 
     def _kernels(
         self, devices: Mapping[str, Adapter], routes: Mapping[str, OpenRoute], notes: list[str]
@@ -193,7 +190,7 @@ class Tunnels:
             pids = self._astray(owners, routes[name])
             if not pids:
                 continue
-            asked = Assign(self._wanted(self.tunnels[name]), pids, existing="reset", servers=True)
+            asked = Assign(Wanted(via=self.tunnels[name].over), pids, existing="reset", servers=True)
             try:
                 self._assigning.assign(_ROOT, asked, label(name))
             except OSError:

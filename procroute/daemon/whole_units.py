@@ -11,6 +11,7 @@ from procroute.core.access import Peer
 from procroute.daemon import subjects
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, family, records, user_managers
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.process_facts import Facts
 
 _NEVER = frozenset({"init.scope"})
@@ -42,7 +43,7 @@ class Wanted(Struct, frozen=True):
     strict: bool = False
 
 
-def whole_units(mount: Path, peer: Peer, wanted: Wanted) -> list[WholeUnit]:
+def whole_units(mount: CgroupMount, peer: Peer, wanted: Wanted) -> list[WholeUnit]:
     """The units that follow in place."""
     meant = {one.pid for one in wanted.who}
     if wanted.tree:
@@ -51,23 +52,23 @@ def whole_units(mount: Path, peer: Peer, wanted: Wanted) -> list[WholeUnit]:
     places = [wanted.unit] if wanted.unit else _units_of(mount, meant)
     found = []
     for place in dict.fromkeys(places):
-        if _may_follow(mount, place, peer, strict=wanted.strict):
+        if _may_follow(mount.path, place, peer, strict=wanted.strict):
             members = _members(place, peer, meant, known, named=wanted.unit is not None)
             found += [WholeUnit(place, members)] if members else []
     return found
 
 
-def _units_of(mount: Path, pids: Collection[int]) -> Iterator[Path]:
+def _units_of(mount: CgroupMount, pids: Collection[int]) -> Iterator[Path]:
     """The units that processes run in. A slice holds units: that one is meant has to be said."""
     for pid in pids:
         try:
-            place = mount / cgroups.current(mount, pid).lstrip("/")
+            place = mount.path / mount.of(pid).lstrip("/")
         except OSError:
             continue  # it has ended
-        above = (place, *place.relative_to(mount).parents)
+        above = (place, *place.relative_to(mount.path).parents)
         unit = next((p for p in above if p.suffix in (".service", ".scope")), None)
         if unit is not None:
-            yield mount / unit
+            yield mount.path / unit
 
 
 def _may_follow(mount: Path, place: Path, peer: Peer, *, strict: bool) -> bool:

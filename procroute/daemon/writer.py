@@ -24,6 +24,7 @@ from procroute.daemon.placing import Placing
 from procroute.daemon.register import Register, Watch
 from procroute.daemon.reload import reread
 from procroute.daemon.routes import Routes
+from procroute.daemon.rule_drafts import RuleDrafts
 from procroute.daemon.rule_subjects import RuleSubjects
 from procroute.daemon.ruling import Ruling
 from procroute.daemon.tunnels import Tunnels
@@ -71,6 +72,7 @@ class Writer:
         seen = RuleSubjects(linux.cgroup_mount, self._register.origin_of)
         by_rule = ByRule(linux, routes, self._register, placing, assigning, tell)
         owning = Owning(linux, routes, tell)
+        self.drafts = RuleDrafts(routes, placing, seen)
         self.ruling = Ruling(routes, seen, by_rule, letting_go, owning, tell)
         self.checked = CheckedRoutes(linux, routes, tell)
         self.tunnels = Tunnels(linux, routes, self._register, assigning, letting_go, tell)

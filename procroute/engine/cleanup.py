@@ -19,6 +19,7 @@ from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import cgroups, in_place, records, sysctl, wireguard
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import everybody
 from procroute.kernel.strays import strays
@@ -60,7 +61,7 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         paths = [t.path for t in (*targets, *of_users)] + unnamed
         by_path = {path: [pid for pid, _ in _living([path])] for path in (*paths, *(t.path for t in whole))}
         for target in targets:
-            by_path[target.path] += _of_owners(linux.mount, target)
+            by_path[target.path] += _of_owners(linux.cgroup_mount, target)
         living = [*dict.fromkeys(pid for pids in by_path.values() for pid in pids)]
         if living and not force:
             names = {t.path: t.live.route.name for t in (*targets, *of_users, *whole)}
@@ -114,12 +115,12 @@ def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:
         yield from cgroups.processes(target)
 
 
-def _of_owners(mount: Path, target: records.Target) -> Iterator[int]:
+def _of_owners(mount: CgroupMount, target: records.Target) -> Iterator[int]:
     """Who is in no target, and whose sockets follow a route by whose they are."""
     uids = {owner.uid for owner in target.live.owners}
     for one in everybody() if uids else ():
         with suppress(OSError):  # it has ended
-            if one.uids[1] in uids and not records.within_target(mount, cgroups.current(mount, one.pid)):
+            if one.uids[1] in uids and not records.within_target(mount.path, mount.of(one.pid)):
                 yield one.pid
 
 

@@ -5,7 +5,6 @@ Nothing is changed and nothing is sent.
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -157,11 +156,11 @@ def _process(pid: int) -> Facts:
 
 def _subject(linux: Linux, observed: Observed, who: Facts, title: str, known: Known) -> Subject:
     try:
-        cgroup = cgroups.current(linux.mount, who.pid)
+        cgroup = linux.cgroup_mount.of(who.pid)
     except OSError:
         raise ProcrouteError("process-unknown", *process_facts.why_not(who.pid)) from None
     uid = who.uids[1]
-    if who.namespace != os.stat("/proc/self/ns/net").st_ino:
+    if who.namespace != process_facts.namespace_of("self"):
         return Subject(title, cgroup, uid, elsewhere=True)
     targets = _attachments(linux, observed, cgroup) or _as_owner(linux, observed, who)
     return Subject(

@@ -9,7 +9,7 @@ from procroute.core.explain_outer import Outer, below
 from procroute.core.machine import Observed
 from procroute.engine.words import describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, records, tun_owners, wireguard
+from procroute.kernel import records, tun_owners, wireguard
 from procroute.kernel.linux import Linux
 from procroute.model import Adapter, LiveRoute
 
@@ -49,7 +49,7 @@ def _outer(linux: Linux, observed: Observed, adapter: Adapter) -> Outer | None:
 def _route_of(linux: Linux, pid: int) -> LiveRoute | None:
     """The route that a process is on: the nearest target around it."""
     try:
-        place = linux.mount / cgroups.current(linux.mount, pid).lstrip("/")
+        place = linux.mount / linux.cgroup_mount.of(pid).lstrip("/")
     except OSError:
         return None
     everybodys = [*records.targets(linux.mount, linux.namespace), *linux.further_targets()]

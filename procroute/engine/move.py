@@ -17,19 +17,17 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from msgspec import Struct
-
 from procroute.core.machine import Machine
 from procroute.core.moving import Ground, assigned, moved, released
 from procroute.engine import open_sockets
 from procroute.engine.gather import Gathered
-from procroute.engine.words import describe
 from procroute.identity import Identity
 from procroute.kernel import cgroups, family, held, ports, records, sockets
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.pinned import Known, identify, kin
 from procroute.kernel.refusal import refused
-from procroute.model import IPAddress, LiveRoute, Marks
-from procroute.protocol import Existing, Moved, Sockets
+from procroute.model import Existing, IPAddress, LiveRoute, Marks
+from procroute.protocol import Moved, Sockets
 
 _LOOKS = 10
 
@@ -98,8 +96,8 @@ def part(
 
     members: the processes. origin: a cgroup of no route, where those sockets were made that are older than
     the assignment; they lose all bits of ours. What was made in the assignment keeps the bound bit, by which
-    its guard lets it go. Connections that are kept go on by the route; see `carriers`. given: as
-    `marks_given` tells, before their cgroup goes. Raises ProcrouteError.
+    its guard lets it go. Connections that are kept go on by the route. given: as `marks_given` tells,
+    before their cgroup goes. Raises ProcrouteError.
     """
     ground = Ground(identity, number, existing, here=_addresses(machine))
     own = {one.pid: one.began for one in members}
@@ -113,44 +111,10 @@ def part(
         raise refused(e, "socket", "let go of open sockets") from e
 
 
-class Carrier(Struct, frozen=True):
-    """A socket that carries a route's number. holders: PIDs; none: it has only to close."""
-
-    protocol: str
-    remote: str
-    holders: tuple[int, ...] = ()
-
-    def __str__(self) -> str:
-        who = ", ".join(map(describe, self.holders)) or "nobody"
-        return f"{self.protocol} to {self.remote} of {who}"
-
-
-def carriers(identity: Identity, number: int, *, named: bool = False) -> list[Carrier]:
-    """The sockets that carry a route's number, whoever holds them; connections in TIME_WAIT do not count.
-
-    named: look for who holds them, in all of the machine. Not among them are sockets that were never bound
-    nor sent from: no list of the kernel's has those. Raises ProcrouteError.
-    """
-    try:
-        found = [
-            one
-            for protocol in (sockets.TCP, sockets.UDP)
-            for one in sockets.with_mark(protocol, identity.mark(number), identity.number_mask)
-            if one.state != sockets.TIME_WAIT
-        ]
-        who: Mapping[int, Collection[int]] = held.everybodys() if named and found else {}
-    except OSError as e:
-        raise refused(e, "socket", "list sockets") from e
-    names = {sockets.TCP: "TCP", sockets.UDP: "UDP"}
-    return [
-        Carrier(names[one.protocol], str(one.remote), tuple(sorted(who.get(one.inode, ())))) for one in found
-    ]
-
-
-def unmark(identity: Identity, mount: Path, ended: Iterable[sockets.InetSocket]) -> None:
+def unmark(identity: Identity, mount: CgroupMount, ended: Iterable[sockets.InetSocket]) -> None:
     """Have sockets that were ended carry a route's number no more: their programs may connect them again.
 
-    mount: where cgroup v2 is. Raises OSError.
+    Raises OSError.
     """
     inodes = {one.inode: one for one in ended if one.inode}
     who = held.everybodys() if inodes else {}
@@ -161,14 +125,14 @@ def unmark(identity: Identity, mount: Path, ended: Iterable[sockets.InetSocket])
                 break
 
 
-def _plain(mount: Path, holder: Known) -> frozenset[int]:
+def _plain(mount: CgroupMount, holder: Known) -> frozenset[int]:
     """The ids of the cgroup of a process, where it is no route's: what is made there has no guard."""
     try:
-        current = cgroups.current(mount, holder.pid)
+        current = mount.of(holder.pid)
     except OSError:
         return frozenset()
-    routed = records.within_target(mount, current)
-    return frozenset() if routed else records.plain_ids(mount / current.lstrip("/"))
+    routed = records.within_target(mount.path, current)
+    return frozenset() if routed else records.plain_ids(mount.path / current.lstrip("/"))
 
 
 def marks_given(identity: Identity, routes: Iterable[tuple[LiveRoute, Iterable[Path]]]) -> dict[int, int]:

@@ -17,8 +17,7 @@ from procroute.identity import Identity
 from procroute.kernel.interface import Kernel
 from procroute.kernel.pinned import Known
 from procroute.kernel.refusal import refused
-from procroute.model import LiveRoute, Owner
-from procroute.protocol import Existing
+from procroute.model import Existing, LiveRoute, Owner
 
 _ACTS: Final = (Fate.FOLLOW, Fate.RESET)
 

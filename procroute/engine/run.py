@@ -123,7 +123,7 @@ def _start(linux: Linux, observed: Observed, live: LiveRoute, place: Place, tell
     now, routes = open_route(linux, observed, live)
     target = target_for(linux, now, live, place.user, routes, tell)
     command = place.request.command
-    name, origin = f"run-{os.getpid()}", cgroups.current(linux.mount)
+    name, origin = f"run-{os.getpid()}", linux.cgroup_mount.of("self")
     described = f"procroute run: {' '.join(command)}"
     start = Start(
         command,

@@ -50,7 +50,7 @@ def find() -> CgroupMount:
     Raises ProcrouteError cgroup-missing.
     """
     found = []
-    for root, path, read_only in _mounts():
+    for path, (root, read_only) in _mounts().items():
         if os.path.exists(f"{path}/cgroup.controllers"):  # not so where another mount covers it
             found.append((read_only, root != "/", len(path), path, root))
     if not found:
@@ -63,23 +63,30 @@ def find() -> CgroupMount:
 
 def at(path: Path) -> CgroupMount:
     """What is mounted at a path that was found earlier."""
-    roots = [root for root, place, _ in _mounts() if place == str(path)]
-    return CgroupMount(path, roots[-1] if roots else "/")  # the last covers the others
+    root, _ = _mounts().get(str(path), ("/", False))
+    return CgroupMount(path, root)
 
 
 def of_process(pid: int | str) -> str | None:
     """What /proc calls the cgroup of a process, or of "self"; None: version 2 is not there.
 
-    Its name may be any bytes. Raises OSError where there is no such process, or none that can be seen.
+    Raises OSError where there is no such process, or none that can be seen.
     """
     with open(f"/proc/{pid}/cgroup", "rb", buffering=0) as file:
-        lines = os.fsdecode(file.readall()).split("\n")
+        return named_in(file.readall())
+
+
+def named_in(text: bytes) -> str | None:
+    """The cgroup of version 2 in what /proc/PID/cgroup says; None: there is none. Its name may be any
+    bytes."""
+    lines = os.fsdecode(text).split("\n")
     return next((line[3:] for line in lines if line.startswith("0::")), None)
 
 
-def _mounts() -> list[tuple[str, str, bool]]:
-    """Root, mount point, and whether it is read-only, of every mount of cgroup v2. Paths may be any bytes."""
-    found = []
+def _mounts() -> dict[str, tuple[str, bool]]:
+    """The mount points of cgroup v2, each with the root of what is seen there, and whether that is read-only:
+    of several the last, which covers the others. Paths may be any bytes."""
+    found = {}
     for line in os.fsdecode(Path("/proc/self/mountinfo").read_bytes()).split("\n"):
         if " - cgroup2 " not in line:
             continue  # there may be hundreds, and this is asked with each process
@@ -88,7 +95,7 @@ def _mounts() -> list[tuple[str, str, bool]]:
         if kind == "cgroup2":
             root, path, options = before.split(" ")[3:6]
             read_only = "ro" in options.split(",") or "ro" in rest[-1].split(",")
-            found.append((_plain(root), _plain(path), read_only))
+            found[_plain(path)] = (_plain(root), read_only)
     return found
 
 

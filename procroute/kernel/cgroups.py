@@ -18,7 +18,7 @@ from typing import Final
 
 from procroute.errors import ProcrouteError
 from procroute.identity import XATTR
-from procroute.kernel import cgroup_mount, files
+from procroute.kernel import files
 from procroute.kernel.refusal import refused
 
 _FLOCK = "hhqqi0q"  # struct flock, fcntl(2)
@@ -169,14 +169,6 @@ def _text(file: str) -> bytes:
     finally:
         os.close(descriptor)
     return text
-
-
-def current(mount: Path, pid: int | str = "self") -> str:
-    """The cgroup of a process, or the caller's own, from the mount point; its root if it is not seen there.
-
-    Raises OSError where there is no such process.
-    """
-    return cgroup_mount.at(mount).of(pid)
 
 
 def enter(path: Path, pid: int = 0) -> None:

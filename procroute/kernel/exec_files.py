@@ -18,18 +18,14 @@ import contextlib
 import os
 import stat
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
-from procroute.core.exec_paths import ANY, FILE, FOLDER, Link, Trail, heir_of, trail
-from procroute.kernel import inotify
+from procroute.core.exec_paths import FILE, FOLDER, Link, Trail, heir_of, trail
 from procroute.kernel.exec_hold import ExecHold
+from procroute.kernel.watched_names import WatchedNames
 
 Inode = tuple[int, int]
 """Device and number: the same for hard links, and by whichever mount a file is seen."""
-_MASK: Final = (
-    inotify.CREATE | inotify.DELETE | inotify.MOVED_FROM | inotify.MOVED_TO | inotify.ONLY_DIRECTORIES
-)
 
 
 class _Heir(NamedTuple):
@@ -62,20 +58,17 @@ class _Here:
 class ExecFiles:
     """Marks in `hold`, as those paths want them. `fileno` and `mounts` become ready when there is news.
 
-    faults: path -> why execs by it are not held, or not all. Raises OSError without inotify.
+    Raises OSError without inotify.
     """
 
     def __init__(self, hold: ExecHold) -> None:
         self._hold = hold
-        self._news = inotify.Inotify()
+        self._names = WatchedNames()
         self.mounts = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
-        self.faults: dict[str, str] = {}
+        self._faults: dict[str, str] = {}
         self._wanted: frozenset[str] = frozenset()
         self._due: dict[str, None] = {}
         self._trails: dict[str, Trail] = {}
-        self._watches: dict[str, int] = {}
-        self._folders: dict[int, set[str]] = {}
-        self._names: dict[str, dict[str, set[str]]] = {}
         self._inodes: dict[Inode, set[str]] = {}
         self._marked: dict[str, dict[Inode, str]] = {}
         self._heirs: dict[Inode, _Heir] = {}
@@ -83,11 +76,16 @@ class ExecFiles:
 
     def fileno(self) -> int:
         """Of inotify, for poll(2): POLLIN. `mounts` is for POLLPRI (proc(5), mountinfo)."""
-        return self._news.fileno()
+        return self._names.fileno()
 
     def __len__(self) -> int:
         """How many files are marked for a path."""
         return len(self._inodes)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Path -> why execs by it are not held, or not all."""
+        return self._faults | self._names.faults
 
     def follow(self, patterns: Collection[str]) -> None:
         """Follow these paths from now on, and no others; `work` does it."""
@@ -104,14 +102,13 @@ class ExecFiles:
 
     def hear(self) -> None:
         """Take the news of folders; `work` does the rest."""
-        for watch, what, name in self._news.read():
-            if what & inotify.OVERFLOW:
+        for news in self._names.read():
+            if news is None:
                 self.everything()
-            for folder in self._folders.get(watch, ()):
-                names = self._names.get(folder, {})
-                self._due.update(dict.fromkeys((*names.get(name, ()), *names.get(ANY, ()))))
-                if what & (inotify.CREATE | inotify.MOVED_TO) and (old := heir_of(name, names)):
-                    self._expect(f"{folder.rstrip('/')}/{name}", old, names[old])
+                continue
+            self._due.update(dict.fromkeys(news.patterns))
+            if news.came and (old := heir_of(news.name, news.names)):
+                self._expect(f"{news.folder.rstrip('/')}/{news.name}", old, news.names[old])
 
     def work(self) -> bool:
         """Look at one path that is due; whether there was one."""
@@ -143,62 +140,14 @@ class ExecFiles:
         wanted = pattern in self._wanted
         before = self._trails.pop(pattern, None)
         now = trail(pattern, _Here()) if wanted else None
-        if self._watch(pattern, before, now):
+        if self._names.want(pattern, before.folders if before else {}, now.folders if now else {}):
             self._due[pattern] = None  # it may have changed before it was watched
-        self.faults.pop(pattern, None)
+        self._faults.pop(pattern, None)
         if now is not None:
             self._trails[pattern] = now
             if not now.whole:
-                self.faults[pattern] = "it means too many files and folders: not all of them are followed"
+                self._faults[pattern] = "it means too many files and folders: not all of them are followed"
         self._mark(pattern, now.files if now else ())
-
-    def _watch(self, pattern: str, before: Trail | None, now: Trail | None) -> bool:
-        """Whether folders are watched now that were not."""
-        old = before.folders if before else {}
-        new = now.folders if now else {}
-        for folder, names in old.items():
-            for name in names - new.get(folder, frozenset()):
-                self._uninterest(pattern, folder, name)
-        added = False
-        for folder, names in new.items():
-            for name in names:
-                self._names.setdefault(folder, {}).setdefault(name, set()).add(pattern)
-            added |= self._watch_folder(folder)
-        return added
-
-    def _uninterest(self, pattern: str, folder: str, name: str) -> None:
-        names = self._names.get(folder, {})
-        if name in names:
-            names[name].discard(pattern)
-            if not names[name]:
-                del names[name]
-        if not names:
-            self._names.pop(folder, None)
-            self._unwatch_folder(folder)
-
-    def _watch_folder(self, folder: str) -> bool:
-        try:
-            watch = self._news.add(Path(folder), _MASK)
-        except (FileNotFoundError, NotADirectoryError):
-            return False  # it has gone: the one above tells
-        except OSError as e:
-            self.faults[folder] = f"it cannot be watched: {e.strerror}"
-            return False
-        if self._watches.get(folder) == watch:
-            return False
-        self._unwatch_folder(folder)  # another folder has its name now
-        self._watches[folder] = watch
-        self._folders.setdefault(watch, set()).add(folder)
-        return True
-
-    def _unwatch_folder(self, folder: str) -> None:
-        self.faults.pop(folder, None)
-        watch = self._watches.pop(folder, None)
-        if watch is not None and watch in self._folders:
-            self._folders[watch].discard(folder)
-            if not self._folders[watch]:
-                del self._folders[watch]
-                self._news.remove(watch)
 
     # --- files
 
@@ -210,7 +159,7 @@ class ExecFiles:
                 if inode is None:
                     continue
                 if inode in self._never:
-                    self.faults[pattern] = f"{path} loads every program: execs of it are not held"
+                    self._faults[pattern] = f"{path} loads every program: execs of it are not held"
                 elif self._put(pattern, file, inode):
                     now[inode] = path
         for inode in before.keys() - now.keys():
@@ -228,7 +177,7 @@ class ExecFiles:
         except FileNotFoundError:
             return False
         except OSError as e:
-            self.faults[pattern] = f"execs of it cannot be held: {e.strerror}"
+            self._faults[pattern] = f"execs of it cannot be held: {e.strerror}"
             return False
         self._inodes.setdefault(inode, set()).add(pattern)
         return True

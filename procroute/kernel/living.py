@@ -13,9 +13,9 @@ from typing import Final
 
 from procroute.core.census import Living
 from procroute.kernel import process_stat
+from procroute.kernel.cgroup_mount import named_in
 from procroute.kernel.process_facts import WORDS, words_of
 
-_KTHREAD: Final = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
 _SHORT: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 _HIDING: Final = "hidepid="
 _NOT_HIDING: Final = frozenset({"0", "off"})
@@ -75,7 +75,7 @@ def _hides(mounts: str) -> bool:
 
 def _living(pid: int, folder: int) -> Living | None:
     found = process_stat.parsed(_read("stat", folder))
-    if found.flags & _KTHREAD or (found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1):
+    if found.of_kernel or (found.ended and len(os.listdir(f"/proc/{pid}/task")) <= 1):
         return None
     uids = _uids(_read("status", folder))
     return Living(
@@ -85,7 +85,7 @@ def _living(pid: int, folder: int) -> Living | None:
         uids=uids,
         name=found.name,
         command=words_of(_read("cmdline", folder, WORDS)),
-        cgroup=_cgroup(_read("cgroup", folder, 1 << 16)),
+        cgroup=named_in(_read("cgroup", folder, 1 << 16)) or "",
     )
 
 
@@ -93,12 +93,6 @@ def _uids(status: bytes) -> tuple[int, int, int]:
     at = status.index(b"\nUid:\t") + 6
     real, effective, saved = status[at : status.index(b"\n", at)].split()[:3]
     return int(real), int(effective), int(saved)
-
-
-def _cgroup(text: bytes) -> str:
-    """As /proc calls it: version 2 alone. Its name may be any bytes."""
-    lines = os.fsdecode(text).split("\n")
-    return next((line[3:] for line in lines if line.startswith("0::")), "")
 
 
 def _read(name: str, folder: int, size: int = 4096) -> bytes:

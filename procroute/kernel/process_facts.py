@@ -18,7 +18,6 @@ _PEER = struct.Struct("3i")
 _SO_PEERPIDFD = 77  # include/uapi/asm-generic/socket.h
 WORDS: Final = 4096
 """So many bytes of a command line are kept and told: whoever runs something may give it two million."""
-_KTHREAD = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
 
 
 class Facts(Struct, frozen=True):
@@ -64,12 +63,11 @@ def facts(pid: int) -> Facts | None:
         # A thread's number has a folder as well, but is no process.
         if found.ended or status["Tgid"] != str(pid):
             return None
-        of_kernel = bool(found.flags & _KTHREAD)
-        namespace = 0 if of_kernel else namespace_of(pid)
+        namespace = 0 if found.of_kernel else namespace_of(pid)
     except (FileNotFoundError, ProcessLookupError):
         return None
     real, effective, saved, _ = map(int, status["Uid"].split())
-    return Facts(pid, found.name, (real, effective, saved), found.began, namespace, of_kernel)
+    return Facts(pid, found.name, (real, effective, saved), found.began, namespace, found.of_kernel)
 
 
 def namespace_of(pid: int | Literal["self"]) -> int:

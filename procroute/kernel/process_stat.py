@@ -6,6 +6,7 @@ import os
 
 from msgspec import Struct
 
+_KTHREAD = 0x0020_0000  # include/linux/sched.h, PF_KTHREAD
 _ENDED = frozenset({"Z", "X"})
 _ENDED_BYTES = frozenset(letter.encode() for letter in _ENDED)
 
@@ -29,6 +30,11 @@ class Stat(Struct, frozen=True):
     def ended(self) -> bool:
         """Whether its first thread has ended, and with it the process, unless others of its threads live."""
         return self.state in _ENDED
+
+    @property
+    def of_kernel(self) -> bool:
+        """Whether it is a thread of the kernel's own."""
+        return bool(self.flags & _KTHREAD)
 
 
 def began(pid: int) -> tuple[int, bool]:

@@ -6,18 +6,17 @@ Most of what starts is meant by no rule, and a whole look takes ten times as lon
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final
 
-from procroute.kernel.cgroup_mount import CgroupMount
+from procroute.kernel.cgroup_mount import CgroupMount, named_in
 from procroute.kernel.process_facts import WORDS, words_of
 from procroute.kernel.process_stat import stat as stat_of
-from procroute.kernel.rule_subject import ANCESTORS, ancestor, group_names, groups_of, program_of, uids_of
+from procroute.kernel.rule_subject import ancestors, group_names, groups_of, program_of, uids_of
 from procroute.rulebook.subject import COMM, Ancestor, Subject
 from procroute.user_names import user_name
 
 _CGROUP: Final = frozenset({"cgroup", "unit", "app"})
-_VERSION_2: Final = "0::"
 
 
 class Glimpses:
@@ -53,25 +52,13 @@ class Glimpses:
                 gids=groups,
                 groups=group_names(groups),
                 cgroup=self._cgroup(pid) if asked & _CGROUP else "/",
-                parents=tuple(self._parents(pid)) if "parent" in asked else (),
+                parents=tuple(ancestors(stat_of(pid).parent, self._above)) if "parent" in asked else (),
             )
         except OSError:
             return None
 
     def _cgroup(self, pid: int) -> str:
-        lines = os.fsdecode(_read(pid, "cgroup", 1 << 16)).split("\n")
-        found = next((line.removeprefix(_VERSION_2) for line in lines if line.startswith(_VERSION_2)), "")
-        return self._mount.below(found) or "/"
-
-    def _parents(self, pid: int) -> Iterator[Ancestor]:
-        above = stat_of(pid).parent
-        for _ in range(ANCESTORS):
-            if above not in self._above:
-                if above <= 0 or (found := ancestor(above)) is None:
-                    return
-                self._above[above] = found
-            one, above = self._above[above]
-            yield one
+        return self._mount.below(named_in(_read(pid, "cgroup", 1 << 16)) or "") or "/"
 
 
 def _read(pid: int, name: str, size: int = 4096) -> bytes:

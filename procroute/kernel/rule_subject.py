@@ -20,7 +20,7 @@ from procroute.user_names import user_name
 
 _DELETED: Final = " (deleted)"
 _ELF: Final = b"\x7fELF"
-ANCESTORS: Final = 64
+_ANCESTORS: Final = 64
 """So many are looked at: who is deeper is told by those."""
 
 
@@ -50,7 +50,7 @@ def subject(pid: int, asked: Collection[str], mount: CgroupMount) -> tuple[Subje
             gids=groups,
             groups=group_names(groups),
             cgroup=mount.below(found.cgroup) or "/",
-            parents=tuple(_ancestors(found.parent)) if "parent" in asked else (),
+            parents=tuple(ancestors(found.parent, {})) if "parent" in asked else (),
         ),
         found.began,
     )
@@ -122,7 +122,21 @@ def uids_of(pid: int) -> tuple[int, int, int]:
     return found
 
 
-def ancestor(pid: int) -> tuple[Ancestor, int] | None:
+def ancestors(parent: int, known: dict[int, tuple[Ancestor, int]]) -> Iterator[Ancestor]:
+    """Those that a process descends from, by its parent's PID, the nearest first.
+
+    known: processes that were read for others already, each with its parent; gets those that are read now.
+    """
+    for _ in range(_ANCESTORS):
+        if parent not in known:
+            if parent <= 0 or (found := _ancestor(parent)) is None:
+                return
+            known[parent] = found
+        one, parent = known[parent]
+        yield one
+
+
+def _ancestor(pid: int) -> tuple[Ancestor, int] | None:
     """A process as one that others descend from, and its parent; None: there is none."""
     try:
         found = stat_of(pid)
@@ -140,12 +154,3 @@ def _group_name(gid: int) -> str:
         return grp.getgrgid(gid).gr_name
     except (KeyError, OverflowError):
         return ""
-
-
-def _ancestors(pid: int) -> Iterator[Ancestor]:
-    """The nearest first."""
-    for _ in range(ANCESTORS):
-        if pid <= 0 or (found := ancestor(pid)) is None:
-            return
-        one, pid = found
-        yield one

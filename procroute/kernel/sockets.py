@@ -28,8 +28,8 @@ _FAMILIES = (socket.AF_INET, socket.AF_INET6)
 TCP, UDP, MPTCP = socket.IPPROTO_TCP, socket.IPPROTO_UDP, 262
 # MPTCP's number does not fit into a byte: TCP's stands there, and an attribute beside it.
 _IS_MPTCP = struct.pack("=HHI", 8, 3, MPTCP)  # INET_DIAG_REQ_PROTOCOL
-# net/tcp_states.h; of UDP: connected, and not
-ESTABLISHED, TIME_WAIT, CLOSE, LISTEN = 1, 6, 7, 10
+# net/tcp_states.h; of UDP: connected
+ESTABLISHED, TIME_WAIT, LISTEN = 1, 6, 10
 # Without CONFIG_INET_DIAG (socket(2), sock_diag); where the kernel does not know the condition.
 _CANNOT_TELL = frozenset({errno.EPROTONOSUPPORT, errno.ENOENT, errno.EINVAL})
 _GONE = frozenset({errno.ENOENT, errno.ESTALE})

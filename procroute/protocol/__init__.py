@@ -10,6 +10,7 @@ What a message does not know it refuses, so that a misspelt option is told and n
 
 from __future__ import annotations
 
+from procroute.model import Existing
 from procroute.protocol.events import (
     AdaptersChanged,
     Added,
@@ -79,7 +80,6 @@ from procroute.protocol.values import (
     Carried,
     CheckFacts,
     Ending,
-    Existing,
     Finding,
     HealthFacts,
     How,

@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from procroute.protocol.values import VERSION, Existing, Pid, Wanted, Word
+from procroute.model import Existing
+from procroute.protocol.values import VERSION, Pid, Wanted, Word
 from procroute.rulebook.shape import WrittenRule
 
 

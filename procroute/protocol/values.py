@@ -6,6 +6,8 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
+from procroute.model import Existing
+
 VERSION: Final = 1
 """Of the protocol. A daemon refuses requests of another one, and says which it speaks."""
 
@@ -13,8 +15,6 @@ Pid = Annotated[int, Meta(ge=1, le=1 << 22)]
 Word = Annotated[str, Meta(min_length=1, max_length=4096)]
 How = Literal["run", "assign", "embedded", "unit", "rule"]
 Why = Literal["released", "ended"]
-Existing = Literal["keep", "reset"]
-"""What becomes of connections that are open when a process changes its route."""
 
 
 class Options(Struct, frozen=True, omit_defaults=True):

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from procroute.model import IPAddress, Route
+from procroute.model import Existing, IPAddress, Route
 from procroute.written.finding import Finding
 
 
@@ -24,13 +24,6 @@ class WhenDown(Enum):
 
     DENY = "deny"
     ALLOW = "allow"
-
-
-class Existing(Enum):
-    """What happens to connections that are open when a rule takes a process: they go on, or are ended."""
-
-    KEEP = "keep"
-    RESET = "reset"
 
 
 class Conditions(Struct, frozen=True, cache_hash=True):
@@ -92,7 +85,7 @@ class RouteRule(Struct, frozen=True, cache_hash=True):
     conditions: Conditions
     via: Via | None
     unless: Conditions | None = None
-    existing: Existing = Existing.KEEP
+    existing: Existing = "keep"
     when_down: WhenDown | None = None
     comment: str = ""
     enabled: bool = True

@@ -6,7 +6,8 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct
 
-from procroute.rulebook.route_rule import Existing, WhenDown
+from procroute.model import Existing
+from procroute.rulebook.route_rule import WhenDown
 from procroute.written.options import Dns, Gateway4, Gateway6, Maybe, Strict, Word, Words
 
 
@@ -81,7 +82,7 @@ class WrittenRule(
         Meta(
             description="Connections that are open when the rule takes a process: they go on, or are ended."
         ),
-    ] = Existing.KEEP
+    ] = "keep"
     when_down: Annotated[
         WhenDown | Maybe,
         Meta(

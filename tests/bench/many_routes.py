@@ -43,7 +43,7 @@ def main() -> None:
         assignments = []
         for route in routes:
             assignment = cgroups.add_assignment(
-                linux.path(route.number), "bench", cgroups.current(linux.mount)
+                linux.path(route.number), "bench", linux.cgroup_mount.of("self")
             )
             if os.fork() == 0:
                 cgroups.enter(assignment)

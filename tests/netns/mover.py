@@ -30,11 +30,10 @@ from procroute.engine.marking import marks_here
 from procroute.engine.reconcile import reconcile
 from procroute.engine.request import Request, route_for
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroup_mount, cgroups
+from procroute.kernel import cgroup_mount, cgroups, held, sockets
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import identify
-from procroute.model import LiveRoute
-from procroute.protocol import Existing
+from procroute.model import Existing, LiveRoute
 
 
 class Mover:
@@ -125,9 +124,15 @@ class Mover:
         return {"moved": moved}
 
     def carriers(self, number: int = 1) -> dict[str, Any]:
-        """The sockets that carry a route's number."""
-        found = move.carriers(self._linux.identity, number, named=True)
-        return {"carriers": [(one.protocol, one.remote, one.holders) for one in found]}
+        """The sockets that carry a route's number, and who holds them, but for those in TIME_WAIT."""
+        identity, holders = self._linux.identity, held.everybodys()
+        found = [
+            (name, str(one.remote), sorted(holders.get(one.inode, ())))
+            for protocol, name in ((sockets.TCP, "TCP"), (sockets.UDP, "UDP"))
+            for one in sockets.with_mark(protocol, identity.mark(number), identity.number_mask)
+            if one.state != sockets.TIME_WAIT
+        ]
+        return {"carriers": found}
 
     def next_number(self, via: str) -> dict[str, Any]:
         """The number that a new route gets."""

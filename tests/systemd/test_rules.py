@@ -13,7 +13,7 @@ from tests.netns.holding import first, programs
 from tests.netns.inhabitants import Inhabitant
 from tests.netns.ruled import FOLDER
 from tests.netns.running import until
-from tests.netns.traffic import FAMILIES, astray, both_families
+from tests.netns.traffic import FAMILIES, SERVER, astray, both_families
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, started
 from tests.systemd.unit_rules import RULE, came_out, holds_first_programs, rules, unit_file, unit_rule
 
@@ -220,6 +220,22 @@ def test_each_start_follows(running: Daemon) -> None:
         assert came_out(box).keys() == {"wan1"}, ways
     box.run(["systemctl", "stop", "probed"], check=True)
     until(lambda: not running.ps(), what="the end of the assignment")
+
+
+@promise("RULE-22")
+@both_families
+@pytest.mark.parametrize(("existing", "came_of_it"), [("keep", ""), ("reset", "ECONNABORTED")])
+def test_connections_of_a_unit_that_runs_already(
+    running: Daemon, family: int, existing: str, came_of_it: str
+) -> None:
+    box = running.box
+    with started(box, *RUN, "--unit=probed.service") as its:
+        assert its.ask("tcp", to=SERVER[family], keep="old").router == box.uplinks["wan2"].wire.node
+        rules(running, unit_rule("probed"))
+        running.ask("rules", "apply", "--existing", existing)
+        assert [one["in_place"] for one in running.ps()] == [True]
+        assert its.ask("again", name="old").error == came_of_it
+        goes_by(box, its, "wan1")
 
 
 def began_anew(box: SystemdBox, before: str) -> None:

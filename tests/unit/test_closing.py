@@ -16,6 +16,7 @@ from procroute.daemon.closing import Closing
 from procroute.daemon.routes import OpenRoute
 from procroute.identity import Identity
 from procroute.kernel import sockets
+from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.model import LiveRoute, Route
 
 ROUTES = [OpenRoute(LiveRoute(Route(f"wan{n}"), n), Path(f"/{n}"), -1) for n in range(1, 101)]
@@ -73,7 +74,7 @@ def marked(monkeypatch: pytest.MonkeyPatch) -> list[sockets.InetSocket]:
 
 
 def begun(routes: Routes, register: Register) -> Closing:
-    linux: Any = SimpleNamespace(identity=Identity(), mount=Path("/"))
+    linux: Any = SimpleNamespace(identity=Identity(), cgroup_mount=CgroupMount(Path("/")))
     return Closing(linux, routes, register, print)  # type: ignore[arg-type]
 
 

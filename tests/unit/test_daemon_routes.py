@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from procroute.core.asking import options_of
 from procroute.core.machine import Machine, Observed, Ours
 from procroute.daemon import routes
 from procroute.daemon.routes import Routes
+from procroute.engine.request import Request
 from procroute.kernel import cgroups, records
 from procroute.model import LiveRoute, Route
 from procroute.protocol import Wanted
@@ -37,7 +39,7 @@ class _Linux:
 
 
 @pytest.fixture
-def looked(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
+def looked(monkeypatch: pytest.MonkeyPatch) -> list[Request]:
     """What the kernel was looked at for."""
     found: list[Any] = []
 
@@ -57,18 +59,18 @@ def looked(monkeypatch: pytest.MonkeyPatch) -> list[Wanted]:
 
 
 def test_who_asks_for_a_route_that_was_just_opened_needs_no_look(
-    looked: list[Wanted], tmp_path: Path
+    looked: list[Request], tmp_path: Path
 ) -> None:
     kept = Routes(_Linux(tmp_path), Settings(), print)  # type: ignore[arg-type]
-    first, _ = kept.open(Wanted(LOOPBACK))
-    second, _ = kept.open(Wanted(LOOPBACK))
+    first, _ = kept.open(Request((), LOOPBACK))
+    second, _ = kept.open(Request((), LOOPBACK))
     assert first is second
     assert len(looked) == 1
 
 
-def test_a_route_is_found_by_the_name_of_its_targets(looked: list[Wanted], tmp_path: Path) -> None:
+def test_a_route_is_found_by_the_name_of_its_targets(looked: list[Request], tmp_path: Path) -> None:
     kept = Routes(_Linux(tmp_path), Settings(), print)  # type: ignore[arg-type]
-    found, _ = kept.open(Wanted(LOOPBACK))
+    found, _ = kept.open(Request((), LOOPBACK))
     assert kept.of_targets(tmp_path.name) is found
     assert kept.of_targets("procroute-other.slice") is None
     assert len(looked) == 1
@@ -89,3 +91,11 @@ def test_by_the_options_of_a_route_one_asks_for_the_same(wanted: Wanted) -> None
     options = options_of(route)
     assert msgspec.to_builtins(options) == msgspec.to_builtins(wanted)
     assert routes.request_for(msgspec.convert(options, Wanted, from_attributes=True)) == request
+
+
+def test_what_is_given_goes_before_what_the_configuration_gives_a_name(tmp_path: Path) -> None:
+    both = Route("wan1", gateway4=IPv4Address("192.0.2.1"), dns=(), others=("wan2",), hold=5.0, inbound=True)
+    kept = Routes(_Linux(tmp_path), Settings(route={"office": both}), print)  # type: ignore[arg-type]
+    meant = kept.meant(Wanted("office", strict=True, gateway4="192.0.2.2"))
+    assert meant == Request((), "wan1,wan2", True, IPv4Address("192.0.2.2"), None, (), hold=5.0, inbound=True)
+    assert kept.meant(Wanted("wan1")) == Request((), "wan1")

@@ -7,7 +7,7 @@ import pytest
 from procroute.core.outer import is_label, label, unfit, with_tunnels
 from procroute.model import Adapter
 from procroute.rulebook.reading import read_text
-from procroute.rulebook.route_rule import Conditions, Existing, Rulebook, Via
+from procroute.rulebook.route_rule import Conditions, Rulebook, Via
 from procroute.tunnels import Tunnel
 
 FILE = "/etc/procroute/config.toml"
@@ -26,7 +26,7 @@ def test_they_come_first_and_end_what_is_open() -> None:
     assert (first.place, first.conditions) == (f"{FILE}:2", Conditions(unit=("openvpn@x.service",)))
     assert (second.place, second.conditions) == (f"{FILE}:5", Conditions(exe=("/usr/bin/wireguard-go",)))
     assert [rule.via for rule in (first, second)] == [Via("lte"), Via("a,b")]
-    assert {rule.existing for rule in (first, second)} == {Existing.RESET}
+    assert {rule.existing for rule in (first, second)} == {"reset"}
     assert first.comment == "the outer packets of tun0"
 
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from procroute.model import Route
 from procroute.rulebook import schema
 from procroute.rulebook.reading import read_text
-from procroute.rulebook.route_rule import Conditions, Existing, RouteRule, Via, WhenDown
+from procroute.rulebook.route_rule import Conditions, RouteRule, Via, WhenDown
 from procroute.written.finding import Finding
 
 ROOT = Path(__file__).parents[2]
@@ -80,7 +80,7 @@ def test_everything_that_can_be_said() -> None:
             (IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")),
         ),
         Conditions(user=("bob", "eve")),
-        Existing.RESET,
+        "reset",
         WhenDown.ALLOW,
         "why",
         False,

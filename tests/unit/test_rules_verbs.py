@@ -13,7 +13,7 @@ from procroute import protocol
 from procroute.cli import main as command_line
 from procroute.errors import Exit, ProcrouteError
 from procroute.protocol import RuleFacts, TriedRule
-from procroute.rulebook.route_rule import Existing, WhenDown
+from procroute.rulebook.route_rule import WhenDown
 from procroute.rulebook.shape import WrittenConditions, WrittenRule
 from procroute.terminal import printable
 from tests.unit.test_daemon_verbs import EVIL, Verb, documented, keys, verb
@@ -170,7 +170,7 @@ def test_add_writes_what_was_typed(verb: Verb) -> None:
             gateway6="fe80::1",
             dns=["192.0.2.53", "2001:db8::53"],
             when_down=WhenDown.ALLOW,
-            existing=Existing.RESET,
+            existing="reset",
             comment="why",
         ),
         file="5-x",

@@ -6,15 +6,20 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine, Iterable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.app import SystemCommand
 from textual.binding import Binding
 from textual.screen import Screen
 from textual.worker import Worker, WorkerError
 
+from procroute import protocol
+from procroute.errors import ProcrouteError
+from procroute.terminal import printable
+from procroute_tui.link import Daemon
 from procroute_tui.screens.dialog import Answer, Dialog
 from procroute_tui.seeing import Seeing
+from procroute_tui.widgets.top import Top
 
 if TYPE_CHECKING:
     from procroute_tui.changing import Changer
@@ -23,7 +28,9 @@ if TYPE_CHECKING:
 class Acting(Seeing):
     """The half of the application that asks, and has things done."""
 
+    daemon: Daemon
     changer: Changer
+    top: Top
 
     def __init__(self) -> None:
         super().__init__()
@@ -31,9 +38,23 @@ class Acting(Seeing):
         self._busy = ""
         self._ending = False
 
+    # --- what is said
+
     def say(self, text: str, *, wrong: bool = False) -> None:
         """A few lines that go away by themselves."""
-        raise NotImplementedError
+        self.notify(text, severity="warning" if wrong else "information", timeout=8, markup=False)
+
+    def refuse(self, error: ProcrouteError) -> None:
+        """Why something was not done, and what helps."""
+        text = printable(error.message) + (f"\nhint: {printable(error.hint)}" if error.hint else "")
+        self.notify(text, title="not done", severity="error", timeout=15, markup=False)
+
+    def busy(self, what: str) -> None:
+        """What is being done now; empty: nothing."""
+        self._busy = what
+        self.top.show(len(self.table.marked), what)
+
+    # --- what is asked, of people and of the daemon
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """Those of the palette: what keys do, and themes."""
@@ -60,6 +81,17 @@ class Acting(Seeing):
         await self.push_screen(dialog, take)
         self._opened.set()
         return await answered
+
+    async def change(self, request: protocol.Request, busy: str) -> Any:
+        """The daemon's reply to a change; None, and it is said, where that was refused."""
+        self.busy(busy)
+        try:
+            return await self.daemon.change(request)
+        except ProcrouteError as e:
+            self.refuse(e)
+            return None
+        finally:
+            self.busy("")
 
     # --- keys that change something
 

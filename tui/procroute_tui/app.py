@@ -16,7 +16,6 @@ from textual.containers import Container
 
 from procroute import protocol
 from procroute.errors import ProcrouteError
-from procroute.terminal import printable
 from procroute_tui import settings as kept
 from procroute_tui.changing import Changer
 from procroute_tui.link import Daemon, Gone
@@ -235,21 +234,7 @@ class Tui(Ruling):
         self.adapters.brief = self.pane.has_class("shown") and self.size.width < _WIDE
         self.adapters.show()
 
-    # --- what others say by it
-
-    def say(self, text: str, *, wrong: bool = False) -> None:
-        """A few lines that go away by themselves."""
-        self.notify(text, severity="warning" if wrong else "information", timeout=8, markup=False)
-
-    def refuse(self, error: ProcrouteError) -> None:
-        """Why something was not done, and what helps."""
-        text = printable(error.message) + (f"\nhint: {printable(error.hint)}" if error.hint else "")
-        self.notify(text, title="not done", severity="error", timeout=15, markup=False)
-
-    def busy(self, what: str) -> None:
-        """What is being done now; empty: nothing."""
-        self._busy = what
-        self.top.show(len(self.table.marked), what)
+    # --- what is chosen
 
     def targets(self) -> list[int]:
         """The marked processes, else the chosen one, else those of the chosen unit."""

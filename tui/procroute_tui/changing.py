@@ -94,14 +94,11 @@ class Changer:
 
     async def _change(self, request: protocol.Assign | protocol.Release, was: changes.Before) -> bool:
         app = self._app
-        app.busy("assigning" if isinstance(request, protocol.Assign) else "releasing")
-        try:
-            reply = await app.daemon.change(request)
-        except ProcrouteError as e:
-            app.refuse(e)
+        reply = await app.change(
+            request, "assigning" if isinstance(request, protocol.Assign) else "releasing"
+        )
+        if reply is None:
             return False
-        finally:
-            app.busy("")
         self._undo = changes.undo(app.machine, was, reply)
         app.unmark()
         app.say("\n".join(words.changed(reply)))

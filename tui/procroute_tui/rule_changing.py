@@ -97,7 +97,7 @@ class RuleChanger:
         request = await self._app.answer(ApplyRulesDialog())
         if request is None:
             return
-        reply = await self._asked(request, "applying")
+        reply = await self._changed(request, "applying")
         if reply is not None:
             one = reply.placed == 1
             self._app.say(
@@ -108,29 +108,22 @@ class RuleChanger:
 
     async def reload(self) -> None:
         """Have the daemon read the configuration and the rules again."""
-        reply = await self._asked(protocol.Reload(), "reading")
+        reply = await self._changed(protocol.Reload(), "reading")
         if reply is not None:
             notes = "".join(f"\n{printable(note)}" for note in reply.notes)
             self._app.say(f"the configuration and the rules were read again{notes}")
 
     async def _edit(self, request: protocol.EditRule, done: str) -> None:
-        reply = await self._asked(request, "changing a rule")
+        reply = await self._changed(request, "changing a rule")
         if reply is not None:
             self._app.say(f"{done}: {_said(reply.rule)}{_notes(reply)}")
 
-    async def _asked(self, request: protocol.Request, busy: str) -> Any:
-        """The answer; None, and it is said, where it was refused."""
-        app = self._app
-        app.busy(busy)
+    async def _changed(self, request: protocol.Request, busy: str) -> Any:
+        """As the application's `change`. Rules may be others then, also where it was refused."""
         try:
-            reply = await app.daemon.change(request)
-        except ProcrouteError as e:
-            app.refuse(e)
-            return None
+            return await self._app.change(request, busy)
         finally:
-            app.busy("")
-            app.rules_news.set()
-        return reply
+            self._app.rules_news.set()
 
 
 def _said(rule: protocol.RuleFacts) -> str:
