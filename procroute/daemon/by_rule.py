@@ -112,6 +112,18 @@ class ByRule:
             found, _ = self._placing.opened(peer, wanted)
         return found.live.number
 
+    def kept(self, peer: Peer, wanted: Wanted) -> int | None:
+        """The number of a route that is there and cannot be opened now, as its adapter has gone; None: none.
+
+        Whose sockets follow it goes nowhere else meanwhile.
+        """
+        try:
+            self._placing.check(peer, wanted)
+        except ProcrouteError:
+            return None
+        found = self._routes.there(wanted)
+        return None if found is None else found.live.number
+
     def rules_moved(self, places: Mapping[str, str]) -> None:
         """Rules stand elsewhere now (core.ruling.elsewhere). Raises OSError."""
         self._register.rules_moved(places)
