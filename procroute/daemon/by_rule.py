@@ -88,10 +88,11 @@ class ByRule:
     def unit(self, peer: Peer, cgroup: str, wanted: Wanted, rule: RouteRule) -> bool:
         """Have a unit follow a rule's route, all of it; whether it did not before. Raises ProcrouteError.
 
-        cgroup: the unit's, from the mount point: several managers may have one of its name.
+        cgroup: the unit's, from the mount point: several managers may have one of its name. As nobody denies
+        it its start, it follows a route that is there also where the adapter of that has gone.
         """
         with lock(patient(self._tell)):
-            found, _ = self._placing.opened(peer, wanted)
+            found, _ = self._placing.opened(peer, wanted, or_there=True)
             if self._stays(cgroup, found):
                 return False
         place = self._register.path(cgroup)
