@@ -115,9 +115,15 @@ def asked_for(book: Rulebook) -> frozenset[str]:
 
 def needs_news(book: Rulebook, by_owner: Collection[str] = ()) -> bool:
     """Whether somebody has to be looked at on news. by_owner: the places of rules that need none, as all whom
-    they mean is known by whose sockets are."""
+    they mean is known by whose sockets are.
+
+    Also with a name beside `exe`: who is executed by a link to the file is called by that.
+    """
     return any(
-        _leads(rule) and kind(rule) is not Kind.HELD and rule.place not in by_owner for rule in book.rules
+        _leads(rule)
+        and (kind(rule) is not Kind.HELD or "name" in _given(rule))
+        and rule.place not in by_owner
+        for rule in book.rules
     )
 
 
@@ -135,8 +141,11 @@ def is_held(rule: RouteRule) -> bool:
 
 
 def _unknown(rule: RouteRule) -> bool:
-    given = set(rule.conditions.given) | (set(rule.unless.given) if rule.unless else set())
-    return bool(given & _AFTER)
+    return bool(_given(rule) & _AFTER)
+
+
+def _given(rule: RouteRule) -> set[str]:
+    return set(rule.conditions.given) | (set(rule.unless.given) if rule.unless else set())
 
 
 def wanted(rule: RouteRule, named: Mapping[str, Route]) -> Wanted:

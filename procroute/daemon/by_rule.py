@@ -89,10 +89,11 @@ class ByRule:
     def unit(self, peer: Peer, cgroup: str, wanted: Wanted, rule: RouteRule) -> bool:
         """Have a unit follow a rule's route, all of it; whether it did not before. Raises ProcrouteError.
 
-        cgroup: the unit's, from the mount point: several managers may have one of its name.
+        cgroup: the unit's, from the mount point: several managers may have one of its name. As nobody denies
+        it its start, it follows a route that is there also where the adapter of that has gone.
         """
         with lock(patient(self._tell)):
-            found, _ = self._placing.opened(peer, wanted)
+            found, _ = self._placing.opened(peer, wanted, or_there=True)
             if self._stays(cgroup, found):
                 return False
         place = self._register.path(cgroup)
@@ -112,6 +113,18 @@ class ByRule:
         with lock(patient(self._tell)):
             found, _ = self._placing.opened(peer, wanted)
         return found.live.number
+
+    def kept(self, peer: Peer, wanted: Wanted) -> int | None:
+        """The number of a route that is there and cannot be opened now, as its adapter has gone; None: none.
+
+        Whose sockets follow it goes nowhere else meanwhile.
+        """
+        try:
+            self._placing.check(peer, wanted)
+        except ProcrouteError:
+            return None
+        found = self._routes.there(wanted)
+        return None if found is None else found.live.number
 
     def rules_moved(self, places: Mapping[str, str]) -> None:
         """Rules stand elsewhere now (core.ruling.elsewhere). Raises OSError."""

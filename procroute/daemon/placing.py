@@ -99,10 +99,19 @@ class Placing:
                 raise not_undone(e, stay[0], "see procroute ps", "procroute release lets them go") from e
             raise
 
-    def opened(self, peer: Peer, wanted: Wanted) -> tuple[OpenRoute, list[str]]:
-        """The route, if he may have it; under the lock. Raises ProcrouteError."""
+    def opened(self, peer: Peer, wanted: Wanted, *, or_there: bool = False) -> tuple[OpenRoute, list[str]]:
+        """The route, if he may have it; under the lock. Raises ProcrouteError.
+
+        or_there: one that is there will do, also where it could not be opened as its adapter has gone.
+        """
         self.check(peer, wanted)
-        found, notes = self._routes.open(self._routes.meant(wanted))
+        try:
+            found, notes = self._routes.open(self._routes.meant(wanted))
+        except ProcrouteError:
+            there = self._routes.there(wanted) if or_there else None
+            if there is None:
+                raise
+            found, notes = there, []
         self._register.watch_route(found)
         return found, notes
 

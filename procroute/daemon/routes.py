@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from procroute.config import Settings
+from procroute.core.asking import wanted as asked_again
 from procroute.core.machine import Observed
 from procroute.engine.move import marks_given
 from procroute.engine.opening import decide, open_route, target_for
@@ -95,6 +96,11 @@ class Routes:
         Raises ProcrouteError usage for what is no address.
         """
         return named(request_for(wanted), self.settings.route)
+
+    def there(self, wanted: Wanted) -> OpenRoute | None:
+        """The route that is asked for, if it is there, whether it could be opened or not."""
+        meant = self.meant(wanted)
+        return next((f for f in self.all() if request_for(asked_again(f.live.route)) == meant), None)
 
     def target(self, found: OpenRoute, uid: int) -> Path:
         """Where processes of a user go. Raises ProcrouteError."""

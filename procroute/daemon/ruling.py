@@ -125,7 +125,7 @@ class Ruling:
                 try:
                     numbers[key] = self._by_rule.keep(peer, self._wanted(rule))
                 except ProcrouteError as e:
-                    numbers[key] = None
+                    numbers[key] = self._by_rule.kept(peer, self._wanted(rule))
                     notes.append(f"{rule.place}: {e.message}")
             led.append((rule, numbers[key]))
         self._routes.kept = frozenset(number for number in numbers.values() if number is not None)

@@ -8,12 +8,23 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.lab import Lab
+from procroute.lab.topology import VPN
 from tests.netns.by_user import HERS, at_the_root, finds, starts, take_off
-from tests.netns.daemons import ALICE, daemon
+from tests.netns.daemons import ALICE, BOB, daemon
 from tests.netns.holding import programs
+from tests.netns.inhabitants import Command
 from tests.netns.ruled import FOLDER, done, rule, started, write
 from tests.netns.running import ours, procroute, run, until
-from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, delete_our_rules
+from tests.netns.traffic import (
+    FAMILIES,
+    NO_WAY,
+    SERVER,
+    astray,
+    both_families,
+    delete_our_rules,
+    elsewhere,
+    gateway,
+)
 
 promise = pytest.mark.promise
 
@@ -141,3 +152,39 @@ def test_without_bpf_it_is_left_to_news(lab: Lab) -> None:
         assert finds(lab) == ["user"]
         assert not at_the_root(lab)
         until(lambda: hers.ask("udp", to=SERVER[4]).router == lab.wan1.wire.node, what="news of her")
+
+
+@promise("RULE-73")
+@pytest.mark.parametrize("strict", ["strict = true", "strict = false"])
+def test_an_adapter_that_is_deleted_sends_her_nowhere_else(strict: str) -> None:
+    """As a VPN's is when that ends: no route can be opened by it, and hers stays."""
+    with Lab(main="both") as lab:
+        lab.add(VPN)
+        gateways = (f'gateway{f} = "{gateway(lab.uplinks["vpn0"], f)}"' for f in FAMILIES)
+        write(lab, rule(f'user = "{ALICE}"', strict, *gateways, way='via = "vpn0"'))
+        with daemon(lab) as running, started(lab, user=ALICE) as hers, started(lab, user=BOB) as his:
+            for family in FAMILIES:
+                assert not astray(lab, hers, "tcp", family, lab.uplinks["vpn0"])
+            lab.ip("link del vpn0")
+            until(lambda: done(lab, "list")["notes"])
+            assert_nowhere(lab, hers)
+            assert finds(lab) == ["owner"]
+            assert procroute(lab, "reload").returncode == 0
+            assert_nowhere(lab, hers)
+            running.kill()
+            with daemon(lab):
+                assert "vpn0" in done(lab, "list")["notes"][0]
+                assert_nowhere(lab, hers)
+                for family in FAMILIES:
+                    assert not astray(lab, his, "tcp", family, lab.wan2)
+                done(lab, "disable", f"{FOLDER}/50-test.toml:1")
+                assert not astray(lab, hers, "tcp", 4, lab.wan2)
+
+
+def assert_nowhere(lab: Lab, who: Command) -> None:
+    """Nothing that it sends leaves."""
+    lab.clear()
+    for family in FAMILIES:
+        for how in ("tcp", "udp", "unconnected"):
+            assert who.ask(how, to=SERVER[family], seconds=0.3).error in NO_WAY
+    assert not elsewhere(lab)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Sequence
 from typing import Final
 
 import pytest
 
 from procroute.kernel import programs as programs_of_bpf
+from procroute.lab.topology import VPN
 from tests.lab.systemd_box import ADA, SystemdBox
 from tests.netns.holding import first, programs
 from tests.netns.inhabitants import Inhabitant
 from tests.netns.ruled import FOLDER
 from tests.netns.running import until
-from tests.netns.traffic import FAMILIES, SERVER, astray, both_families
+from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, gateway
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, started
 from tests.systemd.unit_rules import RULE, came_out, holds_first_programs, rules, unit_file, unit_rule
 
@@ -84,6 +87,25 @@ def test_no_unit_is_denied_its_start(running: Daemon) -> None:
         assert [one.keys() for one in restarted(box, 2)] == [{"wan2"}] * 2
     if holds_first_programs(box):
         until(lambda: restarted(box, 1)[0].keys() == {"wan1"}, what="a start by its route")
+
+
+@promise("RULE-60")
+def test_a_unit_whose_adapter_has_gone_goes_nowhere(running: Daemon) -> None:
+    """As with a VPN that has ended: its route is there, and started anew the unit follows it."""
+    box = running.box
+    programs(box)
+    box.add(VPN)
+    gateways = "\n".join(f'gateway{f} = "{gateway(box.uplinks["vpn0"], f)}"' for f in FAMILIES)
+    rules(running, unit_rule("probed", way=f'via = "vpn0"\nstrict = true\n{gateways}'))
+    routed = ["sh", "-c", f"sleep 1; {first(4)}; true"]
+    unit_file(box, "probed.service", "Type=oneshot", f"ExecStart={shlex.join(routed)}")
+    assert [one.keys() for one in restarted(box, 1)] == [{"vpn0"}]
+    box.ip("link del vpn0")
+    until(lambda: json.loads(running.ask("rules", "list", "--json"))["notes"])
+    for _ in range(2):
+        assert restarted(box, 1) == [{}], running.log()
+    rules(running, "")
+    assert [one.keys() for one in restarted(box, 1)] == [{"wan2"}]
 
 
 @promise("RULE-61", "RULE-06")
