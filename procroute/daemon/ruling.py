@@ -195,14 +195,16 @@ class Ruling:
             if found is not None:
                 self._meet(*found)
 
-    def apply(self, peer: Peer, existing: Existing | None) -> int:
-        """Look at everybody, for users at their own; how many are on a rule's route now that were not.
+    def apply(self, peer: Peer, existing: Existing | None) -> tuple[int, int]:
+        """Look at everybody, for users at their own; how many are on a rule's route now that were not, and of
+        how many no rule holds any more.
 
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
         leading = [rule for rule, _ in self._leading()]
         apart = {rule.place for rule in leading if kind(rule) is Kind.USER} & self._rules.excepted
         places = {rule.place for rule in leading} | set(map(label, self._routes.settings.tunnels))
+        before = self._by_rule.members(peer)
         self._letting_go.of_rules(peer, places, apart)
         placed = 0
         owned: dict[tuple[int, Existing], list[Known]] = {}
@@ -212,7 +214,10 @@ class Ruling:
                 after: Existing = existing or rule.existing.value
                 owned.setdefault((uid, after), []).append(Known(found.pid, began))
             placed += self._meet(found, began, existing)
-        return placed + sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
+        following = {known.pid for some in owned.values() for known in some}
+        gone = before - self._by_rule.members(peer) - following
+        placed += sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
+        return placed, sum(os.path.exists(f"/proc/{pid}") for pid in gone)
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""

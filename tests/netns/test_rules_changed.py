@@ -125,6 +125,32 @@ def test_what_runs_already_moves_when_rules_are_applied(running: Daemon, family:
         assert done(lab, "apply")["placed"] == 0
 
 
+@promise("RULE-22")
+def test_who_is_let_go_is_counted(running: Daemon) -> None:
+    """By a rule that is gone, and by an exception; not who another rule takes instead."""
+    lab = running.lab
+    with commanded(lab, MARKED) as command:
+        rule = ["add", "--command", "*marker=a *", "--via"]
+        done(lab, *rule, "wan1", "--file", "60-first")
+        assert procroute(lab, "rules", "apply").stdout == "1 process is on a rule's route now\n"
+        done(lab, "disable", "60-first.toml:3")
+        assert procroute(lab, "rules", "apply").stdout == "1 process was let go: no rule holds for it\n"
+        assert not astray(lab, command, "tcp", 4, lab.wan2)
+        done(lab, "enable", "60-first.toml:3")
+        done(lab, "apply")
+        done(lab, "add", "--command", "*marker=a *", "--direct", "--file", "50-before")
+        told = done(lab, "apply")
+        assert (told["placed"], told["released"]) == (0, 1)
+        assert not astray(lab, command, "tcp", 6, lab.wan2)
+        done(lab, "disable", "50-before.toml:3")
+        done(lab, "apply")
+        done(lab, "remove", "60-first.toml:3")
+        done(lab, *rule, "wan1", "--file", "70-other")
+        told = done(lab, "apply")
+        assert (told["placed"], told["released"]) == (1, 0)
+        assert not astray(lab, command, "tcp", 4, lab.wan1)
+
+
 @promise("RULE-30")
 def test_status_tells_what_is_held(running: Daemon) -> None:
     lab = running.lab
