@@ -116,6 +116,10 @@ class ByRule:
         """Rules stand elsewhere now (core.ruling.elsewhere). Raises OSError."""
         self._register.rules_moved(places)
 
+    def rules_named(self) -> set[str]:
+        """The places of the rules by which somebody is on a route."""
+        return {one.rule for one in self._register.known()}
+
     def rule_of(self, pid: int) -> str:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
         before = self._register.around(self._linux.cgroup_mount.of(pid))

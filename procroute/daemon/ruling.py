@@ -21,6 +21,7 @@ from procroute.core.ruling import (
     asked_for,
     elsewhere,
     exceptions_again,
+    gone,
     hold_rules,
     kind,
     needs_news,
@@ -93,6 +94,7 @@ class Ruling:
         self._execs = HeldExecs(subjects)
         self._rules = rules_in_use.in_use(Rulebook())
         self._starter = NO_STARTER
+        self._gone: tuple[RouteRule, ...] = ()
         self._free: Recent[tuple[int, int], int] = Recent(_FREE)
 
     @property
@@ -106,7 +108,10 @@ class Ruling:
         Raises ProcrouteError rules-bad.
         """
         book = with_tunnels(rules_in_use.read(), self._routes.settings.tunnels.values())
-        self._by_rule.rules_moved(elsewhere(self.book, book))
+        before = Rulebook((*self.book.rules, *self._gone))
+        self._by_rule.rules_moved(elsewhere(before, book))
+        named = self._by_rule.rules_named()
+        self._gone = tuple(rule for rule in gone(before, book) if rule.place in named)
         again = exceptions_again(self.book, book)
         for who, at in list(self._free.items()):
             if at in again:
@@ -215,9 +220,9 @@ class Ruling:
                 owned.setdefault((uid, after), []).append(Known(found.pid, began))
             placed += self._meet(found, began, existing)
         following = {known.pid for some in owned.values() for known in some}
-        gone = before - self._by_rule.members(peer) - following
+        left = before - self._by_rule.members(peer) - following
         placed += sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
-        return placed, sum(os.path.exists(f"/proc/{pid}") for pid in gone)
+        return placed, sum(os.path.exists(f"/proc/{pid}") for pid in left)
 
     def add(self, peer: Peer, asked: AddRule) -> RouteRule:
         """Write one more rule, if its owner may have its route. Raises ProcrouteError and OSError."""

@@ -145,10 +145,29 @@ def test_who_is_let_go_is_counted(running: Daemon) -> None:
         done(lab, "disable", "50-before.toml:3")
         done(lab, "apply")
         done(lab, "remove", "60-first.toml:3")
-        done(lab, *rule, "wan1", "--file", "70-other")
+        other = done(lab, *rule, "wan1", "--strict", "--file", "70-other")["rule"]["place"]
         told = done(lab, "apply")
         assert (told["placed"], told["released"]) == (1, 0)
+        assert placed_by(running) == [other]
         assert not astray(lab, command, "tcp", 4, lab.wan1)
+
+
+@promise("RULE-22", "RULE-31")
+def test_another_rule_in_the_place_of_one_that_is_gone_is_another(running: Daemon) -> None:
+    """It has put nobody there, and whom the first one has is let go; that one, written anew, is the same."""
+    lab = running.lab
+    first = ["add", "--command", "*marker=a *", "--via", "wan1"]
+    with commanded(lab, MARKED):
+        place = done(lab, *first)["rule"]["place"]
+        assert done(lab, "apply")["placed"] == 1
+        done(lab, "remove", place)
+        assert done(lab, *first)["rule"]["place"] == place
+        assert placed_by(running) == [place]
+        done(lab, "remove", place)
+        assert done(lab, "add", "--name", "nobody", "--via", "wan2")["rule"]["place"] == place
+        assert placed_by(running) == [""]
+        assert done(lab, "apply")["released"] == 1
+        assert placed_by(running) == []
 
 
 @promise("RULE-30")
