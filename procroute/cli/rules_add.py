@@ -170,13 +170,16 @@ def _checked(written: WrittenRule) -> RouteRule:
 
 
 def _usage(wrong: Wrong) -> ProcrouteError:
+    from procroute.rulebook.sound import SEVERAL
+
     option = "-".join(map(str, wrong.key)).replace("_", "-")
     words = f"--{option} {wrong.words}" if option else wrong.words
     hints = {
         "a rule needs a way": "give --via ROUTE, or --direct",
         "a rule needs a condition": f"give one of: {', '.join(f'--{key}' for key in _MATCHERS)}",
     }
-    return ProcrouteError("usage", words, hints.get(wrong.words, wrong.hint))
+    hint = "several adapters: --via wg0,wan1" if wrong.hint == SEVERAL else wrong.hint
+    return ProcrouteError("usage", words, hints.get(wrong.words, hint))
 
 
 def _doubt(rule: RouteRule) -> None:

@@ -36,14 +36,18 @@ def main(options: argparse.Namespace) -> int:
 
     with Client() as client:
         reply = client.ask(protocol.ApplyRules(existing=options.existing))
-    placed = reply.placed
+    placed, released = reply.placed, reply.released
     if options.json:
-        output.answer(json.dumps({"version": VERSION, "placed": placed, "notes": reply.notes}))
+        told = {"version": VERSION, "placed": placed, "released": released, "notes": reply.notes}
+        output.answer(json.dumps(told))
         return Exit.OK
     if placed:
         many = "1 process is" if placed == 1 else f"{placed} processes are"
         output.answer(f"{many} on a rule's route now")
-    else:
+    if released:
+        many, them = ("1 process was", "it") if released == 1 else (f"{released} processes were", "them")
+        output.answer(f"{many} let go: no rule holds for {them}")
+    if not placed and not released:
         output.answer("nothing moved" if reply.notes else "nothing had to move")
     for note in reply.notes:
         output.tell(printable(note))

@@ -82,6 +82,13 @@ def elsewhere(before: Rulebook, now: Rulebook) -> dict[str, str]:
     return found
 
 
+def gone(before: Rulebook, now: Rulebook) -> tuple[RouteRule, ...]:
+    """Rules that led to a route and are nowhere now, nor has another their place: it can come to have it."""
+    there = {_said(rule) for rule in now.rules if _leads(rule)}
+    taken = {rule.place for rule in now.rules if _leads(rule)}
+    return tuple(r for r in before.rules if _leads(r) and r.place not in taken and _said(r) not in there)
+
+
 def exceptions_again(before: Rulebook, now: Rulebook) -> dict[int, int]:
     """The exceptions that there still are: by the number in their order of before, with the one of now."""
     there: dict[RouteRule, int] = {}

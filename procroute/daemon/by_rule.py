@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from procroute.core.access import Peer
+from procroute.core.access import Peer, may_see
 from procroute.core.machine import Machine
 from procroute.daemon import subjects
 from procroute.daemon.assigning import Assigning
@@ -17,7 +17,7 @@ from procroute.engine.move import follow
 from procroute.engine.open_sockets import has_any
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
-from procroute.kernel import adapters
+from procroute.kernel import adapters, cgroups
 from procroute.kernel.linux import Linux
 from procroute.kernel.process_facts import Facts
 from procroute.model import Existing
@@ -130,10 +130,24 @@ class ByRule:
         """Rules stand elsewhere now (core.ruling.elsewhere). Raises OSError."""
         self._register.rules_moved(places)
 
+    def rules_named(self) -> set[str]:
+        """The places of the rules by which somebody is on a route."""
+        return {one.rule for one in self._register.known()}
+
     def rule_of(self, pid: int) -> str:
         """The rule that has placed a process, as people are told; empty: none. Raises OSError."""
         before = self._register.around(self._linux.cgroup_mount.of(pid))
         return before.rule if before is not None else ""
+
+    def members(self, peer: Peer) -> set[int]:
+        """Whom rules have put on routes; for users, of their own."""
+        with lock(patient(self._tell)):
+            paths = [
+                self._register.path(one.cgroup)
+                for one in self._register.known()
+                if one.how == "rule" and may_see(peer, one.owner)
+            ]
+            return {pid for path in paths for pid, _ in cgroups.processes(path)}
 
     def _stays(self, cgroup: str, found: OpenRoute) -> bool:
         """Whether who is in a cgroup is on that route by a rule, or where a person has put him."""

@@ -38,7 +38,9 @@ def add(peer: Peer, asked: AddRule, access: dict[str, Allowed]) -> RouteRule:
     name = name if name.endswith(ENDING) else f"{name}{ENDING}"
     if "/" in name or name.startswith(".") or not name.isprintable():
         raise ProcrouteError(
-            "usage", f"{printable(name)} is no name of a rule file", "say it without a folder"
+            "usage",
+            f"{printable(name)} is no name of a rule file",
+            "such as 20-mine.toml: no folder, no dot before",
         )
     below = Path() if peer.is_root else Path(USERS, str(peer.uid))
     lasting, passing = (folder / below / name for folder in (_LASTING, _PASSING))
@@ -101,7 +103,7 @@ def _meant(peer: Peer, words: str) -> RouteRule:
         )
     rules = _sound().rules
     mine = [rule for rule in rules if peer.is_root or rule.owner == peer.uid]
-    found = [rule for rule in mine if words in (rule.place, f"{Path(rule.file).name}:{rule.line}")]
+    found = [rule for rule in mine if words in _names(rule)]
     if len(found) == 1:
         return found[0]
     hint = "procroute rules list tells them: FILE:LINE"
@@ -110,9 +112,14 @@ def _meant(peer: Peer, words: str) -> RouteRule:
         raise ProcrouteError(
             "rule-unknown", f"{printable(words)} may be {places}", "say which, with its folder"
         )
-    if any(rule.place == words for rule in rules):
+    if any(words in _names(rule) for rule in rules if rule.owner == 0 or words == rule.place):
         raise ProcrouteError("not-permitted", f"{printable(words)} is not yours", "root may change all")
     raise ProcrouteError("rule-unknown", f"there is no rule {printable(words)}", hint)
+
+
+def _names(rule: RouteRule) -> tuple[str, str]:
+    """By which a rule can be asked for: FILE:LINE, with and without its folder."""
+    return rule.place, f"{Path(rule.file).name}:{rule.line}"
 
 
 def _sound() -> Rulebook:

@@ -69,8 +69,8 @@ class RuleRequests:
         return protocol.Matched(pids=pids)
 
     async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
-        placed: int = await self._do(lambda: self._ruling.apply(peer, asked.existing))
-        return protocol.Applied(placed=placed, notes=_seen_by(peer, self._rules.notes))
+        placed, released = await self._do(lambda: self._ruling.apply(peer, asked.existing))
+        return protocol.Applied(placed=placed, released=released, notes=_seen_by(peer, self._rules.notes))
 
     async def _add(self, peer: Peer, asked: protocol.AddRule) -> protocol.Edited:
         rule: RouteRule = await self._do(lambda: self._drafts.add(peer, asked))

@@ -6,6 +6,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
@@ -19,6 +20,7 @@ from procroute.core.ruling import (
     Kind,
     elsewhere,
     exceptions_again,
+    gone,
     hold_rules,
     kind,
     needs_news,
@@ -90,6 +92,7 @@ class Ruling:
         self._execs = HeldExecs(subjects)
         self._rules = rules_in_use.in_use(Rulebook())
         self._starter = NO_STARTER
+        self._gone: tuple[RouteRule, ...] = ()
         self._free: Recent[tuple[int, int], int] = Recent(_FREE)
 
     @property
@@ -103,7 +106,10 @@ class Ruling:
         Raises ProcrouteError rules-bad.
         """
         book = with_tunnels(rules_in_use.read(), self._routes.settings.tunnels.values())
-        self._by_rule.rules_moved(elsewhere(self.book, book))
+        before = Rulebook((*self.book.rules, *self._gone))
+        self._by_rule.rules_moved(elsewhere(before, book))
+        named = self._by_rule.rules_named()
+        self._gone = tuple(rule for rule in gone(before, book) if rule.place in named)
         again = exceptions_again(self.book, book)
         for who, at in list(self._free.items()):
             if at in again:
@@ -192,14 +198,16 @@ class Ruling:
             if found is not None:
                 self._meet(*found)
 
-    def apply(self, peer: Peer, existing: Existing | None) -> int:
-        """Look at everybody, for users at their own; how many are on a rule's route now that were not.
+    def apply(self, peer: Peer, existing: Existing | None) -> tuple[int, int]:
+        """Look at everybody, for users at their own; how many are on a rule's route now that were not, and of
+        how many no rule holds any more.
 
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
         leading = [rule for rule, _ in self._leading()]
         apart = {rule.place for rule in leading if kind(rule) is Kind.USER} & self._rules.excepted
         places = {rule.place for rule in leading} | set(map(label, self._routes.settings.tunnels))
+        before = self._by_rule.members(peer)
         self._letting_go.of_rules(peer, places, apart)
         placed = 0
         owned: dict[tuple[int, Existing], list[Known]] = {}
@@ -208,7 +216,10 @@ class Ruling:
             if rule is not None and self._owning.has(rule, uid := found.uids[1]):
                 owned.setdefault((uid, existing or rule.existing), []).append(Known(found.pid, began))
             placed += self._meet(found, began, existing)
-        return placed + sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
+        following = {known.pid for some in owned.values() for known in some}
+        left = before - self._by_rule.members(peer) - following
+        placed += sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
+        return placed, sum(os.path.exists(f"/proc/{pid}") for pid in left)
 
     def tried(self, pid: int) -> tuple[Tried, ...] | None:
         """Each rule in order, asked of a process, up to and with the one that holds; None: it has ended."""

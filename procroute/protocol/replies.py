@@ -111,10 +111,11 @@ class Matched(_Reply, frozen=True, tag="matched"):
 
 class Applied(_Reply, frozen=True, tag="applied"):
     """How many processes were put on a rule's route that were not on it. notes: what of the rules does not
-    hold now: whom those mean could not be placed.
+    hold now: whom those mean could not be placed. released: how many were let go, as no rule holds for them.
     """
 
     placed: int
+    released: int = 0
     notes: list[str] = []
 
 

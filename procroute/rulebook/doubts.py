@@ -7,7 +7,8 @@ import os
 import pwd
 import socket
 import stat
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from procroute.rulebook.globs import before_glob, is_glob
@@ -15,7 +16,7 @@ from procroute.rulebook.route_rule import Conditions, RouteRule
 from procroute.terminal import printable
 from procroute.written.finding import Finding
 
-_ALL_OF_ROOTS: Final = [Conditions(user=(name,)) for name in ("root", "0")]
+_ROOTS: Final = frozenset({"root", "0"})
 _LONGEST: Final = 15
 """Bytes of an adapter's name (IFNAMSIZ); only alternative ones are longer, and are not looked for here."""
 
@@ -33,7 +34,11 @@ def doubts(rules: Iterable[RouteRule], routes: Container[str]) -> list[Finding]:
 def _doubtful(rule: RouteRule, routes: Container[str]) -> Iterator[str]:
     for conditions in filter(None, (rule.conditions, rule.unless)):
         yield from _missing(conditions)
-    if rule.via and rule.conditions in _ALL_OF_ROOTS:
+    if (
+        rule.via
+        and not rule.owner
+        and all(any(map(_TAKES_ROOTS[key], some)) for key, some in rule.conditions.given.items())
+    ):
         yield "it takes all that root starts, the system's services and your next shell among that"
     if rule.via and rule.via.name not in routes and not all(map(_is_adapter, rule.via.name.split(","))):
         yield f"there is no [route.{printable(rule.via.name)}], and no such adapter now"
@@ -49,6 +54,30 @@ def _missing(conditions: Conditions) -> Iterator[str]:
     for name in conditions.group:
         if not name.isdigit() and not _known(grp.getgrnam, name):
             yield f"there is no group {printable(name)}"
+
+
+def _stars(text: str) -> bool:
+    return set(text) == {"*"}
+
+
+def _all_folders(text: str) -> bool:
+    return set(text) <= {"*", "/"} and "**" in text
+
+
+_TAKES_ROOTS: Final[Mapping[str, Callable[[str], bool]]] = MappingProxyType(
+    {
+        "exe": _all_folders,
+        "name": _stars,
+        "command": _stars,
+        "user": _ROOTS.__contains__,
+        "group": _ROOTS.__contains__,
+        "cgroup": lambda text: text == "/" or _all_folders(text),
+        "unit": _stars,
+        "app": lambda _: False,
+        "parent": lambda text: _stars(text) or _all_folders(text),
+    }
+)
+"""Whether all that root starts, or nearly all, holds such a condition."""
 
 
 def _program(path: str) -> str:

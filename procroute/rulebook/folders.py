@@ -118,7 +118,13 @@ def _uids(folders: Sequence[Path], trusted: int) -> tuple[list[int], tuple[Findi
         here, problem = _names(folder / USERS, trusted) if USERS in inside else ([], Rulebook())
         found |= {int(name) for name in here if _UID.fullmatch(name)}
         problems += problem.findings
+        problems += [_no_uid(folder / USERS / name) for name in here if not _UID.fullmatch(name)]
     return sorted(found), tuple(problems)
+
+
+def _no_uid(path: Path) -> Finding:
+    hint = f"a user's rules stand in {USERS}/UID; id -u NAME says his"
+    return Finding(os.fspath(path), 0, False, "is called by no uid, and not read", hint)
 
 
 def _names(folder: Path, trusted: int) -> tuple[list[str], Rulebook]:

@@ -15,6 +15,9 @@ from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook
 from procroute.rulebook.subject import COMM, Subject
 from procroute.terminal import printable
 
+_SHOWN: Final = 200
+"""So many characters of a value are told; command lines can have millions."""
+
 
 class Tried(Struct, frozen=True):
     """One rule, asked. why: in words, what does not hold; empty: it matches."""
@@ -148,4 +151,7 @@ _MATCH: Final[Mapping[str, Callable[[str, str], bool]]] = MappingProxyType(
 
 
 def _shown(texts: Iterable[str], between: str = ", ") -> str:
-    return between.join(printable(t) for t in texts) or "unknown"
+    """As a terminal may show them, each cut to a length that can be read."""
+    return (
+        between.join(printable(t if len(t) <= _SHOWN else f"{t[: _SHOWN - 1]}…") for t in texts) or "unknown"
+    )

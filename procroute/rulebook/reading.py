@@ -7,7 +7,7 @@ from typing import Any, Final
 from procroute.rulebook.applications import UNIT_ENDINGS
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.shape import WrittenConditions, WrittenRule
-from procroute.rulebook.sound import wrong_conditions, wrong_way
+from procroute.rulebook.sound import SEVERAL, wrong_conditions, wrong_way
 from procroute.terminal import printable
 from procroute.written.document import UnreadableError, Wrong, convert_all, near, parse
 from procroute.written.finding import Finding
@@ -36,7 +36,7 @@ def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
             rules.append(rule)
         else:
             line = nearest_line(at, ("rule", nth, *rule.key))
-            findings.append(Finding(file, line, True, rule.message, rule.hint))
+            findings.append(Finding(file, line, True, rule.message, rule.hint or _of_kind(rule)))
     return Rulebook(tuple(rules), tuple(findings))
 
 
@@ -85,6 +85,16 @@ def _rule(written: WrittenRule, owner: int, file: str, line: int, nth: int) -> R
         line=line,
         nth=nth,
     )
+
+
+def _of_kind(wrong: Wrong) -> str:
+    """A hint for a value of the wrong kind, where another one is likely meant."""
+    key = next((name for name in reversed(wrong.key) if isinstance(name, str)), "")
+    if key == "via" and "not a list" in wrong.words:
+        return SEVERAL
+    if key in {"user", "group"} and "not a number" in wrong.words:
+        return f'a number stands in quotes: {key} = "1000"'
+    return ""
 
 
 def _empty(conditions: Conditions, unless: Conditions | None) -> Wrong | None:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Final
 
+from procroute import route_words
 from procroute.rulebook.globs import is_glob
 from procroute.rulebook.route_rule import WAY_OPTIONS, Conditions
 from procroute.rulebook.shape import WrittenRule
@@ -16,6 +17,8 @@ from procroute.written.options import Maybe
 
 _NO_UID: Final = 0xFFFF_FFFF
 """(uid_t) -1 is nobody's (setreuid(2))."""
+SEVERAL: Final = 'several adapters: via = "wg0,wan1"'
+"""How they are written; a hint."""
 _ADAPTER = re.compile(r"[^/\s]+")
 
 
@@ -35,6 +38,10 @@ def wrong_way(written: WrittenRule) -> Wrong | None:
         return Wrong(("direct",), "and via cannot both hold", "leave one of them out")
     if not _ADAPTER.fullmatch(written.via) or not written.via.isprintable():
         return Wrong(("via",), f"cannot be {_quoted(written.via)}", "name a [route.NAME] or an adapter")
+    try:
+        route_words.adapters(written.via)
+    except ValueError as e:
+        return Wrong(("via",), f"cannot be {e}", SEVERAL)
     return None
 
 
@@ -59,7 +66,8 @@ def _cannot(key: str, text: str) -> _Found:
 
 def _path(text: str) -> _Found:
     if not text.startswith("/"):
-        return "must be a path from /", f'a name alone: name = "{printable(text)}"' if "/" not in text else ""
+        whole = "write all of it, as realpath(1) shows it"
+        return "must be a path from /", whole if "/" in text else f'a name alone: name = "{printable(text)}"'
     if any(part in {".", ".."} for part in text.split("/")):
         return "must be a path without . and ..", "write it as realpath(1) shows it"
     if any("**" in part and part != "**" for part in text.split("/")):
@@ -95,7 +103,7 @@ def _account(text: str) -> _Found:
     if is_glob(text):
         return "takes no globs", "a list names several"
     if text.isdigit() and text.isascii() and int(text) >= _NO_UID:
-        return "is no number that somebody can have", ""
+        return "is no number that somebody can have", f"numbers go to {_NO_UID - 1}"
     if ":" in text or "/" in text:
         return "is no name", ""
     return _printable(text)

@@ -125,6 +125,51 @@ def test_what_runs_already_moves_when_rules_are_applied(running: Daemon, family:
         assert done(lab, "apply")["placed"] == 0
 
 
+@promise("RULE-22")
+def test_who_is_let_go_is_counted(running: Daemon) -> None:
+    """By a rule that is gone, and by an exception; not who another rule takes instead."""
+    lab = running.lab
+    with commanded(lab, MARKED) as command:
+        rule = ["add", "--command", "*marker=a *", "--via"]
+        done(lab, *rule, "wan1", "--file", "60-first")
+        assert procroute(lab, "rules", "apply").stdout == "1 process is on a rule's route now\n"
+        done(lab, "disable", "60-first.toml:3")
+        assert procroute(lab, "rules", "apply").stdout == "1 process was let go: no rule holds for it\n"
+        assert not astray(lab, command, "tcp", 4, lab.wan2)
+        done(lab, "enable", "60-first.toml:3")
+        done(lab, "apply")
+        done(lab, "add", "--command", "*marker=a *", "--direct", "--file", "50-before")
+        told = done(lab, "apply")
+        assert (told["placed"], told["released"]) == (0, 1)
+        assert not astray(lab, command, "tcp", 6, lab.wan2)
+        done(lab, "disable", "50-before.toml:3")
+        done(lab, "apply")
+        done(lab, "remove", "60-first.toml:3")
+        other = done(lab, *rule, "wan1", "--strict", "--file", "70-other")["rule"]["place"]
+        told = done(lab, "apply")
+        assert (told["placed"], told["released"]) == (1, 0)
+        assert placed_by(running) == [other]
+        assert not astray(lab, command, "tcp", 4, lab.wan1)
+
+
+@promise("RULE-22", "RULE-31")
+def test_another_rule_in_the_place_of_one_that_is_gone_is_another(running: Daemon) -> None:
+    """It has put nobody there, and whom the first one has is let go; that one, written anew, is the same."""
+    lab = running.lab
+    first = ["add", "--command", "*marker=a *", "--via", "wan1"]
+    with commanded(lab, MARKED):
+        place = done(lab, *first)["rule"]["place"]
+        assert done(lab, "apply")["placed"] == 1
+        done(lab, "remove", place)
+        assert done(lab, *first)["rule"]["place"] == place
+        assert placed_by(running) == [place]
+        done(lab, "remove", place)
+        assert done(lab, "add", "--name", "nobody", "--via", "wan2")["rule"]["place"] == place
+        assert placed_by(running) == [""]
+        assert done(lab, "apply")["released"] == 1
+        assert placed_by(running) == []
+
+
 @promise("RULE-30")
 def test_status_tells_what_is_held(running: Daemon) -> None:
     lab = running.lab

@@ -86,6 +86,8 @@ def test_a_user_neither_shadows_nor_changes_the_administrators(running: Daemon) 
         assert found["placed"] == 0
     for word in ("remove", "disable"):
         assert "is not yours" in refused(lab, word, f"{path}:1", user=ALICE)
+        name = path.rpartition("/")[2]
+        assert f"{name}:1 is not yours" in refused(lab, word, f"{name}:1", user=ALICE)
         assert "is not yours" in refused(lab, word, f"{HERS}/50-test.toml:3", user=BOB)
     done(lab, "remove", "50-test.toml:3", user=ALICE)
     assert lab.path(path).read_text() == rule(f'exe = "{PROGRAM}"')

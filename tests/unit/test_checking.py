@@ -198,6 +198,18 @@ def doubted(says: str) -> list[str]:
         ('user = "0"\nvia = "lo"', [ROOTS]),
         ('user = "0"\ndirect = true', []),
         ('user = "root"\nexe = "/bin/sh"\nvia = "lo"', []),
+        ('user = ["ftp", "root"]\nvia = "lo"', ["there is no user ftp", ROOTS]),
+        ('group = "root"\nvia = "lo"', [ROOTS]),
+        ('exe = "/**"\nvia = "lo"', [ROOTS]),
+        ('exe = ["/bin/sh", "/**/*"]\nvia = "lo"', [ROOTS]),
+        ('exe = "/*"\nvia = "lo"', []),
+        ('name = "*"\nvia = "lo"', [ROOTS]),
+        ('name = "*"\nexe = "/bin/sh"\nvia = "lo"', []),
+        ('command = "*"\nuser = "root"\nvia = "lo"', [ROOTS]),
+        ('cgroup = "/"\nvia = "lo"', [ROOTS]),
+        ('unit = "*"\nvia = "lo"', [ROOTS]),
+        ('not = { name = "x" }\nvia = "lo"', [ROOTS]),
+        ('not = { name = "x" }\ndirect = true', []),
     ],
 )
 def test_what_a_rule_names_and_is_not_there_is_doubted(says: str, wanted: list[str]) -> None:

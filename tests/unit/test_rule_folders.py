@@ -91,8 +91,12 @@ def test_users_come_after_and_shadow_none_but_their_own(there: Folders) -> None:
 @pytest.mark.promise("RULE-03")
 @pytest.mark.parametrize("name", ["0", "-1", "01", "ada", "99999999999", "１"])
 def test_users_are_named_by_uid(there: Folders, name: str) -> None:
+    """Another name is told, and stops nobody."""
     there.write(there.etc / "users" / name / "1.toml")
-    assert there.names() == []
+    assert there.load().rules == ()
+    (found,) = there.load().findings
+    assert (found.file, found.error) == (str(there.etc / "users" / name), False)
+    assert "users/UID" in found.hint
 
 
 @pytest.mark.promise("RULE-03")

@@ -96,15 +96,18 @@ def test_test_tells_that_none_holds_and_counts_the_many(verb: Verb) -> None:
 
 @promise("RULE-22")
 @pytest.mark.parametrize(
-    ("placed", "words"),
+    ("placed", "released", "words"),
     [
-        (0, "nothing had to move"),
-        (1, "1 process is on a rule's route now"),
-        (2, "2 processes are on a rule's route now"),
+        (0, 0, "nothing had to move"),
+        (1, 0, "1 process is on a rule's route now"),
+        (2, 0, "2 processes are on a rule's route now"),
+        (0, 1, "1 process was let go: no rule holds for it"),
+        (0, 2, "2 processes were let go: no rule holds for them"),
+        (1, 2, "1 process is on a rule's route now\n2 processes were let go: no rule holds for them"),
     ],
 )
-def test_apply_says_how_many(verb: Verb, placed: int, words: str) -> None:
-    _, out, _, asked = verb(protocol.Applied(placed=placed), "rules", "apply")
+def test_apply_says_how_many(verb: Verb, placed: int, released: int, words: str) -> None:
+    _, out, _, asked = verb(protocol.Applied(placed=placed, released=released), "rules", "apply")
     assert asked == protocol.ApplyRules(id=1)
     assert out == f"{words}\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from procroute.core.hold_rules import HoldRule, Starter
-from procroute.core.ruling import Kind, elsewhere, hold_rules, kind, with_exceptions
+from procroute.core.ruling import Kind, elsewhere, gone, hold_rules, kind, with_exceptions
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.reading import read_text
 from procroute.rulebook.route_rule import Rulebook
@@ -66,6 +66,9 @@ def test_rules_that_stand_elsewhere_now() -> None:
     assert elsewhere(both, book(other + CURL + UNIT)) == {"f:1": "f:4", "f:4": "f:7"}
     assert elsewhere(both, book('# more\n[[rule]]\ncomment = "x"\n' + CURL[9:])) == {"f:1": "f:2"}
     assert elsewhere(both, book(CURL)) == {}, "it is gone, and nothing has its place"
+    assert [rule.place for rule in gone(both, book(CURL))] == ["f:4"]
+    assert gone(both, book(other + CURL + UNIT)) == ()
+    assert gone(both, book(CURL + other)) == (), "another has its place"
     assert elsewhere(both, book(other + UNIT)) == {"f:1": ""}
     off = book(CURL + "enabled = false\n" + UNIT)
     assert elsewhere(both, off) == {"f:4": "f:5"}

@@ -100,11 +100,11 @@ class RuleChanger:
         reply = await self._changed(request, "applying")
         if reply is not None:
             one = reply.placed == 1
-            self._app.say(
+            said = [
                 f"{reply.placed} process{'' if one else 'es'} {'is' if one else 'are'} on a rule's route now"
-                if reply.placed
-                else "nothing had to move"
-            )
+            ] * bool(reply.placed)
+            said += [f"{reply.released} let go"] * bool(reply.released)
+            self._app.say(", ".join(said) or "nothing had to move")
 
     async def reload(self) -> None:
         """Have the daemon read the configuration and the rules again."""
