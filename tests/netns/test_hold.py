@@ -131,6 +131,7 @@ def test_scripts_by_themselves_and_by_their_interpreter(routed_place: tuple[Lab,
         for number, held in enumerate((script, first(6)), start=1):
             daemon.hold(rule(held))
             assert dict(routers(started(lab, "execveat", script).stdout)) == {"wan1": 1}
+            until(lambda number=number: len(daemon.heard("Exec")) >= number)
             assert [one["path"] for one in daemon.heard("Exec")[number - 1 :]] == [held]
 
 

@@ -174,7 +174,7 @@ class Ruled(World):
 
     def finish(self) -> dict[str, tuple[str, str]]:
         """As every world's, and no holder is left."""
-        if self._holders() and self.daemon is None:
+        if self.daemon is None and (self.way is not None or self._holders()):
             self.start_daemon()
         if self.way is not None:
             self.drop_rule()
