@@ -125,6 +125,7 @@ class Ruling:
         them; lines on those that cannot be."""
         notes: list[str] = []
         numbers: dict[tuple[int, object], int | None] = {}
+        wrong: dict[tuple[int, object], str] = {}
         led: list[tuple[RouteRule, int | None]] = []
         for rule, peer in self._leading():
             if (key := (peer.uid, rule.via)) not in numbers:
@@ -132,7 +133,9 @@ class Ruling:
                     numbers[key] = self._by_rule.keep(peer, self._wanted(rule))
                 except ProcrouteError as e:
                     numbers[key] = self._by_rule.kept(peer, self._wanted(rule))
-                    notes.append(f"{rule.place}: {e.message}")
+                    wrong[key] = e.message
+            if key in wrong:
+                notes.append(f"{rule.place}: {wrong[key]}")
             led.append((rule, numbers[key]))
         self._routes.kept = frozenset(number for number in numbers.values() if number is not None)
         return notes + self._owning.want(led, self._rules.excepted)

@@ -99,6 +99,12 @@ def _unit(text: str) -> _Found:
     return _printable(text)
 
 
+def _application(text: str) -> _Found:
+    if text.endswith(".desktop"):
+        return "is the name of a file; an application's id has no .desktop", text.removesuffix(".desktop")
+    return _printable(text)
+
+
 def _account(text: str) -> _Found:
     if is_glob(text):
         return "takes no globs", "a list names several"
@@ -120,6 +126,6 @@ _CHECKS: Final[Mapping[str, Callable[[str], _Found]]] = MappingProxyType(
         "group": _account,
         "cgroup": _cgroup,
         "unit": _unit,
-        "app": _printable,
+        "app": _application,
     }
 )

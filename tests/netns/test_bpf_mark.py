@@ -112,5 +112,5 @@ def test_a_mechanism_can_be_switched_off(target: Target) -> None:
     target.attach()
     found = target.attached()
     assert found.complete
-    assert found.kinds == programs.KINDS - {"dns", "inbound"}
+    assert found.kinds == programs.KINDS - {"dns", "helpers", "inbound"}
     assert target.routed(mark_when_bound, 4, address) == BOUND_MARK

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from procroute.lab import Lab
 from tests.netns.holding import (
     PLACE,
+    Daemon,
     busy,
     first,
     holding,
@@ -122,6 +124,10 @@ def test_by_another_mount_namespace_and_another_mount(routed_place: tuple[Lab, s
         assert dict(routers(done.stdout)) == {"wan1": 1}
 
 
+def _heard(daemon: Daemon, number: int) -> bool:
+    return len(daemon.heard("Exec")) >= number
+
+
 @promise("HOLD-02")
 def test_scripts_by_themselves_and_by_their_interpreter(routed_place: tuple[Lab, str]) -> None:
     lab, cgroup = routed_place
@@ -131,7 +137,7 @@ def test_scripts_by_themselves_and_by_their_interpreter(routed_place: tuple[Lab,
         for number, held in enumerate((script, first(6)), start=1):
             daemon.hold(rule(held))
             assert dict(routers(started(lab, "execveat", script).stdout)) == {"wan1": 1}
-            until(lambda number=number: len(daemon.heard("Exec")) >= number)
+            until(functools.partial(_heard, daemon, number))
             assert [one["path"] for one in daemon.heard("Exec")[number - 1 :]] == [held]
 
 

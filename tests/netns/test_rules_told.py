@@ -133,3 +133,14 @@ def test_whom_a_rule_would_match_is_told_before_it_is_written(running: Daemon) -
 def test_of_what_cannot_be_a_rule_that_is_said(running: Daemon, rule: dict[str, str], said: str) -> None:
     with pytest.raises(AssertionError, match=said):
         ask(running.lab, ALICE, do="match", rule=rule)
+
+
+@promise("RULE-32")
+def test_each_rule_whose_way_is_not_there_is_told(running: Daemon) -> None:
+    lab = running.lab
+    write(lab, rule('name = "a"', way='via = "vpn9"') + rule('name = "b"', way='via = "vpn9"'))
+    procroute(lab, "reload")
+    notes = listed(lab)["notes"]
+    assert [note.split(": ")[1].startswith("there is no adapter vpn9") for note in notes] == [True] * 2, notes
+    lab.sh(f"rm -r {FOLDER}")
+    procroute(lab, "reload")

@@ -153,6 +153,7 @@ def test_a_file_may_have_no_rule(text: str) -> None:
         ('via = "w"\ncgroup = "a.slice"', 3, "cgroup must be a path from /", ""),
         ('via = "w"\ncgroup = "/sys/fs/cgroup/x"', 3, "cgroup is counted from the root", "/proc/PID/cgroup"),
         ('via = "w"\nunit = "a/b.service"', 3, "unit is no name of a unit", "cgroup"),
+        ('via = "w"\napp = "firefox.desktop"', 3, "app is the name of a file", "firefox"),
         ('via = "w"\nunit = "a\\nb"', 3, "unit holds a control character", ""),
         ('via = "w"\nuser = "a*"', 3, "user takes no globs", "list"),
         ('via = "w"\nuser = "4294967295"', 3, "user is no number that somebody can have", "4294967294"),
