@@ -38,7 +38,7 @@ def test_the_next_adapter_is_taken(loss: str, rp_filter: Literal[0, 1, 2]) -> No
             heard = steady.end()
         assert not elsewhere(lab, "wan1", "wan2")
         assert set(heard) <= {"wan1", "wan2", *NO_WAY, "ETIMEDOUT", "EPERM", "ECONNABORTED", "ENODEV"}, heard
-        assert "wan1,wan2 leaves by wan2" in command.told()
+        until(lambda: "wan1,wan2 leaves by wan2" in command.told())
         assert not [w for f in FAMILIES for way in WAYS for w in astray(lab, command, way, f, lab.wan2)]
         assert by(other) == ["wan2", "wan2"]
         lab.wan1.restore()
@@ -173,7 +173,7 @@ def test_main_is_taken_where_that_is_asked_for_and_said_aloud() -> None:
         lab.uplinks["vpn0"].carrier(False)
         until_by(command, "wan2")
         assert not [w for f in FAMILIES for way in WAYS for w in astray(lab, command, way, f, lab.wan2)]
-        assert "leaves by the machine's own way, unprotected" in command.told()
+        until(lambda: "leaves by the machine's own way, unprotected" in command.told())
         (shown,) = json.loads(procroute(lab, "status", "--json").stdout)["routes"]
         assert (shown["adapter"], shown["state"]) == ("", "main")
         assert "by the machine's own way" in " ".join(procroute(lab, "status").stdout.split())
@@ -240,7 +240,7 @@ def test_what_cannot_be_a_list_is_refused() -> None:
 def test_an_adapter_that_is_not_there_is_passed_over_and_said() -> None:
     with three() as lab, routed(lab, via="wg0,wan1") as command:
         assert by(command) == ["wan1", "wan1"]
-        assert "wg0 is gone: passed over now" in command.told()
+        until(lambda: "wg0 is gone: passed over now" in command.told())
 
 
 @promise("NEG-08")

@@ -106,7 +106,7 @@ def test_deleted_and_there_again_with_another_ifindex() -> None:
         lab.clear()
         unplug(lab, pid)
         until_by(command, "wan2")
-        assert "wan1 is gone" in command.told()
+        until(lambda: "wan1 is gone" in command.told())
         plug(lab, pid)
         until_by(command, "wan1", seconds=5)
         assert not elsewhere(lab, "wan1", "wan2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import statistics
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ from tests.netns.traffic import FAMILIES, astray, both_families
 
 promise = pytest.mark.promise
 OTHER = f"{PROGRAMS}/other"
+_ROUNDS = 4
 _AT_MOST = 200e-6
 """Seconds of computing for a start: 10 % of a core at 500 a second."""
 
@@ -135,7 +137,11 @@ def test_ten_thousand_rules_by_news_among_others_starts(running: Daemon, conditi
     lab = running.lab
     path = hold(running, rule('command = "*marker=a *"'))
     have_many(running, condition)
-    assert computing_per_start(running) < _AT_MOST * FACTOR
+    # What else runs makes it more, and that it reads its files once more; never less: one round is enough.
+    each = [math.inf]
+    while min(each) >= _AT_MOST * FACTOR and len(each) <= _ROUNDS:
+        each.append(computing_per_start(running))
+    assert min(each) < _AT_MOST * FACTOR, each
     starting = others_start(lab)
     with marked(lab) as command:
         until(lambda: placed_by(running) == [f"{path}:1"])
@@ -154,7 +160,7 @@ def test_a_daemon_that_asks_all_rules_would_be_noticed() -> None:
     with Lab(main="both") as lab, lesser(lab, "index") as running:
         write(lab, rule('command = "*marker=a *"'))
         have_many(running, 'name = "none%d"')
-        assert computing_per_start(running) > _AT_MOST
+        assert min(computing_per_start(running) for _ in range(2)) > _AT_MOST
 
 
 @promise("NEG-11")
