@@ -63,6 +63,7 @@ class Server:
         self._answer = answer
         self._feed = feed
         self._name_of = name_of
+        self._tell = tell
         self._listening = Listening(path, tell)
         self._server: asyncio.Server | None = None
         self._tasks: dict[asyncio.Task[None], int] = {}
@@ -112,8 +113,10 @@ class Server:
             # What is sent has been taken by the kernel: when we hang up nothing of it is dropped.
             writer.transport.set_write_buffer_limits(0)
             await self._serve(reader, writer, Peer(uid, pid, self._name_of(uid), began))
-        except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
+        except (ConnectionError, TimeoutError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass  # it has gone, or does not read or write on
+        except OSError as e:
+            self._tell(f"a client was not served: {e!r}")
         finally:
             self._tasks.pop(task, None)
             with contextlib.suppress(OSError, RuntimeError):
