@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Mark a socket at birth, so that its first route look-up already knows the route, and note when it is
  * tied to an address on purpose (bound, or listening: clients come in on any adapter). */
-#include "route.h"
+#include "tie.h"
 
 /* The cgroups whose processes have made a socket, by their ids; of so many the latest. */
 struct {
@@ -28,46 +28,28 @@ int pr_create(struct bpf_sock *sk)
 	return 1;
 }
 
-/* Set the bound bit on a socket that follows a route. */
-INLINE void tie(void *ctx, struct bpf_sock *sk)
+/* All that follow a route. */
+INLINE int ties(void *ctx, u32 mark)
 {
-	u32 mark;
-
-	if (!sk)
-		return;
-	mark = sk->mark;
-	if (!(mark & cfg.mask) || (mark & cfg.bound))
-		return;
-	mark |= cfg.bound;
-	set_sockopt(ctx, LEVEL_SOCKET, SOCKET_MARK, &mark, sizeof(mark));
+	(void)ctx;
+	(void)mark;
+	return 1;
 }
 
 SEC("cgroup/bind4")
 int pr_bind4(struct bpf_sock_addr *ctx)
 {
-	struct addr a;
-
-	map4(&a, ctx->user_ip4);
-	if (!is_here(&a))
-		tie(ctx, ctx->sk);
-	return 1;
+	return bound4(ctx);
 }
 
 SEC("cgroup/bind6")
 int pr_bind6(struct bpf_sock_addr *ctx)
 {
-	struct addr a = { { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] } };
-
-	if (!is_here(&a))
-		tie(ctx, ctx->sk);
-	return 1;
+	return bound6(ctx);
 }
 
-/* The reply is not written: it may be that of another program. */
 SEC("sockops")
 int pr_listen(struct bpf_sock_ops *ctx)
 {
-	if (ctx->op == SOCK_OPS_LISTEN)
-		tie(ctx, ctx->sk);
-	return 1;
+	return listens(ctx);
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Mark the sockets of users at birth by whose they are, wherever in the tree they are made. Attached to the root of
  * the tree, so what stands on a cgroup below has run before: a mark of ours that is there wins. */
-#include "route.h"
+#include "tie.h"
 
 #define BY_NAME __attribute__((preserve_access_index))
 #define READ(to, field) probe_read_kernel(&(to), sizeof(to), &(field))
@@ -71,52 +71,30 @@ int pr_own_create(struct bpf_sock *sk)
 	return 1;
 }
 
-/* Set the bound bit on a socket that carries one of these marks. */
-INLINE void tie(void *ctx, struct bpf_sock *sk)
+/* Those that carry one of these marks. */
+INLINE int ties(void *ctx, u32 mark)
 {
 	const u32 *answers;
-	u32 mark;
 
-	if (!sk)
-		return;
-	mark = sk->mark;
-	if (!(mark & cfg.mask) || (mark & cfg.bound))
-		return;
-	u32 own = mark & cfg.mask;
-
-	answers = map_lookup(&answering, &own);
-	if (!answers || !*answers || get_netns_cookie(ctx) != cfg.namespace)
-		return;
-	mark |= cfg.bound;
-	set_sockopt(ctx, LEVEL_SOCKET, SOCKET_MARK, &mark, sizeof(mark));
+	mark &= cfg.mask;
+	answers = map_lookup(&answering, &mark);
+	return answers && *answers && get_netns_cookie(ctx) == cfg.namespace;
 }
 
 SEC("cgroup/bind4")
 int pr_own_bind4(struct bpf_sock_addr *ctx)
 {
-	struct addr a;
-
-	map4(&a, ctx->user_ip4);
-	if (!is_here(&a))
-		tie(ctx, ctx->sk);
-	return 1;
+	return bound4(ctx);
 }
 
 SEC("cgroup/bind6")
 int pr_own_bind6(struct bpf_sock_addr *ctx)
 {
-	struct addr a = { { ctx->user_ip6[0], ctx->user_ip6[1], ctx->user_ip6[2], ctx->user_ip6[3] } };
-
-	if (!is_here(&a))
-		tie(ctx, ctx->sk);
-	return 1;
+	return bound6(ctx);
 }
 
-/* The reply is not written: it may be that of another program. */
 SEC("sockops")
 int pr_own_listen(struct bpf_sock_ops *ctx)
 {
-	if (ctx->op == SOCK_OPS_LISTEN)
-		tie(ctx, ctx->sk);
-	return 1;
+	return listens(ctx);
 }
