@@ -58,17 +58,24 @@ def machine(preferred: str, rp_filter: Literal[0, 2] = 0) -> Iterator[Lab]:
 
 def unanswered(lab: Lab, transport: str, adapter: str, family: int, timeout: float = 2) -> list[str]:
     """What is wrong with the answer to a client that calls the machine by that adapter."""
+    text, findings = called(lab, transport, adapter, family, PORT, timeout)
+    address = own_address(lab.uplinks[adapter], family)
+    return [*findings, *([f"the answer was {text!r}"] if text != f"served at {address}" else [])]
+
+
+def called(
+    lab: Lab, transport: str, adapter: str, family: int, port: int, timeout: float
+) -> tuple[str, list[str]]:
+    """The answer to a client that calls the machine by that adapter, and what is wrong with its way."""
     uplink = lab.uplinks[adapter]
     lab.clear()
     address = own_address(uplink, family)
     client = (LAN_CLIENT if adapter == "lan0" else CLIENT)[family]
-    answer = uplink.dial(client, address, PORT, "tcp" if transport == "tcp" else "udp", timeout=timeout)
-    findings = [answer.error] if answer.error else []
-    if not answer.error and answer.text != f"served at {address}":
-        findings.append(f"the answer was {answer.text!r}")
-    if not answer.error and answer.sender != address:
-        findings.append(f"{answer.sender} answered, not {address}")
-    return findings + elsewhere(lab, adapter)
+    answer = uplink.dial(client, address, port, "tcp" if transport == "tcp" else "udp", timeout=timeout)
+    if answer.error:
+        return "", [answer.error, *elsewhere(lab, adapter)]
+    wrong = [f"{answer.sender} answered, not {address}"] if answer.sender != address else []
+    return answer.text, wrong + elsewhere(lab, adapter)
 
 
 @promise("IN-01")

@@ -11,7 +11,7 @@ from procroute.lab import Lab
 from tests.netns.daemons import daemon
 from tests.netns.inhabitants import Command, routed
 from tests.netns.running import procroute, run
-from tests.netns.test_guard_servers import ANY, CLIENT, LAN_CLIENT, PORT, machine
+from tests.netns.test_guard_servers import ANY, CLIENT, PORT, called, machine
 from tests.netns.traffic import (
     FAMILIES,
     OTHER_SERVER,
@@ -47,14 +47,7 @@ def serve(command: Command) -> None:
 
 def unanswered(lab: Lab, server: str, adapter: str, family: int, timeout: float = 2) -> list[str]:
     """What is wrong with the answer to a client that calls the machine by that adapter."""
-    lab.clear()
-    address = own_address(lab.uplinks[adapter], family)
-    client = (LAN_CLIENT if adapter == "lan0" else CLIENT)[family]
-    answer = lab.uplinks[adapter].dial(client, address, PLACE[server], "udp", timeout=timeout)
-    findings = [answer.error] if answer.error else []
-    if not answer.error and answer.sender != address:
-        findings.append(f"{answer.sender} answered, not {address}")
-    return findings + elsewhere(lab, adapter)
+    return called(lab, "udp", adapter, family, PLACE[server], timeout)[1]
 
 
 @pytest.fixture(
