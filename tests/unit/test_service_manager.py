@@ -62,6 +62,12 @@ def test_nobody_asks_for_a_sign_of_life(monkeypatch: pytest.MonkeyPatch, told: d
     manager.ready()
 
 
+_GIVES = """
+import os, sys
+for place, given in enumerate([os.dup2(int(fd), 20 + n) for n, fd in enumerate(sys.argv[1:3])], start=3):
+    os.dup2(given, place)
+os.execv(sys.executable, [sys.executable, "-c", *sys.argv[3:]])
+"""
 _TAKES = """
 import os, sys
 from pathlib import Path
@@ -84,16 +90,11 @@ def test_the_socket_that_is_given(tmp_path: Path, whose: str, count: str, said: 
             sock.bind(str(tmp_path / name))
             sock.listen()
 
-        def give() -> None:
-            high = [os.dup2(sock.fileno(), 20 + n) for n, sock in enumerate((other, meant))]
-            for place, descriptor in enumerate(high, start=3):
-                os.dup2(descriptor, place)
-
+        given = [other.fileno(), meant.fileno()]
         done = subprocess.run(
-            [sys.executable, "-c", _TAKES, str(tmp_path / "meant"), whose],
+            [sys.executable, "-c", _GIVES, *map(str, given), _TAKES, str(tmp_path / "meant"), whose],
             env=os.environ | {"LISTEN_FDS": count},
-            preexec_fn=give,
-            pass_fds=(3, 4),
+            pass_fds=given,
             capture_output=True,
             text=True,
             check=False,
