@@ -63,8 +63,9 @@ def test_nobody_asks_for_a_sign_of_life(monkeypatch: pytest.MonkeyPatch, told: d
 
 
 _GIVES = """
-import os, sys
-for place, given in enumerate([os.dup2(int(fd), 20 + n) for n, fd in enumerate(sys.argv[1:3])], start=3):
+import fcntl, os, sys
+free = [fcntl.fcntl(int(fd), fcntl.F_DUPFD, 5) for fd in sys.argv[1:3]]
+for place, given in enumerate(free, start=3):
     os.dup2(given, place)
 os.execv(sys.executable, [sys.executable, "-c", *sys.argv[3:]])
 """
