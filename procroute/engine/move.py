@@ -19,7 +19,7 @@ from pathlib import Path
 
 from procroute.core.machine import Machine
 from procroute.core.moving import Ground, assigned, moved, released
-from procroute.engine import open_sockets
+from procroute.engine import open_sockets, touching
 from procroute.engine.gather import Gathered
 from procroute.identity import Identity
 from procroute.kernel import cgroups, family, held, ports, records, sockets
@@ -59,9 +59,7 @@ def follow(
         seen = _look_inside(assignment, known, ahead.listing if ahead else open_sockets.listing, given)
         whole = gathered is not None and gathered.whole
         holders = partial(_outside, ahead, inside, whole) if ahead else held.everybodys
-        return moved(
-            open_sockets.treat(seen, assigned, ground, lambda pid: pid not in inside(), holders=holders)
-        )
+        return moved(touching.treat(seen, assigned, ground, lambda pid: pid not in inside(), holders=holders))
     except OSError as e:
         raise refused(e, "socket", "move open sockets") from e
 
@@ -104,9 +102,7 @@ def part(
     try:
         seen = open_sockets.look(members, given=given)
         plain = records.plain_ids(origin) if origin else frozenset()
-        return moved(
-            open_sockets.treat(seen, released, ground, lambda pid: not _descends(pid, own), plain=plain)
-        )
+        return moved(touching.treat(seen, released, ground, lambda pid: not _descends(pid, own), plain=plain))
     except OSError as e:
         raise refused(e, "socket", "let go of open sockets") from e
 
@@ -121,7 +117,7 @@ def unmark(identity: Identity, mount: CgroupMount, ended: Iterable[sockets.InetS
     for inode, one in inodes.items():
         for holder in filter(None, map(identify, who.get(inode, ()))):
             mark = 0 if one.cgroup in _plain(mount, holder) else identity.released
-            if open_sockets.remark(holder, inode, mark, identity.mark_mask):
+            if touching.remark(holder, inode, mark, identity.mark_mask):
                 break
 
 

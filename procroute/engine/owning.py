@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procroute.core.machine import Machine, Observed
 from procroute.core.moving import Fate, assigned
-from procroute.engine import open_sockets
+from procroute.engine import open_sockets, touching
 from procroute.engine.move import ground_of
 from procroute.engine.reconcile import reconcile
 from procroute.errors import ProcrouteError
@@ -58,7 +58,7 @@ def follow(
     own = {one.pid for one in members}
     try:
         seen = open_sockets.look(members, given=given)
-        done = open_sockets.treat(
+        done = touching.treat(
             seen, assigned, ground_of(identity, live, machine, existing), lambda pid: pid not in own
         )
     except OSError as e:

@@ -24,7 +24,7 @@ import msgspec
 
 from procroute.config import Settings
 from procroute.core.machine import Observed
-from procroute.engine import gather, membership, move, open_sockets
+from procroute.engine import gather, membership, move, open_sockets, touching
 from procroute.engine.lock import lock
 from procroute.engine.marking import marks_here
 from procroute.engine.reconcile import reconcile
@@ -164,14 +164,14 @@ class Mover:
 @contextmanager
 def _waiting(waits: bool) -> Iterator[None]:
     """Say so and wait for a line when sockets have been looked at, before anything is done to them."""
-    treat = open_sockets.treat
+    treat = touching.treat
 
     def later(*given: Any, **options: Any) -> Any:
         print(json.dumps({"waits": True}), flush=True)
         sys.stdin.readline()
         return treat(*given, **options)
 
-    with patch.object(open_sockets, "treat", later if waits else treat):
+    with patch.object(touching, "treat", later if waits else treat):
         yield
 
 
