@@ -16,21 +16,17 @@ import os
 import select
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from procroute.core.hold_rules import HoldRule, HoldRules, unanswered
+from procroute.core.hold_rules import HoldRule, HoldRules
 from procroute.holder import words
-from procroute.holder.decisions import Decisions
+from procroute.holder.execs import Execs
 from procroute.holder.gate import Gate, Gates
 from procroute.holder.peer import Peer
 from procroute.holder.report import Report
-from procroute.holder.waiting import OneExec, Waiting
 from procroute.kernel.dead_man import DeadMan
-from procroute.kernel.exec_hold import Asked, still
-from procroute.kernel.executing import Executing, executing, program
-from procroute.kernel.set_ids import KEPT, set_ids
 
 _HANGS: Final = 0.12
 """So long after somebody is due this process is taken to hang: in seconds."""
@@ -52,16 +48,11 @@ class Holder:
         self._listener = listener
         self._report = report
         self._gates = Gates()
-        self._rules = HoldRules()
         self._coming: list[HoldRule] = []
         self._daemon: Peer | None = None
-        self._waiting = Waiting()
-        self._decisions = Decisions(report)
-        self._event = 0
+        self._execs = Execs(report, partial(self._tell, "exec"))
         self._number = 0
         self._following = False
-        own = os.stat("/proc/self/exe")
-        self._own = (own.st_dev, own.st_ino)
         self._poll = select.poll()
         self._listener.setblocking(False)
         self._by_descriptor: dict[int, Callable[[int], None]] = {
@@ -80,7 +71,7 @@ class Holder:
         """Until nothing is to be held any more and there is no daemon."""
         switch = DeadMan()
         until = time.monotonic() + _PATIENCE
-        while self._daemon is not None or self._rules or self._waiting or time.monotonic() < until:
+        while self._daemon is not None or self._execs.busy or time.monotonic() < until:
             self._in_time(switch)
             for descriptor, what in self._poll.poll(self._pause()):
                 if (handle := self._by_descriptor.get(descriptor)) is not None:
@@ -94,18 +85,18 @@ class Holder:
 
     def _in_time(self, switch: DeadMan) -> None:
         """Answer whom the daemon has let wait for too long; so this process does not hang."""
-        if due := self._waiting.due():
+        if due := self._execs.waiting.due():
             if self._daemon is not None:
                 self._daemon.silent = True
-            self._give_up(due, "late")
-        left = self._waiting.left()
+            self._execs.give_up(due, "late")
+        left = self._execs.waiting.left()
         switch.arm(_ALIVE if left is None else min(_ALIVE, max(0, left) + _HANGS))
 
     def _pause(self) -> float:
         """Milliseconds."""
-        if self._decisions.left(self._hears()) or self._may_follow():
+        if self._execs.decisions.left(self._hears()) or self._may_follow():
             return 0
-        left = self._waiting.left()
+        left = self._execs.waiting.left()
         return 1000 * (_TICK if left is None else max(0, min(_TICK, left)))
 
     # --- files
@@ -119,7 +110,7 @@ class Holder:
         self._following = True
 
     def _may_follow(self) -> bool:
-        left = self._waiting.left()
+        left = self._execs.waiting.left()
         return self._following and (left is None or left > _NEAR)
 
     def _follow(self) -> None:
@@ -136,72 +127,7 @@ class Holder:
     # --- execs
 
     def _read(self, gate: Gate, _: int) -> None:
-        try:
-            for asked in gate.hold.read():
-                self._asked(gate, asked)
-        except OSError as e:  # no more descriptors: the kernel has denied it
-            self._report.say(f"an exec was denied: {e.strerror}")
-
-    def _asked(self, gate: Gate, asked: Asked) -> None:
-        allow = gate.opens  # who opens a library may be process 1 itself
-        try:
-            verdict = self._judge(gate, asked)
-            if verdict is None:
-                return
-            allow = verdict
-        except OSError as e:
-            self._report.say(f"PID {asked.pid} was {'allowed' if allow else 'denied'}: {e}")
-        gate.hold.answer(asked, allow=allow)
-
-    def _judge(self, gate: Gate, asked: Asked) -> bool | None:
-        """Whether an exec may go on; None: the daemon is asked. Raises OSError."""
-        paths = gate.files.paths_of(asked.file)
-        if not paths:
-            return True
-        who = executing(asked.pid) if asked.pid else None
-        if asked.pid and (who is None or not still(asked)):
-            return True  # it was killed
-        by = program(asked.pid) if gate.opens else ""
-        if gate.opens and not by:
-            return True  # of a namespace that is not seen from here, so by none of these programs
-        uid, gid = set_ids(asked.file, who.pid) if who is not None and not gate.opens else (KEPT, KEPT)
-        uids = who and (who.uids[0], who.uids[1] if uid == KEPT else uid)
-        rules = self._rules.concerned(paths, uids, by)
-        daemon = self._daemon
-        if not rules or (who is not None and daemon is not None and daemon.started(who)):
-            return True
-        path = by or os.readlink(f"/proc/self/fd/{asked.file}")
-        if who is None:
-            return self._decide(Executing(0, 0, 0, (-1, -1)), rules, path, unanswered(rules), "unseen")
-        if daemon is None:
-            found = os.fstat(asked.file)
-            if who.uids == (0, 0) and (found.st_dev, found.st_ino) == self._own:
-                return self._decide(who, rules, path, True, "own")
-            return self._decide(who, rules, path, unanswered(rules), "no-daemon")
-        if daemon.silent:
-            return self._decide(who, rules, path, unanswered(rules), "silent")
-        self._event += 1
-        self._waiting.add(self._event, OneExec(gate.hold, asked, who, rules, path, time.monotonic()))
-        words = {"event": self._event, "pid": who.pid, "began": who.began, "uid": uid, "gid": gid}
-        self._tell("exec", **words, paths=sorted(paths), path=path)
-        return None
-
-    def _decide(self, who: Executing, rules: tuple[HoldRule, ...], path: str, allow: bool, why: str) -> bool:
-        keys = tuple(rule.key for rule in rules)
-        self._decisions.add(words.Decided(who.pid, who.began, keys, path, allow, why, time.time()))
-        return allow
-
-    def _give_up(self, execs: Sequence[OneExec], why: str) -> None:
-        for one in execs:
-            self._answer(one, unanswered(one.rules))
-        for one in execs:
-            self._decide(one.who, one.rules, one.path, unanswered(one.rules), why)
-
-    def _answer(self, one: OneExec, allow: bool) -> None:
-        try:
-            one.hold.answer(one.asked, allow=allow)
-        except OSError as e:
-            self._report.say(f"PID {one.asked.pid} could not be answered: {e}")
+        self._execs.read(gate, self._daemon)
 
     # --- the daemon
 
@@ -211,8 +137,8 @@ class Holder:
     def _say(self) -> None:
         """What was decided, as long as that may take at a time."""
         end = time.monotonic() + _PIECE
-        while self._decisions.left(self._hears()) and time.monotonic() < end:
-            if (one := self._decisions.next(self._hears())) is not None:
+        while self._execs.decisions.left(self._hears()) and time.monotonic() < end:
+            if (one := self._execs.decisions.next(self._hears())) is not None:
                 self._tell("decided", **one._asdict())
 
     def _accept(self) -> None:
@@ -230,10 +156,10 @@ class Holder:
                 "hello",
                 version=words.VERSION,
                 pid=os.getpid(),
-                rules=len(self._rules),
-                untold=self._decisions.untold,
+                rules=len(self._execs.rules),
+                untold=self._execs.decisions.untold,
             )
-            self._decisions.untold = self._number = 0
+            self._execs.decisions.untold = self._number = 0
             self._following = True  # and say what is held
 
     def _hang_up(self) -> None:
@@ -244,7 +170,7 @@ class Holder:
         del self._by_descriptor[daemon.fileno()]
         daemon.close()
         self._coming.clear()
-        self._give_up(self._waiting.everybody(), "no-daemon")
+        self._execs.give_up(self._execs.waiting.everybody(), "no-daemon")
 
     def _tell(self, say: str, **what: Any) -> None:
         daemon = self._daemon
@@ -278,16 +204,16 @@ class Holder:
         """Raises ValueError, KeyError, TypeError."""
         match heard["say"]:
             case "answer":
-                if (one := self._waiting.answered(heard["event"])) is not None:
-                    self._answer(one, heard["allow"] is True)
+                if (one := self._execs.waiting.answered(heard["event"])) is not None:
+                    self._execs.answer(one, heard["allow"] is True)
             case "busy":
-                self._waiting.busy(heard["events"])
+                self._execs.waiting.busy(heard["events"])
             case "hold":
                 self._coming += words.rules_of(heard)
                 if not heard["more"]:
                     self._number = int(heard["number"])
-                    self._rules = HoldRules(self._coming)
+                    self._execs.rules = HoldRules(self._coming)
                     self._coming = []
                     for gate in self._gates:
-                        gate.follow(self._rules)
+                        gate.follow(self._execs.rules)
                     self._following = True
