@@ -44,7 +44,7 @@ class Port:
 
 def work(port: Port, job: bytes) -> None:
     """Unpack a job, run it in a unit of its own, send what it says."""
-    JOB.mkdir(parents=True)
+    JOB.mkdir(parents=True, exist_ok=True)
     subprocess.run(["tar", "xf", "-", "-C", JOB], input=job, check=True)
     unit = ["systemd-run", "-q", "--pipe", "--wait", "--collect", "-p", f"WorkingDirectory={JOB}"]
     with subprocess.Popen(

@@ -2,6 +2,8 @@
 
 python vmctl.py prepare BASE         boot BASE once, save its running state: BASE.state, BASE.ready.qcow2
 python vmctl.py run BASE JOB         restore that into a machine to throw away, run JOB/run.sh there as root
+python vmctl.py reboot BASE JOB...   boot a machine, and run the jobs one after the other; each but the last
+                                     has it boot anew
 python vmctl.py count BASE JOB       the same in a machine booted for it, of one processor, in whose clocks
                                      an instruction is a nanosecond (docs/decisions/0005)
 
@@ -53,6 +55,11 @@ class Monitor:
         self._lines = self._socket.makefile("rw")
         self._lines.readline()
         self.do("qmp_capabilities")
+
+    def until(self, event: str) -> None:
+        """Wait until it tells of that."""
+        while json.loads(self._lines.readline()).get("event") != event:
+            pass
 
     def do(self, command: str, **arguments: Any) -> Any:
         """One command and what it returns. Raises RuntimeError with what the monitor says."""
@@ -186,6 +193,22 @@ def run(base: str, place: Path, job: Path) -> int:
         return agent.run(job)
 
 
+def reboot(base: str, place: Path, jobs: Sequence[Path]) -> int:
+    """Boot, and run jobs, between which the machine boots anew; the first exit status but 0."""
+    disk = overlay(place, f"{base}.img", "raw")
+    with machine(base, place, disk):
+        monitor = Monitor(place / "qmp")
+        monitor.do("set-action", reboot="reset")
+        agent = Agent(place / "job")
+        for job in jobs:
+            agent.wait()
+            if status := agent.run(job):
+                return status
+            if job is not jobs[-1]:
+                monitor.until("RESET")
+    return 0
+
+
 def count(base: str, place: Path, job: Path) -> int:
     """Boot a machine that counts, and run a job."""
     disk = overlay(place, f"{base}.img", "raw")
@@ -201,6 +224,8 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="vm.") as place:
         if verb == "prepare":
             return prepare(base, Path(place))
+        if verb == "reboot":
+            return reboot(base, Path(place), list(map(Path, rest)))
         return (count if verb == "count" else run)(base, Path(place), Path(rest[0]))
 
 
