@@ -14,7 +14,7 @@ from ipaddress import (
 )
 from typing import Final, Literal
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 Existing = Literal["keep", "reset"]
 """What becomes of connections that are open when a process, or a route, takes another way: they go on, or are
@@ -158,8 +158,24 @@ class Route(Struct, frozen=True, cache_hash=True):
         return bool(self.others) or self.down is OnDown.MAIN
 
     @property
+    def plain(self) -> Route:
+        """The same route without options that say what holds anyway, or what never comes: both are one."""
+        on_down = None if self.on_down is (OnDown.NEXT if self.others else OnDown.BLOCK) else self.on_down
+        if not self.chooses:
+            return structs.replace(self, on_down=on_down, reset=False, hold=HOLD)
+        return structs.replace(self, on_down=on_down)
+
+    @property
     def name(self) -> str:
         """`wan1`, `wan1~strict`, `wg0,wan1`, or with a short digest when other options were given."""
+        name = ",".join(self.adapters) + ("~strict" if self.strict else "")
+        if given := self.given:
+            name += "~" + hashlib.sha256("\n".join(given).encode()).hexdigest()[:8]
+        return name
+
+    @property
+    def given(self) -> list[str]:
+        """What was given beside adapters and `strict`, each in words: `on_down main`."""
         given = [f"gateway {g}" for g in (self.gateway4, self.gateway6) if g is not None]
         if self.dns is not None:
             given += [f"dns {server}" for server in self.dns or ("system",)]
@@ -167,10 +183,7 @@ class Route(Struct, frozen=True, cache_hash=True):
         given += ["existing reset"] if self.reset else []
         given += [f"hold {self.hold:g}"] if self.hold != HOLD else []
         given += ["inbound"] if self.inbound else []
-        name = ",".join(self.adapters) + ("~strict" if self.strict else "")
-        if given:
-            name += "~" + hashlib.sha256("\n".join(given).encode()).hexdigest()[:8]
-        return name
+        return given
 
     def gateway(self, family: Family) -> IPAddress | None:
         """The given gateway of a family."""

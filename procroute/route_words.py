@@ -10,6 +10,8 @@ from procroute.model import IPAddress, unmapped
 
 ADAPTERS: Final = 4
 """So many a route has at most: its guard compares as many with each packet."""
+LONGEST_HOLD: Final = 86_400.0
+"""Seconds, a day: the longest hold time."""
 SYSTEM: Final = "system"
 """Instead of name servers: look-ups are left to the system."""
 
@@ -41,6 +43,17 @@ def adapters(text: str) -> tuple[str, ...]:
     if twice is not None:
         raise ValueError(f"{text!r}: {twice} is there twice")
     return names
+
+
+def hold(text: str) -> float:
+    """Seconds. Raises ValueError."""
+    try:
+        seconds = float(text)
+    except ValueError as e:
+        raise ValueError(f"{text!r} is no number of seconds") from e
+    if not 0 <= seconds <= LONGEST_HOLD:
+        raise ValueError(f"{text} is not from 0 to {LONGEST_HOLD:g} seconds")
+    return seconds
 
 
 def servers(words: Sequence[str]) -> tuple[IPAddress, ...]:

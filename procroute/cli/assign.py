@@ -25,8 +25,10 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "they start. Needs procrouted.",
         usage="procroute assign PID…|--name NAME|--unit UNIT --via ADAPTER\n"
         "                        [--gateway4 A] [--gateway6 A] [--dns A,…|system]\n"
-        "                        [--strict] [--tree] [--existing keep|reset]\n"
-        "                        [--servers] [--json]",
+        "                        [--strict] [--inbound] [--hold SECONDS]\n"
+        "                        [--on-down block|next|main]\n"
+        "                        [--existing keep|reset] [--tree] [--servers]\n"
+        "                        [--json]",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -40,24 +42,13 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="the adapter to leave by, or a [route.NAME] of the configuration; A,B: by B while A is down "
         "(needed)",
     )
-    route_options.add(parser)
+    route_options.add(parser, takes="the processes")
     parser.add_argument("--tree", action="store_true", help="also what descends from them")
-    add_existing(parser)
     parser.add_argument(
         "--servers", action="store_true", help="UDP sockets on a port of their own choice follow, too"
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=main)
-
-
-def add_existing(parser: argparse.ArgumentParser) -> None:
-    """Add what becomes of open connections, which `release` takes as well."""
-    parser.add_argument(
-        "--existing",
-        choices=("keep", "reset"),
-        default="keep",
-        help="what becomes of open connections: they end by themselves, or are ended (default: keep)",
-    )
 
 
 def pid(text: str) -> int:
@@ -89,7 +80,7 @@ def main(options: argparse.Namespace) -> int:
         name=options.name or "",
         unit=options.unit or "",
         tree=options.tree,
-        existing=options.existing,
+        existing=options.existing or "keep",
         servers=options.servers,
     )
     with Client() as client:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from procroute.cli.assign import add_existing, pid
+from procroute.cli.assign import pid
 from procroute.errors import Exit, ProcrouteError
 
 _USAGE = "procroute release %ID|PID…"
@@ -25,7 +25,12 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("things", metavar="%ID|PID", nargs="*", type=_thing, help="what to release")
-    add_existing(parser)
+    parser.add_argument(
+        "--existing",
+        choices=("keep", "reset"),
+        default="keep",
+        help="what becomes of open connections: they end by themselves, or are ended (default: keep)",
+    )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=main)
 

@@ -14,8 +14,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def add(parser: argparse._ActionsContainer) -> None:
-    """Add them to a verb's parser, or to a group of its options."""
+def add(parser: argparse._ActionsContainer, *, takes: str = "") -> None:
+    """Add them to a verb's parser, or to a group of its options.
+
+    takes: what the verb puts on a route that may have connections already; empty: it does not.
+    """
     for family, kind in ((4, _gateway4), (6, _gateway6)):
         parser.add_argument(
             f"--gateway{family}",
@@ -35,16 +38,51 @@ def add(parser: argparse._ActionsContainer) -> None:
         action="store_true",
         help="nothing but the adapter and loopback: no LAN, its addresses are sought behind the adapter",
     )
+    parser.add_argument(
+        "--on-down",
+        choices=("block", "next", "main"),
+        help="while its adapter is down: nothing leaves, the next adapter is taken, or after the last one "
+        "the machine's own way, unprotected (default: next of several, else block)",
+    )
+    parser.add_argument(
+        "--hold",
+        metavar="SECONDS",
+        type=_hold,
+        help="it goes back to an earlier adapter when that has been up for so long (default: 10)",
+    )
+    parser.add_argument(
+        "--inbound",
+        action="store_true",
+        help="UDP servers bound to no address answer each client by the adapter that it came in on",
+    )
+    moved = f", and of open ones of {takes}" if takes else ""
+    parser.add_argument(
+        "--existing",
+        choices=("keep", "reset"),
+        help=f"what becomes of connections by an adapter that the route leaves{moved}: they go on there, or "
+        "are ended (default: keep)",
+    )
 
 
 def given(options: argparse.Namespace) -> dict[str, Any]:
     """What was given of them, as a Request has it."""
-    return {name: getattr(options, name) for name in ("strict", "gateway4", "gateway6", "dns")}
+    from procroute.model import OnDown
+
+    names = ("strict", "gateway4", "gateway6", "dns", "hold", "inbound")
+    found: dict[str, Any] = {name: getattr(options, name) for name in names}
+    if options.on_down is not None:
+        found["on_down"] = OnDown(options.on_down)
+    if options.existing is not None:
+        found["reset"] = options.existing == "reset"
+    return found
 
 
 def written(options: argparse.Namespace) -> dict[str, Any]:
     """What was given of them, as protocol.Wanted has it: addresses as text."""
-    found: dict[str, Any] = {"strict": True} if options.strict else {}
+    found: dict[str, Any] = {name: True for name in ("strict", "inbound") if getattr(options, name)}
+    for name in ("on_down", "hold", "existing"):
+        if (value := getattr(options, name)) is not None:
+            found[name] = value
     for name in ("gateway4", "gateway6"):
         if getattr(options, name) is not None:
             found[name] = str(getattr(options, name))
@@ -70,6 +108,12 @@ def _gateway6(text: str) -> IPv6Address:
     from procroute import route_words
 
     return _read(route_words.gateway6, text)
+
+
+def _hold(text: str) -> float:
+    from procroute import route_words
+
+    return _read(route_words.hold, text)
 
 
 def _servers(text: str) -> tuple[IPAddress, ...]:

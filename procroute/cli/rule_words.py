@@ -22,7 +22,7 @@ def what(rule: protocol.RuleFacts) -> str:
 
 def way(rule: protocol.RuleFacts) -> str:
     """Where it leads: `wan1, strict`, or `direct`."""
-    return in_words.way(rule.via, strict=rule.strict)
+    return in_words.way(rule)
 
 
 def whose(rule: protocol.RuleFacts) -> str:
@@ -38,6 +38,12 @@ def plain(rule: protocol.RuleFacts) -> dict[str, Any]:
         "finds": rule.finds,
         "via": rule.via or None,
         "strict": rule.strict,
+        "gateway4": rule.gateway4,
+        "gateway6": rule.gateway6,
+        "dns": rule.dns,
+        "on_down": rule.on_down,
+        "hold": rule.hold,
+        "inbound": rule.inbound,
         "conditions": rule.conditions,
         "not": rule.unless,
         "existing": rule.existing,

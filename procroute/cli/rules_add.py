@@ -59,17 +59,12 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     way.add_argument(
         "--direct", action="store_true", help="the machine's own way: an exception from later rules"
     )
-    route_options.add(way)
+    route_options.add(way, takes="what runs already")
     way.add_argument(
         "--when-down",
         choices=("deny", "allow"),
         help="what becomes of the program's start while procrouted does not answer (default: deny where "
         "strict, else allow)",
-    )
-    way.add_argument(
-        "--existing",
-        choices=("keep", "reset"),
-        help="what becomes of open connections of what runs already (default: keep)",
     )
     written = parser.add_argument_group("file")
     written.add_argument("--comment", metavar="TEXT", help="for people")
@@ -109,9 +104,7 @@ def _written(options: argparse.Namespace) -> WrittenRule:
     plain: dict[str, Any] = _conditions(options, "")
     if unless := _conditions(options, "not_"):
         plain["not"] = unless
-    plain |= {
-        key: value for key in ("via", "when_down", "existing", "comment") if (value := getattr(options, key))
-    }
+    plain |= {key: value for key in ("via", "when_down", "comment") if (value := getattr(options, key))}
     plain |= route_options.written(options)
     if plain.get("dns") == []:
         plain["dns"] = "system"

@@ -38,7 +38,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "IPv4, IPv6 and name look-ups. The LAN stays reachable, unless --strict. Needs\n"
         "root; with procrouted members of the group procroute may, too, as themselves.",
         usage="procroute run --via ADAPTER [--gateway4 A] [--gateway6 A]\n"
-        "                     [--dns A,…|system] [--strict] [--user NAME]\n"
+        "                     [--dns A,…|system] [--strict] [--inbound]\n"
+        "                     [--on-down block|next|main] [--hold SECONDS]\n"
+        "                     [--existing keep|reset] [--user NAME]\n"
         "                     [--] CMD [ARG…]",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

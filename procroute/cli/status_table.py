@@ -49,6 +49,10 @@ def _plain(view: RouteView) -> dict[str, Any]:
         "name": live.route.name,
         "adapter": view.adapter,
         "strict": live.route.strict,
+        "on_down": live.route.down.value,
+        "hold": live.route.hold,
+        "existing": "reset" if live.route.reset else "keep",
+        "inbound": live.route.inbound,
         "number": live.number,
         "mark": view.mark,
         "table": view.table,
@@ -130,6 +134,7 @@ def _routes(status: Status) -> Table:
             Text("\n").join(
                 [
                     Text(printable(view.live.route.name)),
+                    *_given(view),
                     Text(*_state(view)),
                     *_carries(view),
                     *_lost(view),
@@ -145,6 +150,11 @@ def _routes(status: Status) -> Table:
             else "–",
         )
     return table
+
+
+def _given(view: RouteView) -> Iterator[Text]:
+    if given := view.live.route.given:
+        yield Text(printable(", ".join(given)), "dim")
 
 
 def _state(view: RouteView) -> tuple[str, str]:

@@ -29,7 +29,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="the slice of a route",
         description=_ABOUT,
         usage="procroute unit slice [--gateway4 A] [--gateway6 A] [--dns A,…|system]\n"
-        "                            [--strict] ADAPTER",
+        "                            [--strict] [--inbound] [--hold SECONDS]\n"
+        "                            [--on-down block|next|main]\n"
+        "                            [--existing keep|reset] ADAPTER",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     route_options.add(parser)

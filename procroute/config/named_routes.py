@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct
 
 from procroute import route_words
-from procroute.model import HOLD, Existing, OnDown, Route
+from procroute.model import Existing, Route
 from procroute.written.document import Wrong
-from procroute.written.options import Dns, Gateway4, Gateway6, Maybe, Strict, Word, Words, given, words
+from procroute.written.options import (
+    Dns,
+    Gateway4,
+    Gateway6,
+    Hold,
+    Inbound,
+    Maybe,
+    OnDownWord,
+    Strict,
+    Word,
+    Words,
+    given,
+    words,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
@@ -23,24 +36,13 @@ class WrittenRoute(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     gateway4: Gateway4 = UNSET
     gateway6: Gateway6 = UNSET
     dns: Dns = UNSET
-    on_down: Annotated[
-        Literal["block", "next", "main"] | Maybe,
-        Meta(
-            description="When the adapter is down: nothing leaves, the next one is taken, or after it main."
-        ),
-    ] = UNSET
+    on_down: OnDownWord = UNSET
     existing: Annotated[
         Existing | Maybe,
         Meta(description="What becomes of connections when the route leaves an adapter."),
     ] = UNSET
-    hold: Annotated[
-        Annotated[float, Meta(ge=0, le=86_400)] | Maybe,
-        Meta(description="Seconds before it goes back to an earlier adapter."),
-    ] = UNSET
-    inbound: Annotated[
-        bool | Maybe,
-        Meta(description="UDP servers bound to no address answer by the adapter that they are called by."),
-    ] = UNSET
+    hold: Hold = UNSET
+    inbound: Inbound = UNSET
     lan: Annotated[bool | list[Word] | Maybe, Meta(description="Not supported yet.")] = UNSET
 
 
@@ -78,22 +80,9 @@ def named_route(written: WrittenRoute) -> Route | Wrong:
     options = given(written)
     if isinstance(options, Wrong):
         return options
-    on_down = None if isinstance(written.on_down, Maybe) else OnDown(written.on_down)
-    if on_down is OnDown.MAIN and options.get("strict"):
-        return Wrong(("on_down",), "cannot be main on a strict route", "next, or block")
-    inbound = written.inbound is True
-    if inbound and options.get("strict"):
-        return Wrong(
-            ("inbound",),
-            "cannot be on a strict route: nobody is answered by another adapter",
-            "leave one out",
-        )
     return Route(
         adapters[0],
         **options,
         others=adapters[1:],
-        on_down=None if on_down is (OnDown.NEXT if several else OnDown.BLOCK) else on_down,
         reset=written.existing == "reset",
-        hold=HOLD if isinstance(written.hold, Maybe) else written.hold,
-        inbound=inbound,
-    )
+    ).plain

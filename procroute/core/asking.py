@@ -17,7 +17,7 @@ def options_of(route: Route) -> Options:
         None if route.gateway6 is None else str(route.gateway6),
         None if route.dns is None else [str(server) for server in route.dns],
         None if route.on_down is None else route.on_down.value,
-        "reset" if route.reset else "keep",
+        "reset" if route.reset else None,
         None if route.hold == HOLD else route.hold,
         route.inbound,
     )

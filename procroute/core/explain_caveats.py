@@ -9,7 +9,7 @@ from procroute.core.explain_ways import Told
 from procroute.core.failover import passed_over
 from procroute.core.limits import WITHOUT_BPF
 from procroute.core.rule_path import MAIN, Outcome, best
-from procroute.model import Marks
+from procroute.model import HOLD, Marks, OnDown, Route
 from procroute.protocol import Finding
 
 _OF_MACHINE = frozenset({"no-netns-cookie", "strangers", "closed-sockets"})
@@ -53,6 +53,8 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
             yield Finding("gateway", f"the gateway {gateway} of {adapter.name} does not answer ARP or ND")
     if passed := passed_over(case.machine, live):
         yield Finding("failover", "; ".join(passed))
+    if down := _when_down(live.route):
+        yield Finding("on-down", down)
     if live.route.strict:
         yield Finding(
             "strict", f"nothing leaves but by {', '.join(live.route.adapters)}: no LAN by other adapters"
@@ -67,6 +69,22 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
         yield Finding(
             "mptcp", "MPTCP is refused (EPROTONOSUPPORT): programs that ask for it fall back to TCP or fail"
         )
+
+
+def _when_down(route: Route) -> str:
+    """What was asked for where it is no way out; empty: what holds anyway."""
+    what = {
+        OnDown.MAIN: "the machine's own way is taken, unprotected",
+        OnDown.BLOCK: "nothing leaves, and the next one is not taken",
+    }
+    told = []
+    if route.on_down in what:
+        told.append(f"while {' or '.join(route.adapters)} is no way out {what[route.on_down]}")
+    if route.reset:
+        told.append("connections by what it leaves are ended")
+    if route.hold != HOLD:
+        told.append(f"it goes back after {route.hold:g} s")
+    return "; ".join(told)
 
 
 def _lan(case: Case, nearest: Attachment) -> Iterator[Finding]:

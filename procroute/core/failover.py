@@ -30,11 +30,6 @@ def able(machine: Machine, live: LiveRoute, adapter: Adapter) -> bool:
     )
 
 
-def as_given(on_down: OnDown | None, *, several: bool) -> OnDown | None:
-    """What a route says of `on_down`: nothing, where it is what holds anyway, so that both are one route."""
-    return None if on_down is (OnDown.NEXT if several else OnDown.BLOCK) else on_down
-
-
 def chosen(machine: Machine, live: LiveRoute) -> LiveRoute:
     """A live route with the way that it takes now, and the name servers of that."""
     if not live.route.chooses:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procroute.model import Adapter
 from procroute.rulebook.reading import rule_of
-from procroute.rulebook.route_rule import RouteRule, Rulebook
+from procroute.rulebook.route_rule import RouteRule, Rulebook, Via
 from procroute.rulebook.shape import WrittenRule
 from procroute.tunnels import Tunnel
 from procroute.written.document import Wrong
@@ -38,7 +38,7 @@ def with_tunnels(book: Rulebook, tunnels: Iterable[Tunnel]) -> Rulebook:
         if isinstance(rule, Wrong):
             findings.append(Finding(each.file, each.line, False, f"over_{rule.message}", rule.hint))
         else:
-            rules.append(replace(rule, file=each.file, line=each.line, nth=len(rules)))
+            rules.append(replace(rule, via=Via(each.over), file=each.file, line=each.line, nth=len(rules)))
     return Rulebook((*rules, *book.rules), (*book.findings, *findings))
 
 

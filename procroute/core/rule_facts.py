@@ -2,9 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from procroute.core.ruling import Kind, kind
 from procroute.protocol import RuleFacts
-from procroute.rulebook.route_rule import Conditions, RouteRule
+from procroute.rulebook.route_rule import Conditions, RouteRule, Via
+
+
+def _way(via: Via) -> dict[str, Any]:
+    return {
+        "via": via.name,
+        "strict": via.strict,
+        "gateway4": None if via.gateway4 is None else str(via.gateway4),
+        "gateway6": None if via.gateway6 is None else str(via.gateway6),
+        "dns": None if via.dns is None else [str(server) for server in via.dns],
+        "on_down": None if via.on_down is None else via.on_down.value,
+        "hold": via.hold,
+        "inbound": via.inbound,
+    }
 
 
 def rule_facts(rule: RouteRule, finds: Kind | None = None) -> RuleFacts:
@@ -13,8 +28,7 @@ def rule_facts(rule: RouteRule, finds: Kind | None = None) -> RuleFacts:
         place=rule.place,
         owner=rule.owner,
         finds=(finds or kind(rule)).value,
-        via="" if rule.via is None else rule.via.name,
-        strict=None if rule.via is None else rule.via.strict,
+        **({} if rule.via is None else _way(rule.via)),
         conditions=_plain(rule.conditions),
         unless={} if rule.unless is None else _plain(rule.unless),
         existing=rule.existing,

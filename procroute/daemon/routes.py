@@ -22,7 +22,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
-from procroute.model import HOLD, LiveRoute, Marks, OnDown
+from procroute.model import LiveRoute, Marks, OnDown
 from procroute.protocol import Wanted
 
 
@@ -226,8 +226,8 @@ def request_for(wanted: Wanted) -> Request:
         gateway6,
         dns,
         on_down=None if wanted.on_down is None else OnDown(wanted.on_down),
-        reset=wanted.existing == "reset",
-        hold=HOLD if wanted.hold is None else wanted.hold,
+        reset=None if wanted.existing is None else wanted.existing == "reset",
+        hold=wanted.hold,
         inbound=wanted.inbound,
     )
 

@@ -21,8 +21,8 @@ from procroute.model import HOLD, Adapter, IPAddress, LiveRoute, Marks, OnDown, 
 
 class Request(Struct, frozen=True):
     """A command and how it is to leave. adapter: one or several with commas between, or a name of the
-    configuration's. dns, on_down, reset, hold and inbound as in Route. user: a name or uid; None: whoever
-    called.
+    configuration's. dns and inbound as in Route, on_down, reset and hold, too; None: as the name of the
+    configuration's has it, else as by default. user: a name or uid; None: whoever called.
 
     gateway6: its zone (RFC 4007, `%wan1`), where it has one, says again which adapter is meant.
     """
@@ -35,8 +35,8 @@ class Request(Struct, frozen=True):
     dns: tuple[IPAddress, ...] | None = None
     user: str | None = None
     on_down: OnDown | None = None
-    reset: bool = False
-    hold: float = HOLD
+    reset: bool | None = None
+    hold: float | None = None
     inbound: bool = False
 
 
@@ -55,10 +55,10 @@ def named(request: Request, routes: Mapping[str, Route]) -> Request:
         gateway4=request.gateway4 or meant.gateway4,
         gateway6=request.gateway6 or meant.gateway6,
         dns=meant.dns if request.dns is None else request.dns,
-        on_down=meant.on_down,
-        reset=meant.reset,
-        hold=meant.hold,
-        inbound=meant.inbound,
+        on_down=request.on_down or meant.on_down,
+        reset=meant.reset if request.reset is None else request.reset,
+        hold=meant.hold if request.hold is None else request.hold,
+        inbound=request.inbound or meant.inbound,
     )
 
 
@@ -127,8 +127,7 @@ def asked_for(machine: Machine, request: Request) -> Route:
     if len(names) > 1 and (request.gateway4 or request.gateway6):
         what = "a gateway is one adapter's, and this route has several"
         raise ProcrouteError("gateway-bad", what, "leave it out, or name one adapter")
-    on_down = failover.as_given(request.on_down, several=len(names) > 1)
-    if request.strict and on_down is OnDown.MAIN:
+    if request.strict and request.on_down is OnDown.MAIN:
         raise ProcrouteError(
             "usage", "a strict route cannot leave by the machine's own way", "on_down = next, or not strict"
         )
@@ -143,11 +142,11 @@ def asked_for(machine: Machine, request: Request) -> Route:
         _without_zone(first, request.gateway6),
         request.dns,
         tuple(names[1:]),
-        on_down,
-        request.reset,
-        request.hold,
+        request.on_down,
+        bool(request.reset),
+        HOLD if request.hold is None else request.hold,
         request.inbound,
-    )
+    ).plain
 
 
 def _without_zone(adapter: Adapter, gateway: IPv6Address | None) -> IPv6Address | None:

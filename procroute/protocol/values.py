@@ -20,8 +20,8 @@ Why = Literal["released", "ended"]
 class Options(Struct, frozen=True, omit_defaults=True):
     """An adapter and options, which make a route. via: several adapters with commas between.
 
-    on_down: None: next of several, else block; existing, hold, inbound: as in `[route.NAME]`
-    (docs/configuration.md). dns: addresses; empty: look-ups are left alone; None: as known.
+    on_down, existing, hold, inbound: as in `[route.NAME]` (docs/configuration.md); None: as the route of that
+    name has it. dns: addresses; empty: look-ups are left alone; None: as known.
     """
 
     via: Word
@@ -30,7 +30,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     gateway6: str | None = None
     dns: Annotated[list[str], Meta(max_length=16)] | None = None
     on_down: Literal["block", "next", "main"] | None = None
-    existing: Existing = "keep"
+    existing: Existing | None = None
     hold: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     inbound: bool = False
 
@@ -174,8 +174,8 @@ class RuleFacts(Struct, frozen=True, omit_defaults=True):
 
     finds: how it finds its processes: `held` (their exec waits for it), `unit`, `user` (the cgroup of the
     unit, or of the user where systemd keeps one, follows in place), `owner` (sockets are marked by whose they
-    are), `news` (of processes that have come or changed: the first packets may go before). conditions,
-    unless: as they are written.
+    are), `news` (of processes that have come or changed: the first packets may go before). strict to inbound:
+    None: not said in the rule. conditions, unless: as they are written.
     """
 
     place: str
@@ -183,6 +183,12 @@ class RuleFacts(Struct, frozen=True, omit_defaults=True):
     finds: Literal["held", "unit", "user", "owner", "news"]
     via: str = ""
     strict: bool | None = None
+    gateway4: str | None = None
+    gateway6: str | None = None
+    dns: list[str] | None = None
+    on_down: Literal["block", "next", "main"] | None = None
+    hold: float | None = None
+    inbound: bool | None = None
     conditions: dict[str, list[str]] = {}
     unless: dict[str, list[str]] = {}
     existing: Existing = "keep"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, Protocol
 
+from procroute.route_words import SYSTEM
 from procroute.terminal import printable
 
 _SHOWN: Final = 3
@@ -19,12 +20,41 @@ def who(conditions: Mapping[str, Sequence[str]], unless: Mapping[str, Sequence[s
     return ", ".join(told)
 
 
-def way(via: str, *, strict: bool | None) -> str:
-    """Where it leads: `wan1, strict`, or `direct` without `via`."""
-    if not via:
+class Way(Protocol):
+    """The way of a rule as it is written; None and empty: not said."""
+
+    @property
+    def via(self) -> str: ...
+    @property
+    def strict(self) -> bool | None: ...
+    @property
+    def gateway4(self) -> str | None: ...
+    @property
+    def gateway6(self) -> str | None: ...
+    @property
+    def dns(self) -> Sequence[str] | None: ...
+    @property
+    def on_down(self) -> str | None: ...
+    @property
+    def hold(self) -> float | None: ...
+    @property
+    def inbound(self) -> bool | None: ...
+
+
+def way(rule: Way) -> str:
+    """Where it leads, and with which options: `wan1, strict, dns 192.0.2.53`, or `direct`."""
+    if not rule.via:
         return "direct"
-    said = {None: "", True: ", strict", False: ", not strict"}[strict]
-    return f"{printable(via)}{said}"
+    told = [rule.via]
+    for key in ("strict", "inbound"):
+        said = getattr(rule, key)
+        told += [] if said is None else [key if said else f"not {key}"]
+    told += [f"gateway {gateway}" for gateway in (rule.gateway4, rule.gateway6) if gateway]
+    if rule.dns is not None:
+        told.append(f"dns {' '.join(rule.dns) or SYSTEM}")
+    told += [f"on_down {rule.on_down}"] if rule.on_down else []
+    told += [f"hold {rule.hold:g}"] if rule.hold is not None else []
+    return printable(", ".join(told))
 
 
 def _all_of(given: Mapping[str, Sequence[str]], between: str) -> str:

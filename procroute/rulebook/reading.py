@@ -74,9 +74,9 @@ def _rule(written: WrittenRule, owner: int, file: str, line: int, nth: int) -> R
         return wrong
     return RouteRule(
         conditions=conditions,
-        via=None if isinstance(written.via, Maybe) else Via(written.via, **options),
+        via=None if isinstance(written.via, Maybe) else Via(written.via, **options, reset=_reset(written)),
         unless=unless,
-        existing=written.existing,
+        existing="keep" if isinstance(written.existing, Maybe) else written.existing,
         when_down=None if isinstance(written.when_down, Maybe) else written.when_down,
         comment=written.comment,
         enabled=written.enabled,
@@ -85,6 +85,10 @@ def _rule(written: WrittenRule, owner: int, file: str, line: int, nth: int) -> R
         line=line,
         nth=nth,
     )
+
+
+def _reset(written: WrittenRule) -> bool | None:
+    return None if isinstance(written.existing, Maybe) else written.existing == "reset"
 
 
 def _of_kind(wrong: Wrong) -> str:

@@ -12,7 +12,7 @@ from typing import Final
 
 from msgspec import Struct, structs
 
-from procroute.model import Existing, IPAddress, Route
+from procroute.model import Existing, IPAddress, OnDown, Route
 from procroute.written.finding import Finding
 
 
@@ -55,7 +55,8 @@ class Conditions(Struct, frozen=True, cache_hash=True):
 class Via(Struct, frozen=True, cache_hash=True):
     """The way that a rule gives. name: of a `[route.NAME]` of the configuration, else of an adapter.
 
-    What is None holds as the named route has it; an adapter has the defaults of model.Route.
+    What is None holds as the named route has it; an adapter has the defaults of model.Route. reset: as in
+    that, by `existing` of the rule.
     """
 
     name: str
@@ -63,14 +64,19 @@ class Via(Struct, frozen=True, cache_hash=True):
     gateway4: IPv4Address | None = None
     gateway6: IPv6Address | None = None
     dns: tuple[IPAddress, ...] | None = None
+    on_down: OnDown | None = None
+    hold: float | None = None
+    inbound: bool | None = None
+    reset: bool | None = None
 
     def route(self, named: Mapping[str, Route]) -> Route:
         """The route that is meant. named: those of the configuration (config.Settings.route)."""
-        given = {key: value for key in WAY_OPTIONS if (value := getattr(self, key)) is not None}
+        options = (*WAY_OPTIONS, "reset")
+        given = {key: value for key in options if (value := getattr(self, key)) is not None}
         return structs.replace(named.get(self.name) or Route(self.name), **given)
 
 
-WAY_OPTIONS: Final = Via.__struct_fields__[1:]
+WAY_OPTIONS: Final = Via.__struct_fields__[1:-1]
 """What a rule can say of its way besides where it leads, by the keys of files."""
 
 

@@ -8,7 +8,18 @@ from msgspec import UNSET, Meta, Struct
 
 from procroute.model import Existing
 from procroute.rulebook.route_rule import WhenDown
-from procroute.written.options import Dns, Gateway4, Gateway6, Maybe, Strict, Word, Words
+from procroute.written.options import (
+    Dns,
+    Gateway4,
+    Gateway6,
+    Hold,
+    Inbound,
+    Maybe,
+    OnDownWord,
+    Strict,
+    Word,
+    Words,
+)
 
 
 class WrittenConditions(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -73,16 +84,20 @@ class WrittenRule(
     gateway4: Gateway4 = UNSET
     gateway6: Gateway6 = UNSET
     dns: Dns = UNSET
+    on_down: OnDownWord = UNSET
+    hold: Hold = UNSET
+    inbound: Inbound = UNSET
     direct: Annotated[
         bool | Maybe,
         Meta(description="true: the machine's own way, an exception from later rules. Instead of via."),
     ] = UNSET
     existing: Annotated[
-        Existing,
+        Existing | Maybe,
         Meta(
-            description="Connections that are open when the rule takes a process: they go on, or are ended."
+            description="Connections that are open when the rule takes a process, or by an adapter that its "
+            "route leaves: they go on, or are ended. Default: keep."
         ),
-    ] = "keep"
+    ] = UNSET
     when_down: Annotated[
         WhenDown | Maybe,
         Meta(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from msgspec import Meta, UnsetType
 
 from procroute import route_words
+from procroute.model import OnDown
 from procroute.written.document import Wrong
 
 Word = Annotated[str, Meta(min_length=1, max_length=4096)]
@@ -28,6 +29,18 @@ Dns = Annotated[
     Words | Maybe,
     Meta(description="Addresses of name servers to ask through the adapter; system: leave look-ups alone."),
 ]
+OnDownWord = Annotated[
+    Literal["block", "next", "main"] | Maybe,
+    Meta(description="When the adapter is down: nothing leaves, the next one is taken, or after it main."),
+]
+Hold = Annotated[
+    Annotated[float, Meta(ge=0, le=route_words.LONGEST_HOLD)] | Maybe,
+    Meta(description="Seconds before it goes back to an earlier adapter."),
+]
+Inbound = Annotated[
+    bool | Maybe,
+    Meta(description="UDP servers bound to no address answer by the adapter that they are called by."),
+]
 
 
 class Options(Protocol):
@@ -41,6 +54,12 @@ class Options(Protocol):
     def gateway6(self) -> str | Maybe: ...
     @property
     def dns(self) -> str | list[str] | Maybe: ...
+    @property
+    def on_down(self) -> str | Maybe: ...
+    @property
+    def hold(self) -> float | Maybe: ...
+    @property
+    def inbound(self) -> bool | Maybe: ...
 
 
 def words(value: Words | Maybe) -> tuple[str, ...]:
@@ -51,8 +70,19 @@ def words(value: Words | Maybe) -> tuple[str, ...]:
 def given(options: Options) -> dict[str, Any] | Wrong:
     """What is given of them, as model.Route has it; or what is wrong."""
     found: dict[str, Any] = {}
-    if not isinstance(options.strict, UnsetType):
-        found["strict"] = options.strict
+    for key in ("strict", "hold", "inbound"):
+        if not isinstance(value := getattr(options, key), UnsetType):
+            found[key] = value
+    if not isinstance(options.on_down, UnsetType):
+        found["on_down"] = OnDown(options.on_down)
+    if found.get("strict") and found.get("on_down") is OnDown.MAIN:
+        return Wrong(("on_down",), "cannot be main on a strict route", "next, or block")
+    if found.get("strict") and found.get("inbound"):
+        return Wrong(
+            ("inbound",),
+            "cannot be on a strict route: nobody is answered by another adapter",
+            "leave one out",
+        )
     for key, read in (("gateway4", route_words.gateway4), ("gateway6", route_words.gateway6)):
         if text := getattr(options, key):
             try:

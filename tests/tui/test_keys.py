@@ -150,8 +150,16 @@ async def test_a_and_enter_assign_what_is_chosen(on: Driver) -> None:
 async def test_options_of_an_assignment(on: Driver) -> None:
     await on.press("space", "space", "a")
     await on.see("2 processes are to leave by")
-    await on.press("s", "t", "x", "v")
-    await on.see("[x] s  strict", "[x] t  whole tree", "[x] x  end open", "[x] v  UDP servers")
+    await on.press("d")
+    await on.see("[x] d  while it is down the machine's own way")
+    await on.press("d", "s", "t", "x", "v")
+    await on.see(
+        "[ ] d  while it is down",
+        "[x] s  strict",
+        "[x] t  whole tree",
+        "[x] x  end open",
+        "[x] v  UDP servers",
+    )
     await on.press("down", "enter")
     await on.until(lambda: on.daemon.changes)
     (asked,) = on.daemon.changes
@@ -222,13 +230,13 @@ async def test_l_launches_a_command(on: Driver) -> None:
     try:
         await on.press("l", *"echo 'a b", "enter")
         await on.see("no closing quotation")
-        await on.press("'", "down", "ctrl+s", "enter")
+        await on.press("'", "down", "ctrl+s", "ctrl+o", "enter")
         await on.see("echo 'a b' runs on lte0", "/the/output.log")
     finally:
         launching.in_background = before
     (launch,) = launched
     assert launch.words()[1:] == [
-        *("-m", "procroute", "run", "--via", "lte0", "--strict", "--"),
+        *("-m", "procroute", "run", "--via", "lte0", "--strict", "--on-down", "main", "--"),
         *("echo", "a b"),
     ]
 

@@ -174,7 +174,7 @@ async def test_on_a_low_screen_the_choice_scrolls(on: Driver) -> None:
     await on.press(*CHOOSE)
     await on.see("a rule of", "[[rule]]", "Enter add")
     await on.press("p")
-    await on.see("[x] p  until the next boot", "/run/procroute")
+    await on.see("[x] p  till next boot", "/run/procroute")
 
 
 @promise("VIEW-22")
@@ -194,8 +194,11 @@ def test_globs_in_names_mean_themselves_and_what_is_no_text_is_not_proposed() ->
     odd = replace(running(5000, 2410, "a*[b]?"), command=["x\x1b[31m"], unit="")
     found = {m.key: m.value for m in making.matchers(machine(odd), user_name, 5000, "/opt/a*b")}
     assert found == {"exe": "/opt/a[*]b", "name": "a[*][[]b][?]", "user": "ada", "parent": "bash"}
-    text = making.text_of(making.written(found, "wan1", strict=False, reset=False, comment='say "hi"'))
+    text = making.text_of(
+        making.written(found, "wan1", strict=False, main=True, reset=False, comment='say "hi"')
+    )
     assert text.splitlines()[0] == "[[rule]]"
+    assert 'on_down = "main"' in text.splitlines()
 
 
 @promise("VIEW-23")

@@ -18,7 +18,7 @@ from procroute.daemon import routes
 from procroute.daemon.routes import Routes
 from procroute.engine.request import Request
 from procroute.kernel import cgroups, records
-from procroute.model import LiveRoute, Route
+from procroute.model import LiveRoute, OnDown, Route
 from procroute.protocol import Wanted
 
 LOOPBACK = "lo"  # the one adapter that is everywhere, with the same ifindex (net/loopback.c)
@@ -97,5 +97,13 @@ def test_what_is_given_goes_before_what_the_configuration_gives_a_name(tmp_path:
     both = Route("wan1", gateway4=IPv4Address("192.0.2.1"), dns=(), others=("wan2",), hold=5.0, inbound=True)
     kept = Routes(_Linux(tmp_path), Settings(route={"office": both}), print)  # type: ignore[arg-type]
     meant = kept.meant(Wanted("office", strict=True, gateway4="192.0.2.2"))
-    assert meant == Request((), "wan1,wan2", True, IPv4Address("192.0.2.2"), None, (), hold=5.0, inbound=True)
+    assert meant == Request(
+        (), "wan1,wan2", True, IPv4Address("192.0.2.2"), None, (), None, None, False, 5.0, True
+    )
     assert kept.meant(Wanted("wan1")) == Request((), "wan1")
+    asked = kept.meant(Wanted("office", on_down="main", existing="reset", hold=0))
+    assert (asked.on_down, asked.reset, asked.hold, asked.inbound) == (OnDown.MAIN, True, 0, True)
+    ending = Settings(route={"office": replace(both, reset=True)})
+    kept = Routes(_Linux(tmp_path), ending, print)  # type: ignore[arg-type]
+    assert kept.meant(Wanted("office")).reset
+    assert kept.meant(Wanted("office", existing="keep")).reset is False

@@ -88,13 +88,15 @@ def keys(value: Any) -> set[str]:
 def test_assign_asks_for_what_was_typed(verb: Verb) -> None:
     typed = (
         "4711 4712 --via wan1 --gateway4 192.0.2.1 --gateway6 fe80::1 --dns 192.0.2.53 --strict --tree "
-        "--existing reset --servers"
+        "--existing reset --servers --on-down block --hold 2.5 --inbound"
     )
     status, out, err, asked = verb(ASSIGNED, "assign", *typed.split())
     assert status == Exit.OK
     assert asked == protocol.Assign(
         id=1,
-        route=protocol.Wanted("wan1", True, "192.0.2.1", "fe80::1", ["192.0.2.53"]),
+        route=protocol.Wanted(
+            "wan1", True, "192.0.2.1", "fe80::1", ["192.0.2.53"], "block", "reset", 2.5, True
+        ),
         pids=[4711, 4712],
         tree=True,
         existing="reset",

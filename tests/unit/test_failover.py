@@ -161,9 +161,11 @@ def test_steady_is_who_was_able_for_the_hold_time_without_a_break() -> None:
 
 
 def test_the_same_list_is_the_same_route() -> None:
-    assert failover.as_given(OnDown.NEXT, several=True) is None
-    assert failover.as_given(OnDown.BLOCK, several=False) is None
-    assert failover.as_given(OnDown.BLOCK, several=True) is OnDown.BLOCK
+    assert Route("a", others=("b",), on_down=OnDown.NEXT).plain == Route("a", others=("b",))
+    assert Route("a", on_down=OnDown.BLOCK, reset=True, hold=3).plain == Route("a")
+    for other in (OnDown.BLOCK, OnDown.MAIN):
+        route = Route("a", others=("b",), on_down=other, reset=True, hold=3)
+        assert route.plain == route
     names = [
         Route("a", others=("b",)).name,
         Route("b", others=("a",)).name,

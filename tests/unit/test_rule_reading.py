@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from procroute.model import Route
+from procroute.model import OnDown, Route
 from procroute.rulebook import schema
 from procroute.rulebook.reading import read_text
 from procroute.rulebook.route_rule import Conditions, RouteRule, Via, WhenDown
@@ -55,6 +55,9 @@ def test_everything_that_can_be_said() -> None:
     gateway4 = "192.0.2.1"
     gateway6 = "2001:db8::1"
     dns = ["192.0.2.53", "2001:db8::53"]
+    on_down = "block"
+    hold = 2.5
+    inbound = false
     existing = "reset"
     when_down = "allow"
     comment = "why"
@@ -78,6 +81,10 @@ def test_everything_that_can_be_said() -> None:
             IPv4Address("192.0.2.1"),
             IPv6Address("2001:db8::1"),
             (IPv4Address("192.0.2.53"), IPv6Address("2001:db8::53")),
+            OnDown.BLOCK,
+            2.5,
+            False,
+            True,
         ),
         Conditions(user=("bob", "eve")),
         "reset",

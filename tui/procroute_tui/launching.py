@@ -22,17 +22,19 @@ _EARLY = 2.0
 
 
 class Launch(Struct, frozen=True):
-    """A command on a route. here: in this terminal, and nothing else until it ends."""
+    """A command on a route. main: while its adapter is down it goes the machine's own way. here: in this
+    terminal, and nothing else until it ends."""
 
     adapter: str
     command: tuple[str, ...]
     strict: bool = False
+    main: bool = False
     here: bool = False
 
     def words(self) -> list[str]:
         """What is executed."""
-        strict = ["--strict"] if self.strict else []
-        run = [sys.executable, "-m", "procroute", "run", "--via", self.adapter, *strict, "--"]
+        options = [*(["--strict"] if self.strict else []), *(["--on-down", "main"] if self.main else [])]
+        run = [sys.executable, "-m", "procroute", "run", "--via", self.adapter, *options, "--"]
         return [*run, *self.command]
 
     @property

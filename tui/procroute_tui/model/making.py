@@ -69,13 +69,18 @@ def _program(process: protocol.Running, executable: str) -> str:
     return script if is_script and not executable.endswith(f"/{base}") else executable
 
 
-def written(chosen: Mapping[str, str], way: str, *, strict: bool, reset: bool, comment: str) -> WrittenRule:
-    """The rule. way: a route or adapter; empty: the machine's own. Raises msgspec.ValidationError."""
+def written(
+    chosen: Mapping[str, str], way: str, *, strict: bool, main: bool, reset: bool, comment: str
+) -> WrittenRule:
+    """The rule. way: a route or adapter; empty: the machine's own. main: that is taken while it is down.
+    Raises msgspec.ValidationError."""
     plain: dict[str, Any] = dict(chosen)
     if way:
         plain["via"] = way
         if strict:
             plain["strict"] = True
+        if main:
+            plain["on_down"] = "main"
         if reset:
             plain["existing"] = "reset"
     else:

@@ -128,7 +128,7 @@ def who(rule: RuleFacts) -> str:
 
 def way(rule: RuleFacts) -> str:
     """Where it leads."""
-    return in_words.way(rule.via, strict=rule.strict)
+    return in_words.way(rule)
 
 
 def short(place: str) -> str:

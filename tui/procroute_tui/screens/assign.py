@@ -24,6 +24,7 @@ class AssignDialog(Dialog[protocol.Assign]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "assign", "Assign", priority=True),
         Binding("s", "switch('strict')", "Strict", priority=True),
+        Binding("d", "switch('main')", "When down", priority=True),
         Binding("t", "switch('tree')", "Tree", priority=True),
         Binding("x", "switch('reset')", "Reset", priority=True),
         Binding("v", "switch('servers')", "Servers", priority=True),
@@ -41,6 +42,9 @@ class AssignDialog(Dialog[protocol.Assign]):
             yield Static(said, classes="said", markup=False)
             yield AdapterChoice(self._adapters, self._now)
             yield Toggle("s", "strict: nothing but this adapter, no LAN either", "strict")
+            yield Toggle(
+                "d", "while it is down the machine's own way, unprotected; else nothing leaves", "main"
+            )
             yield Toggle("t", "whole tree: also all that descends from it", "tree")
             yield Toggle("x", "end open connections; else they go on as they are", "reset")
             yield Toggle("v", "UDP servers on a port of their choice follow, too", "servers")
@@ -62,7 +66,11 @@ class AssignDialog(Dialog[protocol.Assign]):
         chosen = {box.id: box.value for box in self.query(Toggle)}
         self.dismiss(
             protocol.Assign(
-                route=protocol.Wanted(adapter.name, strict=chosen["strict"]),
+                route=protocol.Wanted(
+                    adapter.name,
+                    strict=chosen["strict"],
+                    on_down="main" if chosen["main"] else None,
+                ),
                 pids=self._pids,
                 tree=chosen["tree"],
                 existing="reset" if chosen["reset"] else "keep",

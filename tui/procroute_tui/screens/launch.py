@@ -31,6 +31,7 @@ class LaunchDialog(Dialog[Launch]):
         Binding("up", "choose(-1)", "Adapter", priority=True),
         Binding("down", "choose(1)", "Adapter", priority=True),
         Binding("ctrl+s", "switch('strict')", "Strict", priority=True),
+        Binding("ctrl+o", "switch('main')", "When down", priority=True),
         Binding("ctrl+t", "switch('terminal')", "Terminal", priority=True),
     ]
 
@@ -45,6 +46,9 @@ class LaunchDialog(Dialog[Launch]):
             yield Entry(placeholder="command and its words, as in a shell")
             yield AdapterChoice(self._adapters)
             yield Toggle("^s", "strict: nothing but this adapter, no LAN either", "strict")
+            yield Toggle(
+                "^o", "while it is down the machine's own way, unprotected; else nothing leaves", "main"
+            )
             yield Toggle("^t", "here, in this terminal, until it ends; else in the background", "terminal")
             yield Static("", classes="wrong", markup=False)
             yield Static("Enter launch   Escape cancel   ↑ ↓ adapter", classes="keys", markup=False)
@@ -77,8 +81,9 @@ class LaunchDialog(Dialog[Launch]):
             wrong.display = True
             return
         if command and adapter is not None:
-            strict = self.query_one("#strict", Toggle).value
-            here = self.query_one("#terminal", Toggle).value
+            strict, main, here = (
+                self.query_one(f"#{name}", Toggle).value for name in ("strict", "main", "terminal")
+            )
             if here:
                 self._hand_over()
-            self.dismiss(Launch(adapter.name, tuple(command), strict=strict, here=here))
+            self.dismiss(Launch(adapter.name, tuple(command), strict=strict, main=main, here=here))

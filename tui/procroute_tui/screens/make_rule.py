@@ -76,6 +76,7 @@ class MakeRuleDialog(Dialog[Made]):
         Binding("down", "way(1)", "Way", priority=True),
         *(Binding(str(n), f"tick({n})", f"Condition {n}", priority=True) for n in range(1, 10)),
         Binding("s", "switch('strict')", "Strict", priority=True),
+        Binding("d", "switch('main')", "When down", priority=True),
         Binding("x", "switch('reset')", "Reset", priority=True),
         Binding("p", "switch('passing')", "Passing", priority=True),
         Binding("c", "comment", "Comment", priority=True),
@@ -89,8 +90,9 @@ class MakeRuleDialog(Dialog[Made]):
         self._ways = WayChoice(adapters, [way for way in ways if way not in names])
         self._toggles = {
             "strict": Toggle("s", "strict", "strict"),
-            "reset": Toggle("x", "end open connections", "reset"),
-            "passing": Toggle("p", "until the next boot", "passing"),
+            "main": Toggle("d", "main if down", "main"),
+            "reset": Toggle("x", "end connections", "reset"),
+            "passing": Toggle("p", "till next boot", "passing"),
         }
         for number, matcher in enumerate(found, 1):
             toggle = Toggle(str(number), f"{matcher.key:<8} {printable(matcher.value)}", matcher.key)
@@ -113,7 +115,7 @@ class MakeRuleDialog(Dialog[Made]):
                 yield from (self._toggles[matcher.key] for matcher in self._found)
                 yield self._ways
                 with Horizontal(classes="options"):
-                    yield from (self._toggles[name] for name in ("strict", "reset", "passing"))
+                    yield from (self._toggles[name] for name in ("strict", "main", "reset", "passing"))
                 yield self._comment
             yield self._text
             yield self._whom
@@ -187,7 +189,12 @@ class MakeRuleDialog(Dialog[Made]):
         comment = self._comment.value.strip()
         try:
             rule = making.written(
-                chosen, way, strict=self._value("strict"), reset=self._value("reset"), comment=comment
+                chosen,
+                way,
+                strict=self._value("strict"),
+                main=self._value("main"),
+                reset=self._value("reset"),
+                comment=comment,
             )
         except msgspec.ValidationError as e:
             raise ProcrouteError("rule-bad", str(e)) from e
