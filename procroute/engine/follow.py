@@ -188,10 +188,13 @@ class Follower:
 
     def _look_at_ways(self, observed: Observed) -> None:
         """Tell which routes leave by another adapter than before; come back when one may go back."""
-        routes = self._cared_for(observed)
+        machine, routes, now = observed.machine, self._cared_for(observed), self._clock()
         self._choosing = any(live.route.chooses for live in routes)
-        self._switches.look(observed.machine, routes)
-        self._back = self._steadiness.due(observed.machine, routes)
+        self._switches.look(machine, routes)
+        # A look at what others broke was taken without asking since when adapters are ways out.
+        steady = self._steadiness.look(machine, routes, now)
+        self._kernel.tell(steady=steady)
+        self._back = now if steady - machine.steady else self._steadiness.due(machine, routes, now)
 
     def _cared_for(self, observed: Observed) -> list[LiveRoute]:
         """Those whose gateways and adapters are watched."""

@@ -35,15 +35,18 @@ class Steadiness:
             if now >= since + hold
         )
 
-    def due(self, machine: Machine, routes: Iterable[LiveRoute]) -> float | None:
-        """When a route goes back to an earlier adapter, if that stays a way out; None: none does."""
+    def due(self, machine: Machine, routes: Iterable[LiveRoute], now: float) -> float | None:
+        """When from now on a route goes back to an earlier adapter, if that stays a way out; None: none does.
+
+        One that should have gone back by now was refused: others see to that it is tried again.
+        """
         times = [
             self._since[ifindex] + live.route.hold
             for live in routes
             for ifindex in failover.awaited(machine, live)
             if ifindex in self._since
         ]
-        return min(times, default=None)
+        return min((time for time in times if time > now), default=None)
 
 
 class Switches:

@@ -67,6 +67,19 @@ def test_a_switch_of_ours_is_no_repair() -> None:
             until(lambda: "repaired" in running.log())
 
 
+@promise("FAIL-04", "FAIL-08")
+def test_it_goes_back_though_nothing_more_is_heard() -> None:
+    """Set down and up again, wan1 has lost and got entries meanwhile, which the daemon looks at as a repair."""
+    with three() as lab, configured(lab, failing_over("wan1", "vpn0", hold=0.2)):
+        with daemon(lab), placed(lab, 0, via="several") as command:
+            for _ in range(3):
+                lab.wan1.down()
+                until_by(command, "vpn")
+                lab.sh("sleep 0.5")
+                lab.wan1.restore()
+                until_by(command, "wan1")
+
+
 @promise("FAIL-08", "KILL-01")
 def test_killed_in_the_middle_of_a_switch() -> None:
     text = failing_over("wan1", "wan2", hold=0)

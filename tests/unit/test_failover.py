@@ -153,7 +153,8 @@ def test_steady_is_who_was_able_for_the_hold_time_without_a_break() -> None:
     both, lost = machine("wan1", "wan2"), machine("wan2")
     assert watch.look(lost, [live], 0) == frozenset()
     assert watch.look(both, [live], 3) == frozenset()
-    assert watch.due(both, [live]) == 3 + HOLD_OF_10
+    assert watch.due(both, [live], 3) == 3 + HOLD_OF_10
+    assert watch.due(both, [live], 3 + HOLD_OF_10) is None
     assert watch.look(both, [live], 12) == {(3, HOLD_OF_10)}
     assert watch.look(lost, [live], 12.5) == {(3, HOLD_OF_10)}
     assert watch.look(both, [live], 13.5) == {(3, HOLD_OF_10)}
