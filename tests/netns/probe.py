@@ -316,12 +316,13 @@ def raw(
     through: str = "",
     before: int = 0,
     fragments: int = 0,
+    says: str = "",
     **options: Any,
 ) -> dict[str, Any]:
     """Send one echo request. kind: "ping", an unprivileged socket; "raw"; "packet", a packet socket, to
     whoever is behind `device`; or "header", with the IP header made here, from `source`, with a source route
     `through` a router after `before` options of no effect (and in IPv6 after `fragments` headers that say
-    that this is all)."""
+    that this is all). says: the header names this destination instead of the one that it is sent to."""
     six = ":" in to
     family = socket.AF_INET6 if six else socket.AF_INET
     protocol = socket.IPPROTO_ICMPV6 if six else socket.IPPROTO_ICMP
@@ -342,7 +343,7 @@ def raw(
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, device.encode())
         if kind == "header":
             build = _packet6 if six else _packet4
-            sock.sendto(build(source, to, through, before, fragments) + echo, (through or to, 0))
+            sock.sendto(build(source, says or to, through, before, fragments) + echo, (through or to, 0))
             return {}
         if source:
             sock.bind((source, 0))

@@ -14,7 +14,7 @@ from procroute.lab import Lab
 from tests.netns.attempts import Attempt, attempted
 from tests.netns.daemons import for_users
 from tests.netns.inhabitants import PROBE, RUN, Command, Inhabitant, bystander, commanded, routed
-from tests.netns.traffic import SERVER, both_families, elsewhere
+from tests.netns.traffic import SERVER, both_families, elsewhere, gateway, own_address
 
 promise = pytest.mark.promise
 PAGE: Final = Path(__file__).parents[2] / "docs/leaks.md"
@@ -124,6 +124,15 @@ def test_what_comes_of_a_socket_from_outside(place: Place, family: int) -> None:
         assert (
             came_out(place.command, partial(place.command.ask, "reach", name=name, to=SERVER[family])) == said
         )
+
+
+@promise("LEAK-09")
+def test_no_ipv6_packet_passes_for_an_ipv4_one(place: Place) -> None:
+    """The guard has IPv4 addresses as ::ffff:a.b.c.d; in an IPv6 header that is no host of the LAN."""
+    lab, ask = place.command.lab, place.command.ask
+    given = {"source": own_address(lab.wan2, 6), "says": f"::ffff:{gateway(lab.wan2, 4)}"}
+    send = partial(ask, "raw", kind="header", to=gateway(lab.wan2, 6), **given)
+    assert came_out(place.command, send) == "nothing"
 
 
 @promise("LEAK-09")

@@ -235,6 +235,9 @@ INLINE int read_packet(struct __sk_buff *skb, struct packet *p, int find_steered
 
 		if (skb_load_bytes(skb, 0, &h, sizeof(h)))
 			return -1;
+		/* Such addresses stand for IPv4 here; no IPv6 packet should have one (RFC 4942, 2.2). */
+		if (is_mapped(&h.from) | is_mapped(&h.to))
+			return -1;
 		p->family = FAMILY_INET6;
 		p->from = h.from;
 		p->to = h.to;
