@@ -1,10 +1,10 @@
-"""`procroute unit slice ADAPTER`: what to write behind Slice= and `systemd-run --slice=`."""
+"""`procroute unit`: systemd units on routes; `slice` is here, each other word has a file."""
 
 from __future__ import annotations
 
 import argparse
 
-from procroute.cli import output, route_options
+from procroute.cli import output, route_options, unit_anchor, unit_list, unit_run, unit_wrap
 from procroute.errors import Exit
 
 _ABOUT = """Prints the slice of the route by ADAPTER; the same options as for run mean
@@ -20,8 +20,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the verb to a parser."""
     verb = verbs.add_parser(
         "unit",
-        help="say what to write into a systemd unit",
-        description="Says what to write into a systemd unit, or behind systemd-run.",
+        help="have systemd units take routes",
+        description="Has systemd units take routes at every start, and says what to write into one by hand.",
     )
     words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
     parser = words.add_parser(
@@ -39,6 +39,8 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "adapter", metavar="ADAPTER", type=route_options.word, help="the adapter, by its name"
     )
     parser.set_defaults(main=main)
+    for word in (unit_wrap, unit_list, unit_run, unit_anchor):
+        word.add(words)
     verb.verbs = words.choices  # type: ignore[attr-defined]
 
 

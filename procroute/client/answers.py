@@ -8,6 +8,7 @@ from procroute.errors import ProcrouteError
 
 REPLY_TO = {
     protocol.Run: protocol.Placed,
+    protocol.Open: protocol.Opened,
     protocol.Assign: protocol.Assigned,
     protocol.Release: protocol.Released,
     protocol.Ps: protocol.Assignments,

@@ -9,28 +9,34 @@ MARK: Final = "# Put here by `procroute service install`; `procroute service rem
 """The first line of each. A file without it is somebody else's."""
 SERVICE: Final = "procrouted.service"
 SOCKET: Final = "procrouted.socket"
+RUN: Final = "procroute-run@.service"
 PLACES: Final[Mapping[str, str]] = {
     SERVICE: f"/etc/systemd/system/{SERVICE}",
     SOCKET: f"/etc/systemd/system/{SOCKET}",
+    RUN: f"/etc/systemd/system/{RUN}",
     "sysusers.d/procroute.conf": "/etc/sysusers.d/procroute.conf",
     "tmpfiles.d/procroute.conf": "/etc/tmpfiles.d/procroute.conf",
     "networkd.conf.d/50-procroute.conf": "/etc/systemd/networkd.conf.d/50-procroute.conf",
 }
 """By what it is called where it is shipped."""
+_VERBS: Final = {
+    SERVICE: {"ExecStart": "daemon", "ExecReload": "reload"},
+    RUN: {"ExecStart": "unit run %I"},
+}
+"""What is asked of the program by the lines of a file."""
 
 
 def installed(name: str, shipped: str, program: Sequence[str], environment: Mapping[str, str]) -> str:
     """The text of a file that is shipped by that name. program: the words before a verb."""
-    if name != SERVICE:
-        return MARK + shipped
+    verbs = _VERBS.get(name, {})
     words = " ".join(map(quoted, program))
     around = [f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(environment.items())]
-    its = {
-        "ExecStart": [*around, f"ExecStart={words} daemon"],
-        "ExecReload": [f"ExecReload={words} reload"],
-    }
-    lines = (its.get(line.partition("=")[0], [line]) for line in shipped.splitlines())
-    return MARK + "".join(f"{line}\n" for some in lines for line in some)
+    lines = []
+    for line in shipped.splitlines():
+        key = line.partition("=")[0]
+        lines += around if key == "ExecStart" and verbs else []
+        lines += [f"{key}={words} {verbs[key]}" if key in verbs else line]
+    return MARK + "".join(f"{line}\n" for line in lines)
 
 
 def quoted(word: str) -> str:

@@ -160,6 +160,7 @@ class Daemon:
         writer = self._writer
         by_type: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
             protocol.Run: writer.run,
+            protocol.Open: writer.open,
             protocol.Assign: writer.assign,
             protocol.Release: writer.release,
             protocol.Ps: writer.ps,

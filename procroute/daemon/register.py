@@ -150,6 +150,8 @@ class Register(Remembered):
         with self._going_on(assignment.id):
             if assignment.in_place:
                 self._linux.let_be(path)
+            elif assignment.how == "unit":
+                pass  # its manager made it, and may be about to start its next process
             elif path.exists() and not cgroups.populated(path):
                 self._linux.placement.end(path)
         self._said(Removed(at=time.time(), assignment=assignment, why=why, ending=ending))

@@ -27,6 +27,7 @@ from procroute.daemon.routes import Routes
 from procroute.daemon.rule_drafts import RuleDrafts
 from procroute.daemon.rule_subjects import RuleSubjects
 from procroute.daemon.ruling import Ruling
+from procroute.daemon.slices import Slices
 from procroute.daemon.tunnels import Tunnels
 from procroute.engine.explain import explain
 from procroute.engine.lock import lock, patient
@@ -51,7 +52,7 @@ from procroute.user_names import is_user
 
 
 class Writer:
-    """run, assign, release: for who asks (placing.py, assigning.py, letting_go.py).
+    """run, open, assign, release: for who asks (placing.py, slices.py, assigning.py, letting_go.py).
 
     said, watch: as of Register.
     """
@@ -68,6 +69,7 @@ class Writer:
         placing = Placing(linux, routes, self._register, letting_go, tell)
         assigning = Assigning(linux, routes, self._register, placing, tell)
         self.run, self.assign = placing.run, assigning.assign
+        self.open = Slices(linux, routes, self._register, placing, tell).open
         self.release = letting_go.release
         seen = RuleSubjects(linux.cgroup_mount, self._register.origin_of)
         by_rule = ByRule(linux, routes, self._register, placing, assigning, tell)

@@ -38,13 +38,8 @@ def install(tell: Tell) -> list[Path]:
 
     Raises ProcrouteError: systemd-missing, code-distrusted, file-foreign, systemd-refused; OSError.
     """
-    _need_systemd()
-    if wrong := own_code.distrusted():
-        raise ProcrouteError(
-            "code-distrusted",
-            "a root service must not run what others can change: " + "; ".join(wrong[:3]),
-            "install procroute where only root can write, as by `sudo pipx install --global procroute`",
-        )
+    systemctl.need()
+    own_code.check_trusted()
     texts = _texts()
     if foreign := [str(path) for path in texts if _state(path, texts[path]) == "somebody else's"]:
         raise ProcrouteError(
@@ -68,7 +63,7 @@ def remove() -> list[Path]:
 
     Raises ProcrouteError: systemd-missing, systemd-refused; OSError.
     """
-    _need_systemd()
+    systemctl.need()
     ours = [
         path for path, text in _texts().items() if _state(path, text) not in ("missing", "somebody else's")
     ]
@@ -83,7 +78,7 @@ def remove() -> list[Path]:
 
 def status() -> Status:
     """How it is. Needs no right. Raises ProcrouteError systemd-missing; OSError."""
-    _need_systemd()
+    systemctl.need()
     found = [File(path, _state(path, text)) for path, text in _texts().items()]
     units = {
         unit: (
@@ -93,13 +88,6 @@ def status() -> Status:
         for unit in (SOCKET, SERVICE)
     }
     return Status(found, units, own_code.distrusted())
-
-
-def _need_systemd() -> None:
-    if not systemctl.present():
-        raise ProcrouteError(
-            "systemd-missing", "systemd does not run this machine", "start `procroute daemon` by what does"
-        )
 
 
 def _texts() -> dict[Path, str]:

@@ -6,8 +6,11 @@ import os
 
 from msgspec import Struct
 
+from procroute.core.asking import options_of
 from procroute.core.unit_names import slice_of
+from procroute.core.unit_texts import Wrapping
 from procroute.engine.request import Request, asked_for
+from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, Identity
 from procroute.kernel import records
 from procroute.kernel.linux import Linux
@@ -36,3 +39,17 @@ def slice_for(identity: Identity, request: Request) -> Slice:
         )
         target = next(there, None)
         return Slice(target.path.name if target else name, target is not None)
+
+
+def wrapping_for(identity: Identity, request: Request, *, stop: bool) -> Wrapping:
+    """What a unit is wrapped with, to take the route that a request means. stop: it ends with its adapter.
+
+    Raises ProcrouteError adapter-unknown, gateway-bad, usage.
+    """
+    with Linux(identity) as linux:
+        route = asked_for(linux.adapters_and_main(), request)
+    if stop and route.chooses:
+        raise ProcrouteError(
+            "usage", f"{route.name} goes on by another adapter where one goes", "leave out --on-down stop"
+        )
+    return Wrapping(route.name, options_of(route), stop=stop)

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Final
 
+from procroute.errors import ProcrouteError
 from procroute.rulebook.trusted import DistrustError, check
 
 _DAEMONS: Final = ("procroute.daemon.main", "procroute.holder.__main__", "procroute.engine.look")
@@ -38,6 +39,16 @@ def shipped() -> Path:
         if folder.is_dir():
             return folder
     raise FileNotFoundError(str(installed))
+
+
+def check_trusted() -> None:
+    """Raises ProcrouteError code-distrusted where root must not have it run."""
+    if wrong := distrusted():
+        raise ProcrouteError(
+            "code-distrusted",
+            "a root service must not run what others can change: " + "; ".join(wrong[:3]),
+            "install procroute where only root can write, as by `sudo pipx install --global procroute`",
+        )
 
 
 def distrusted() -> list[str]:

@@ -16,12 +16,21 @@ def present() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
-def run(*words: str) -> None:
-    """A command that must succeed. Raises ProcrouteError systemd-refused with what it says."""
+def need() -> None:
+    """Raises ProcrouteError systemd-missing where systemd does not run this machine."""
+    if not present():
+        raise ProcrouteError(
+            "systemd-missing", "systemd does not run this machine", "start `procroute daemon` by what does"
+        )
+
+
+def run(*words: str) -> str:
+    """What a command prints that must succeed. Raises ProcrouteError systemd-refused with what it says."""
     done = _done(words)
     if done.returncode:
         said = done.stderr.strip().splitlines() or [f"it ended with {done.returncode}"]
         raise ProcrouteError("systemd-refused", f"{' '.join(words)}: {said[0]}", "journalctl -xe tells more")
+    return done.stdout
 
 
 def said(*words: str) -> str:

@@ -39,6 +39,17 @@ class Placed(_Reply, frozen=True, tag="placed"):
     resolv_conf: str | None = None
 
 
+class Opened(_Reply, frozen=True, tag="opened"):
+    """The caller is on that route. adapter: by which it leaves now; empty: by none, or the machine's own way.
+
+    notes: lines for people about what is not as they might expect.
+    """
+
+    route: str
+    adapter: str = ""
+    notes: list[str] = []
+
+
 class Assigned(_Reply, frozen=True, tag="assigned"):
     """dns: whether look-ups follow, in words."""
 
@@ -150,6 +161,7 @@ class Watching(_Reply, frozen=True, tag="watching"):
 Reply = (
     Error
     | Placed
+    | Opened
     | Assigned
     | Released
     | Assignments

@@ -31,6 +31,12 @@ class Run(_Request, frozen=True, tag="run"):
     ending: bool = False
 
 
+class Open(_Request, frozen=True, tag="open"):
+    """Have the route there whose slice systemd has started the caller in, for as long as it is in it."""
+
+    route: Wanted
+
+
 class Assign(_Request, frozen=True, tag="assign"):
     """Put processes that run already on a route: by PID, by name, or all of a systemd unit.
 
@@ -139,6 +145,7 @@ class Watch(_Request, frozen=True, tag="watch"):
 
 Request = (
     Run
+    | Open
     | Assign
     | Release
     | Ps

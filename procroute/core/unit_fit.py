@@ -1,0 +1,132 @@
+"""Which units can be wrapped: services that leave their slice to us and do not start before us."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Final
+
+from msgspec import Struct
+
+from procroute.core.service_texts import SERVICE, SOCKET
+from procroute.core.unit_texts import MARK, own_slice
+from procroute.errors import ProcrouteError
+
+FIRST: Final = (SERVICE, SOCKET, "dbus.service", "dbus-broker.service", "dbus.socket", "basic.target")
+"""What the system's anchors wait for, and what the daemon asks for slices."""
+FIRST_OF_USERS: Final = ("dbus.service", "dbus-broker.service", "dbus.socket", "basic.target")
+_KINDS: Final = {
+    "scope": "is made while it runs; procroute assign --unit moves what is in it",
+    "socket": "has no processes; wrap the service that it starts, whose own sockets are routed then",
+    "timer": "has no processes; wrap the service that it starts",
+    "path": "has no processes; wrap the service that it starts",
+    "slice": "holds units; procroute rules add --unit has all of it follow, and wrap takes them one by one",
+    "target": "has no processes; wrap its services one by one",
+    "mount": "is the kernel's business: its packets are no process's",
+    "automount": "is the kernel's business: its packets are no process's",
+    "swap": "is the kernel's business: its packets are no process's",
+    "device": "has no processes",
+}
+_MANAGERS: Final = frozenset(
+    {"systemd-networkd", "NetworkManager", "dhcpcd", "connman", "wpa_supplicant", "iwd", "ModemManager"}
+)
+"""They make adapters what they are, each by its own."""
+
+
+class UnitFacts(Struct, frozen=True):
+    """What systemd says of a unit. name: without aliases; load: its load state; texts: of its files and
+    drop-ins, by their paths; before: the units that wait for it; sockets: the units that hand it sockets."""
+
+    name: str
+    load: str
+    transient: bool = False
+    texts: Mapping[str, str] = {}
+    before: Collection[str] = ()
+    sockets: Collection[str] = ()
+
+
+def completed(name: str) -> str:
+    """The name of a service. Raises ProcrouteError unit-unfit for another kind of unit, usage for no name."""
+    stem, dot, kind = name.rpartition(".")
+    if "/" in name or not name or name.isspace() or name.startswith("-"):
+        raise ProcrouteError("usage", f"{name!r} is no unit", "systemctl list-unit-files lists them")
+    if dot and kind in _KINDS:
+        raise ProcrouteError("unit-unfit", f"a {kind} {_KINDS[kind]}")
+    return name if dot and stem and kind == "service" else f"{name}.service"
+
+
+def instance(name: str) -> str:
+    """What systemd is asked about: of a template an instance, as it tells nothing of itself."""
+    return name.replace("@.", "@procroute.")
+
+
+def is_template(name: str) -> bool:
+    """Whether it stands for all of its instances."""
+    return name.endswith("@.service")
+
+
+def check(facts: UnitFacts, asked: str) -> None:
+    """Whether a unit can be wrapped, but for what it starts before (`check_early`).
+
+    Raises ProcrouteError unit-unknown, unit-unfit.
+    """
+    name = facts.name
+    if facts.load == "not-found":
+        raise ProcrouteError(
+            "unit-unknown", f"there is no unit {asked}", "systemctl list-unit-files lists them"
+        )
+    if facts.load == "masked":
+        raise ProcrouteError("unit-unfit", f"{name} is masked: it never starts", f"systemctl unmask {name}")
+    if facts.load not in ("loaded", "merged"):
+        raise ProcrouteError(
+            "unit-unfit", f"systemd could not load {name} ({facts.load})", f"systemctl status {name}"
+        )
+    if facts.transient:
+        raise ProcrouteError(
+            "unit-unfit",
+            f"{name} was made by systemd-run and goes with its last process",
+            "procroute assign --unit routes it; systemd-run procroute run --via … starts one that is",
+        )
+    if name.startswith(("procroute-", "procrouted.")):
+        raise ProcrouteError("unit-unfit", f"{name} is procroute's own")
+    if name.removesuffix(".service") in _MANAGERS:
+        raise ProcrouteError("unit-unfit", f"{name} sets up the adapters, and speaks by each of them")
+    for path, text in facts.texts.items():
+        if not text.startswith(MARK) and (slice_ := own_slice(text)):
+            raise ProcrouteError(
+                "unit-unfit",
+                f"{name} has a slice of its own ({slice_}, by {path}), whose limits it would lose",
+                f"procroute rules add --unit {name} has it follow where it is; or take that Slice= away",
+            )
+
+
+def check_early(
+    facts: UnitFacts, first: Iterable[str], after: Callable[[list[str]], Mapping[str, list[str]]]
+) -> None:
+    """Refuse a unit for which those have to wait that it would wait for: neither would ever start.
+
+    first: what its anchor waits for. after: of units, each with those that it starts after.
+    Raises ProcrouteError unit-unfit.
+    """
+    why: dict[str, str] = dict.fromkeys(first, "")
+    level = list(why)
+    while level:
+        found = after(level)
+        level = []
+        for unit, waits in found.items():
+            why.setdefault(unit, "")  # an alias is told by its unit's name
+            for other in waits:
+                if other not in why:
+                    why[other] = unit
+                    level.append(other)
+    met = facts.name if facts.name in why else next((u for u in facts.before if u in why), None)
+    if met is None:
+        return
+    chain = [facts.name, *([met] if met != facts.name else [])]
+    while why[chain[-1]]:
+        chain.append(why[chain[-1]])
+    told = f"{' before '.join(chain)}, which a route needs"
+    raise ProcrouteError(
+        "unit-unfit",
+        f"it would wait for its route, and that for it: {told}",
+        f"procroute rules add --unit {facts.name} has it follow once it runs",
+    )

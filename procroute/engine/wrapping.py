@@ -1,0 +1,190 @@
+"""Units that take a route at every start: their drop-ins, put in place, taken away, and how they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final, Literal
+
+from msgspec import Struct
+
+from procroute.core import unit_fit
+from procroute.core.unit_texts import (
+    DROP_IN,
+    MARK,
+    Wrapped,
+    Wrapping,
+    anchor,
+    anchor_of,
+    drop_in,
+    wrapped,
+)
+from procroute.errors import ProcrouteError
+from procroute.kernel import files, own_code, systemctl, unit_facts
+
+_MODE: Final = 0o644
+_SYSTEM: Final = Path("/etc/systemd/system")
+_STATE: Final = "Id,ActiveState,ControlGroup,Slice"
+Now = Literal["routed", "at its next start", "restart it", "another slice"]
+
+
+class Change(Struct, frozen=True):
+    """A file as it is and as it shall be; None: it is not there."""
+
+    path: Path
+    before: str | None
+    after: str | None
+
+
+class Changes(Struct, frozen=True):
+    """What wrapping or unwrapping changes. unit: its name; notes: lines for people."""
+
+    unit: str
+    files: tuple[Change, ...]
+    notes: tuple[str, ...] = ()
+
+
+class Row(Struct, frozen=True):
+    """A wrapped unit. state: as systemd calls it; now: whether what runs of it is on its route."""
+
+    unit: str
+    route: str
+    slice: str
+    state: str
+    now: Now
+
+
+class Units:
+    """Those of the system's manager, or of the caller's own.
+
+    Raises ProcrouteError systemd-missing where systemd does not run this machine.
+    """
+
+    def __init__(self, *, user: bool) -> None:
+        systemctl.need()
+        self._user = user
+        home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+        self._folder = home / "systemd/user" if user else _SYSTEM
+
+    def wrapping(self, name: str, wrapping: Wrapping) -> Changes:
+        """What it takes to wrap a unit. Raises ProcrouteError, where it cannot be wrapped."""
+        asked = unit_fit.completed(name)
+        facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
+        unit = asked if unit_fit.is_template(asked) else facts.name
+        place = self._drop_in(unit)
+        unit_fit.check(facts, asked)
+        first = unit_fit.FIRST_OF_USERS if self._user else unit_fit.FIRST
+        unit_fit.check_early(facts, first, lambda some: unit_facts.after(some, user=self._user))
+        if not self._user:
+            own_code.check_trusted()
+        text = anchor(wrapping, own_code.program(), own_code.environment(), user=self._user)
+        wanted = {place: drop_in(wrapping), self._folder / wrapping.anchor: text}
+        return Changes(unit, (*_changes(wanted), *self._unneeded(unit, wrapping.slice)), _notes(facts))
+
+    def unwrapping(self, name: str) -> Changes:
+        """What it takes to unwrap one. Raises ProcrouteError unit-unwrapped where it is not wrapped."""
+        asked = unit_fit.completed(name)
+        place = self._drop_in(asked)
+        if not place.exists() and not unit_fit.is_template(asked):
+            asked = unit_facts.facts(asked, user=self._user).name
+            place = self._drop_in(asked)
+        before = _read(place)
+        if before is None:
+            raise ProcrouteError("unit-unwrapped", f"{asked} is not wrapped", "procroute unit list")
+        _check_ours(place, before)
+        return Changes(asked, (Change(place, before, None), *self._unneeded(asked, "")))
+
+    def apply(self, changes: Changes) -> None:
+        """Have files so, and systemd know it. What runs goes on.
+
+        Raises ProcrouteError and OSError.
+        """
+        gone = [one.path for one in changes.files if one.after is None]
+        for one in changes.files:
+            if one.after is not None:
+                files.replace(one.path, one.after, _MODE)
+            else:
+                files.unlink(one.path, missing_ok=True)
+                if one.path.name == DROP_IN and not any(one.path.parent.iterdir()):
+                    files.rmdir(one.path.parent)
+        if changes.files:
+            self._systemctl("daemon-reload")
+        # Whoever is still in its slice stays on the route, and nobody needs the anchor any more.
+        anchors = [path.name for path in gone if path.name != DROP_IN]
+        for said in unit_facts.shown(anchors, _STATE, user=self._user) if anchors else ():
+            if said["ActiveState"] not in ("inactive", "failed"):
+                self._systemctl("stop", said["Id"])
+
+    def rows(self) -> list[Row]:
+        """The wrapped units by their names; of templates their loaded instances, too."""
+        found = []
+        for unit, said in sorted(self._wrapped().items()):
+            template = unit_fit.is_template(unit)
+            if template:
+                found.append(Row(unit, said.route, said.slice, "template", "at its next start"))
+            names = unit_facts.instances(unit, user=self._user) if template else [unit]
+            for one in unit_facts.shown(names, _STATE, user=self._user) if names else ():
+                now = _now(one["ActiveState"], one["ControlGroup"], one["Slice"], said.slice)
+                found.append(Row(one["Id"], said.route, said.slice, one["ActiveState"], now))
+        return found
+
+    def _drop_in(self, unit: str) -> Path:
+        return self._folder / f"{unit}.d" / DROP_IN
+
+    def _wrapped(self) -> dict[str, Wrapped]:
+        """Units with a drop-in of ours."""
+        there = {
+            p.parent.name.removesuffix(".d"): _read(p) for p in self._folder.glob(f"*.service.d/{DROP_IN}")
+        }
+        return {unit: said for unit, text in there.items() if text and (said := wrapped(text))}
+
+    def _unneeded(self, unit: str, slice_: str) -> Iterator[Change]:
+        """The anchors that nobody needs, once that unit is wrapped with a slice, or with none."""
+        others = self._wrapped()
+        others.pop(unit, None)
+        needed = {slice_, *(said.slice for said in others.values())}
+        for path in sorted(self._folder.glob("procroute-*.service")):
+            text = _read(path)
+            if text and text.startswith(MARK) and path.name not in map(anchor_of, needed):
+                yield Change(path, text, None)
+
+    def _systemctl(self, *words: str) -> None:
+        systemctl.run(*unit_facts.manager(user=self._user), *words)
+
+
+def _changes(wanted: dict[Path, str]) -> Iterator[Change]:
+    """What is not so yet. Raises ProcrouteError file-foreign."""
+    for path, text in wanted.items():
+        before = _read(path)
+        if before is not None:
+            _check_ours(path, before)
+        if before != text:
+            yield Change(path, before, text)
+
+
+def _check_ours(path: Path, text: str) -> None:
+    if not text.startswith(MARK):
+        raise ProcrouteError("file-foreign", f"not made by procroute: {path}", "move it away first")
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+
+
+def _notes(facts: unit_fit.UnitFacts) -> tuple[str, ...]:
+    if not facts.sockets:
+        return ()
+    handed: Sequence[str] = sorted(facts.sockets)
+    return (f"{', '.join(handed)}: these sockets are made by systemd and are not routed; its own are",)
+
+
+def _now(state: str, cgroup: str, slice_: str, wanted: str) -> Now:
+    if slice_ not in ("", wanted):
+        return "another slice"
+    if f"/{wanted}/" in f"{cgroup}/":
+        return "routed"
+    return "restart it" if cgroup and state not in ("inactive", "failed") else "at its next start"

@@ -1,0 +1,241 @@
+"""`procroute unit wrap`: by its route from the first packet of each start on, or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.systemd_box import SystemdBox
+from tests.netns.running import ours, until
+from tests.systemd.daemons import SOCKET
+from tests.systemd.daemons import UNIT as DAEMON
+from tests.systemd.services import Service, service
+from tests.systemd.wrapped import (
+    AGAIN_AND_AGAIN,
+    ANCHOR,
+    DROP_IN,
+    FOLDER,
+    STAYING,
+    UNIT,
+    listed,
+    load,
+    out_by,
+    systemctl,
+    unit,
+    units,
+    until_started,
+    wrap,
+)
+
+promise = pytest.mark.promise
+NOTHING = {4: 0, 6: 0}
+
+
+@pytest.fixture
+def served(box: SystemdBox) -> Iterator[Service]:
+    """The daemon by its unit; nothing of ours is left after the test."""
+    with service(box) as served:
+        yield served
+        with contextlib.suppress(AssertionError):
+            until(lambda: not {*ours(box)} - {"files"}, 15)
+        assert not {*(left := ours(box))} - {"files"}, left
+
+
+def meddle(box: SystemdBox, how: str) -> None:
+    """What others do while units start."""
+    for _ in range(3):
+        until_started(box, UNIT, 2)
+        if how == "kill":
+            systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
+        elif how == "flush":
+            box.run(["systemd-run", "--quiet", "--wait", "nft", "flush", "ruleset"], check=True)
+        elif how != "nothing":
+            words = [how, DAEMON] if how in ("restart", "stop") else [how]
+            box.run(["systemctl", *words], check=True)
+
+
+@promise("UNIT-12")
+@pytest.mark.parametrize(
+    "how", ["nothing", "restart", "stop", "kill", "flush", "daemon-reload", "daemon-reexec"]
+)
+def test_each_start_is_routed_from_its_first_packet_on(served: Service, how: str) -> None:
+    box = served.box
+    with units(box, {UNIT: AGAIN_AND_AGAIN}):
+        wrap(box, UNIT)
+        box.clear()
+        with load(box):
+            systemctl(box, "start", "--no-block", UNIT)
+            meddle(box, how)
+            until_started(box, UNIT, 5)
+        assert out_by(box, "wan2") == NOTHING
+        assert min(out_by(box, "wan1").values()) >= 3 * 10
+        assert systemctl(box, "stop", UNIT).returncode == 0
+
+
+@promise("NEG-17")
+def test_without_the_anchor_that_would_be_noticed(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: AGAIN_AND_AGAIN}):
+        wrap(box, UNIT)
+        its = box.path(DROP_IN)
+        its.write_text("".join(line for line in its.read_text().splitlines(True) if ANCHOR not in line))
+        systemctl(box, "daemon-reload")
+        box.clear()
+        systemctl(box, "start", "--no-block", UNIT)
+        until(lambda: min(out_by(box, "wan2").values()) > 0, what="what leaves by main")
+        systemctl(box, "stop", UNIT)
+        box.run(["systemctl", "stop", "procroute.slice"])
+
+
+@promise("UNIT-12")
+def test_a_template_and_one_of_its_instances(served: Service) -> None:
+    box = served.box
+    with units(box, {"probed@.service": STAYING}):
+        wrap(box, "probed@")
+        wrap(box, "probed@two", via="wan2")
+        box.clear()
+        systemctl(box, "start", "probed@one")
+        until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+        systemctl(box, "start", "probed@two")
+        assert {(row["unit"], row["route"], row["now"]) for row in listed(box)} >= {
+            ("probed@.service", "wan1", "at its next start"),
+            ("probed@one.service", "wan1", "routed"),
+            ("probed@two.service", "wan2", "routed"),
+        }
+        assert unit(box, "unwrap", "probed@two").returncode == 0
+
+
+@promise("UNIT-13")
+@pytest.mark.parametrize("how", ["nothing", "restart", "kill", "daemon-reload"])
+def test_a_unit_of_a_users_manager(served: Service, how: str) -> None:
+    box = served.box
+    with units(box, {UNIT: AGAIN_AND_AGAIN}, ada=True):
+        wrap(box, UNIT, ada=True)
+        box.clear()
+        systemctl(box, "start", "--no-block", UNIT, ada=True)
+        for _ in range(2):
+            until_started(box, UNIT, 3, ada=True)
+            if how in ("restart", "kill"):
+                systemctl(box, *(["restart"] if how == "restart" else ["kill", "--signal=KILL"]), DAEMON)
+            else:
+                systemctl(box, "daemon-reload", ada=True)
+        until_started(box, UNIT, 3, ada=True)
+        assert out_by(box, "wan2") == NOTHING
+        assert min(out_by(box, "wan1").values()) >= 3 * 9
+        systemctl(box, "stop", UNIT, ada=True)
+        assert unit(box, "wrap", "--via", "wan1", "--strict", UNIT, ada=True).returncode == 2
+
+
+@promise("UNIT-14")
+def test_while_nobody_can_route_it_it_does_not_start(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: STAYING}):
+        wrap(box, UNIT)
+        systemctl(box, "stop", SOCKET, DAEMON)
+        systemctl(box, "mask", "--runtime", SOCKET, DAEMON)
+        box.clear()
+        try:
+            assert systemctl(box, "start", UNIT).returncode != 0
+            assert out_by(box, "wan1") == out_by(box, "wan2") == NOTHING
+        finally:
+            systemctl(box, "unmask", "--runtime", SOCKET, DAEMON)
+        assert systemctl(box, "start", UNIT).returncode == 0
+        assert served.state() == "active"
+        assert out_by(box, "wan2") == NOTHING
+
+
+@promise("UNIT-14")
+def test_what_was_let_go_is_routed_at_its_next_start(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: STAYING}):
+        wrap(box, UNIT)
+        systemctl(box, "start", UNIT)
+        for one in served.ps():
+            served.ask("release", f"%{one['id']}")
+        until(lambda: box.unit_property(ANCHOR, "ActiveState") == "failed", what="the anchor's end")
+        assert box.unit_property(UNIT, "ActiveState") == "active"
+        box.clear()
+        assert systemctl(box, "restart", UNIT).returncode == 0
+        until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+
+
+@promise("UNIT-15")
+def test_it_is_written_once_shown_before_and_taken_back(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: STAYING}):
+        before = box.sh(f"ls -R {FOLDER}")
+        shown = wrap(box, "--dry-run", "--strict", "--dns", "192.0.2.53", "probed")
+        assert f"+++ {DROP_IN}" in shown
+        assert "+Route=wan1 --strict --dns 192.0.2.53" in shown
+        assert box.sh(f"ls -R {FOLDER}") == before
+        systemctl(box, "start", UNIT)
+        assert wrap(box, "probed").split() == [DROP_IN, f"{FOLDER}/{ANCHOR}"]
+        assert wrap(box, "probed") == ""
+        (row,) = listed(box)
+        assert (row["unit"], row["route"], row["state"], row["now"]) == (UNIT, "wan1", "active", "restart it")
+        systemctl(box, "restart", UNIT)
+        (row,) = listed(box)
+        assert row["now"] == "routed"
+        other = f"{FOLDER}/procroute-wan2.service"
+        assert wrap(box, "probed", via="wan2").split() == [DROP_IN, other, f"{FOLDER}/{ANCHOR}"]
+        assert unit(box, "unwrap", "probed").stdout.split() == [DROP_IN, other]
+        assert box.sh(f"ls -R {FOLDER}") == before
+        assert unit(box, "unwrap", "probed").returncode == 125
+        assert box.unit_property(UNIT, "ActiveState") == "active"
+        box.clear()
+        systemctl(box, "restart", UNIT)
+        until(lambda: min(out_by(box, "wan2").values()) >= 2, what="its packets by main")
+        assert out_by(box, "wan1") == NOTHING
+        assert not {*box.units("procroute-wan*")} - {"procroute-wan1.slice"}
+
+
+REFUSED = {
+    "nope": "there is no unit nope.service",
+    "probed.socket": "a socket has no processes",
+    "probed.slice": "a slice holds units",
+    "probed.scope": "a scope is made while it runs",
+    "probed-masked": "probed-masked.service is masked",
+    "probed-own": f"has a slice of its own (probed.slice, by {FOLDER}/probed-own.service)",
+    "probed-dropped": "has a slice of its own (other.slice",
+    "probed-early": "that for it: probed-early.service before sysinit.target",
+    "probed-before": "that for it: probed-before.service before procrouted.service",
+    "dbus": "that for it: dbus",
+    "systemd-journald": "that for it: systemd-journald.service before ",
+    "systemd-networkd": "sets up the adapters",
+    "procrouted": "is procroute's own",
+    "probed-foreign": f"not made by procroute: {FOLDER}/probed-foreign.service.d/50-procroute.conf",
+}
+
+
+@promise("UNIT-15")
+def test_what_cannot_be_wrapped_is_refused_with_its_reason(served: Service) -> None:
+    box = served.box
+    plain = ("ExecStart=sleep 9",)
+    early = (*plain, "[Unit]", "DefaultDependencies=no")
+    some = {
+        "probed-own.service": (*plain, "Slice=probed.slice"),
+        "probed-dropped.service": plain,
+        "probed-early.service": (*early, "Before=sysinit.target"),
+        "probed-before.service": (*early, "Before=procrouted.service"),
+        "probed-foreign.service": plain,
+    }
+    with units(box, some):
+        box.sh(f"ln -s /dev/null {FOLDER}/probed-masked.service")
+        for its, text in (
+            ("probed-dropped.service.d/9.conf", "[Service]\nSlice = other.slice\n"),
+            ("probed-foreign.service.d/50-procroute.conf", "[Service]\nNice=1\n"),
+        ):
+            box.sh(f"mkdir -p {FOLDER}/{its.rpartition('/')[0]}")
+            box.path(f"{FOLDER}/{its}").write_text(text)
+        systemctl(box, "daemon-reload")
+        for name, why in REFUSED.items():
+            done = unit(box, "wrap", "--via", "wan1", name)
+            assert done.returncode == 125, done.stdout
+            assert why in done.stderr
+        assert unit(box, "wrap", "--via", "wan1", "/etc/passwd").returncode == 2
+        assert not box.path(f"{FOLDER}/{ANCHOR}").exists()
+        box.sh(f"rm -rf {FOLDER}/probed*; systemctl daemon-reload")
