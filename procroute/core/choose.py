@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 
-from procroute.core.gateways import NoWay, WayOut, way_out
+from procroute.core.gateways import KERNEL_TUNNELS, NoWay, WayOut, way_out
 from procroute.core.machine import Machine
 from procroute.core.nearest import nearest
 from procroute.core.tables import families
@@ -18,14 +18,9 @@ from procroute.terminal import printable
 _LISTED: Final = 8
 """So many adapters without a way out are named: container hosts have hundreds."""
 _BROADCAST: Final = IPv4Address("255.255.255.255")
-# Types (ip-link(8)) of adapters whose packets the kernel wraps in further ones of its own.
-_TUNNELS: Final = frozenset(
-    {
-        *("wireguard", "amneziawg", "ovpn", "ipip", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl"),
-        *("vti", "vti6", "xfrm", "vxlan", "geneve", "erspan", "ip6erspan", "bareudp", "gtp", "l2tp"),
-    }
-)
 _MAINS: Final = frozenset({0, 253, 254, 255})  # none, default, main, local
+_MAY_COME: Final = frozenset({"adapter-unknown", "adapter-down", "address-missing", "gateway-unknown"})
+"""What a route may still lack that is there for when it comes."""
 
 
 def find(machine: Machine, name: str) -> Adapter:
@@ -44,21 +39,29 @@ def find(machine: Machine, name: str) -> Adapter:
     return adapter
 
 
-def check(machine: Machine, route: Route, name: str, live: LiveRoute | None, marks: Marks) -> None:
+def check(
+    machine: Machine,
+    route: Route,
+    name: str,
+    live: LiveRoute | None,
+    marks: Marks,
+    *,
+    absent: bool = False,
+) -> None:
     """Whether an adapter can be one of a route's at all. live: the same route, where it is there; marks: of a
-    new one.
+    new one; absent: it may be down or not there.
 
     Raises ProcrouteError as find; of a route that chooses, one that is down or not there is passed over.
     """
-    if not route.chooses:
+    if not route.chooses and not absent:
         adapter = find(machine, name)
-        if live is not None:
-            check_same(machine, live, adapter)
     elif (found := machine.adapter(name)) is None:
         return
     else:
         adapter = found
         _check_whole(machine, adapter, name)
+    if not route.chooses and live is not None:
+        check_same(machine, live, adapter)
     if marks is Marks.PACKETS and live is None:
         check_without_bpf(adapter)
         if route.inbound:
@@ -74,7 +77,7 @@ def check_without_bpf(adapter: Adapter) -> None:
 
     What it wraps still is of the command's socket: nft would mark that again, and send it into the tunnel.
     """
-    if adapter.kind in _TUNNELS:
+    if adapter.kind in KERNEL_TUNNELS:
         raise ProcrouteError(
             "adapter-unfit",
             f"{adapter.name} is a tunnel of the kernel's ({adapter.kind}): without cgroup BPF nothing can be"
@@ -130,9 +133,23 @@ def check_same(machine: Machine, live: LiveRoute, adapter: Adapter) -> None:
         )
 
 
-def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
+def missing(machine: Machine, live: LiveRoute) -> str:
+    """What a route lacks, so that nothing leaves by it until that comes, in words; empty: nothing.
+
+    Raises ProcrouteError gateway-bad for a given gateway that cannot be used.
+    """
+    try:
+        check_ways(machine, live, absent=True)
+    except ProcrouteError as e:
+        if e.code not in _MAY_COME:
+            raise
+        return e.message
+    return ""
+
+
+def check_ways(machine: Machine, live: LiveRoute, *, absent: bool = False) -> list[str]:
     """What is not as people might expect, as lines: families that this route cannot use, where one is enough;
-    a given gateway that is in no subnet of the adapter.
+    a given gateway that is in no subnet of the adapter. absent: such a family may have a given gateway.
 
     Raises ProcrouteError address-missing or gateway-unknown when there is none, gateway-bad for a given
     gateway that cannot be used.
@@ -148,6 +165,8 @@ def check_ways(machine: Machine, live: LiveRoute) -> list[str]:
         if gateway is None:
             continue
         if isinstance(way, NoWay):
+            if absent:
+                continue
             raise ProcrouteError(
                 "gateway-bad", f"gateway {gateway} is of no use: {adapter.name} has {way.reason}"
             )

@@ -51,10 +51,13 @@ def chosen(machine: Machine, live: LiveRoute) -> LiveRoute:
 def _following(machine: Machine, live: LiveRoute) -> LiveRoute:
     """A live route with the name servers that its adapter has now.
 
-    While nobody keeps any, it has those that it had: who keeps them may be started again.
+    While nobody keeps any, it has those that it had: who keeps them may be started again. Where its look-ups
+    were refused, they go as for a new route as soon as that has some.
     """
-    own = machine.servers.get(live.ifindex, ())
-    if live.route.dns is not None or live.by_main or all(server.is_link_local for server in own):
+    adapter = machine.adapter_of(live)
+    own = machine.servers.get(adapter.ifindex, ()) if adapter is not None else ()
+    kept = all(server.is_link_local for server in own) and not (live.no_lookups and adapter is not None)
+    if live.route.dns is not None or live.by_main or kept:
         return live
     asked = lookups(machine, live, own)
     return replace(live, servers=asked.servers, no_lookups=asked.refused)

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from typing import Final
 
 from msgspec import Struct
 
 from procroute.core.machine import Learnt, Machine
-from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute
+from procroute.model import Adapter, Entry, Family, Hop, IPAddress, LiveRoute, Marks
 
 SCOPE_LINK = 253
+KERNEL_TUNNELS: Final = frozenset(
+    {
+        *("wireguard", "amneziawg", "ovpn", "ipip", "sit", "gre", "gretap", "ip6gre", "ip6gretap", "ip6tnl"),
+        *("vti", "vti6", "xfrm", "vxlan", "geneve", "erspan", "ip6erspan", "bareudp", "gtp", "l2tp"),
+    }
+)
+"""Types (ip-link(8)) of adapters whose packets the kernel wraps in further ones of its own."""
 
 
 class WayOut(Struct, frozen=True):
@@ -85,6 +93,9 @@ def way_out(machine: Machine, adapter: Adapter, family: Family, live: LiveRoute 
         return NoWay("no carrier")
     if not adapter.usable(family):
         return NoWay(f"no {family.title} address")
+    if live is not None and live.marks is Marks.PACKETS and adapter.kind in KERNEL_TUNNELS:
+        # nft would mark what it wraps again, and send it into the tunnel.
+        return NoWay("no way without cgroup BPF, as a tunnel of the kernel's")
     given = live.route.gateway(family) if live else None
     if given is not None:
         return WayOut(given)

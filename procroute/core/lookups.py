@@ -31,13 +31,16 @@ def lookups(machine: Machine, live: LiveRoute, adapters_own: Iterable[IPAddress]
 
     To given servers; or the adapter's own (adapters_own), else those of the system that lie behind the
     adapter. Where the system's are link-local ones on the adapter they go there by themselves. Refused where
-    they would leave by another adapter, or by a local resolver, which asks on its own route.
+    they would leave by another adapter, or by a local resolver, which asks on its own route; and while there
+    is no adapter.
 
     Raises ProcrouteError dns-bad where the adapter lacks what every given server needs.
     """
     route = live.route
     if route.dns is not None:
         return _given(machine, live, route.dns)
+    if machine.adapter_of(live) is None:
+        return Lookups(refused=True)
     own = tuple(s for s in adapters_own if not s.is_link_local)
     if own:
         return Lookups(_first(own))

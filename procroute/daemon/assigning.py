@@ -47,7 +47,7 @@ class Assigning:
             place = unit_cgroups.of_unit(self._linux.mount, asked.unit)
         who = subjects.checked(peer, dict.fromkeys(self._named(peer, asked, place)))
         with lock(patient(self._tell)):
-            found, notes = self._placing.opened(peer, asked.route, or_there=bool(rule))
+            found, notes = self._placing.opened(peer, asked.route, absent=bool(rule))
             machine = Machine(adapters=adapters.read(self._linux.netlink))
             made: list[Assignment] = []
             moved = Moved()

@@ -68,7 +68,7 @@ class ByRule:
         """
         subjects.check(peer, who)
         with lock(patient(self._tell)):
-            found, _ = self._placing.opened(peer, wanted)
+            found, _ = self._placing.opened(peer, wanted, absent=True)
             cgroup = self._linux.cgroup_mount.of(who.pid)
             if self._stays(cgroup, found):
                 return False
@@ -89,11 +89,10 @@ class ByRule:
     def unit(self, peer: Peer, cgroup: str, wanted: Wanted, rule: RouteRule) -> bool:
         """Have a unit follow a rule's route, all of it; whether it did not before. Raises ProcrouteError.
 
-        cgroup: the unit's, from the mount point: several managers may have one of its name. As nobody denies
-        it its start, it follows a route that is there also where the adapter of that has gone.
+        cgroup: the unit's, from the mount point: several managers may have one of its name.
         """
         with lock(patient(self._tell)):
-            found, _ = self._placing.opened(peer, wanted, or_there=True)
+            found, _ = self._placing.opened(peer, wanted, absent=True)
             if self._stays(cgroup, found):
                 return False
         place = self._register.path(cgroup)
@@ -108,23 +107,14 @@ class ByRule:
                 return True
         return False
 
-    def keep(self, peer: Peer, wanted: Wanted) -> int:
-        """Have a route there, also while nobody is on it, from now on; its number. Raises ProcrouteError."""
-        with lock(patient(self._tell)):
-            found, _ = self._placing.opened(peer, wanted)
-        return found.live.number
+    def keep(self, peer: Peer, wanted: Wanted) -> tuple[int, str]:
+        """Have a route there, also while nobody is on it or its adapters are not there, from now on.
 
-    def kept(self, peer: Peer, wanted: Wanted) -> int | None:
-        """The number of a route that is there and cannot be opened now, as its adapter has gone; None: none.
-
-        Whose sockets follow it goes nowhere else meanwhile.
+        Its number; and what it lacks, so that nothing leaves by it, in words. Raises ProcrouteError.
         """
-        try:
-            self._placing.check(peer, wanted)
-        except ProcrouteError:
-            return None
-        found = self._routes.there(wanted)
-        return None if found is None else found.live.number
+        with lock(patient(self._tell)):
+            found, _ = self._placing.opened(peer, wanted, absent=True)
+        return found.live.number, self._routes.lacking(found)
 
     def rules_moved(self, places: Mapping[str, str]) -> None:
         """Rules stand elsewhere now (core.ruling.elsewhere). Raises OSError."""

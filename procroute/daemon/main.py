@@ -240,6 +240,7 @@ class Daemon:
         self._server.say(event)
         self._feed.heard(event)
         if isinstance(event, protocol.AdaptersChanged):
+            self._works.begin(self._do(self._writer.fill))
             self._rules.adapters_changed()
             self._checking.look()
             self._tunnels.look()

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.core.access import Asked, Peer, check_route
 from procroute.core.front_ends import advice
@@ -99,19 +100,13 @@ class Placing:
                 raise not_undone(e, stay[0], "see procroute ps", "procroute release lets them go") from e
             raise
 
-    def opened(self, peer: Peer, wanted: Wanted, *, or_there: bool = False) -> tuple[OpenRoute, list[str]]:
+    def opened(self, peer: Peer, wanted: Wanted, *, absent: bool = False) -> tuple[OpenRoute, list[str]]:
         """The route, if he may have it; under the lock. Raises ProcrouteError.
 
-        or_there: one that is there will do, also where it could not be opened as its adapter has gone.
+        absent: as in Request.
         """
         self.check(peer, wanted)
-        try:
-            found, notes = self._routes.open(self._routes.meant(wanted))
-        except ProcrouteError:
-            there = self._routes.there(wanted) if or_there else None
-            if there is None:
-                raise
-            found, notes = there, []
+        found, notes = self._routes.open(replace(self._routes.meant(wanted), absent=absent))
         self._register.watch_route(found)
         return found, notes
 

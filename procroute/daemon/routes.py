@@ -5,24 +5,26 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.config import Settings
+from procroute.core import choose
 from procroute.core.asking import wanted as asked_again
-from procroute.core.machine import Observed
+from procroute.core.machine import Machine, Observed
+from procroute.daemon.asked import request_for
 from procroute.engine.move import marks_given
 from procroute.engine.opening import decide, open_route, target_for
-from procroute.engine.request import Request, named
+from procroute.engine.request import Request, asked_for, named
 from procroute.engine.settle import settle, undoing
 from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, records
 from procroute.kernel.linux import Linux
-from procroute.model import LiveRoute, Marks, OnDown
+from procroute.model import LiveRoute, Marks
 from procroute.protocol import Wanted
 
 
@@ -53,6 +55,7 @@ class Routes:
         self._by_name: dict[str, OpenRoute] = {}
         self._meant: dict[Request, LiveRoute] = {}
         self._notes: dict[Request, list[str]] = {}
+        self._lacking: dict[int, str] = {}
 
     def adopt(self) -> list[OpenRoute]:
         """Care for the routes that are there; those that are new."""
@@ -63,6 +66,7 @@ class Routes:
         ]
         if new:
             self._linux.find_targets()
+        self._lacking |= {f.live.number: "" for f in new if not _has_adapter(f.live)}
         return new
 
     def refresh(self) -> None:
@@ -73,18 +77,31 @@ class Routes:
                 self._attend(target.live, target.path)
 
     def open(self, request: Request) -> tuple[OpenRoute, list[str]]:
-        """The route that is asked for, by adapters; and lines for who asked. Raises ProcrouteError."""
+        """The route that is asked for, by adapters; and lines for who asked. Raises ProcrouteError.
+
+        Of a request that may do without its adapters for now, one that is there will do, also where it could
+        not be opened any more: whoever is on it goes nowhere else.
+        """
         meant = self._meant.get(request)
         known = None if meant is None else self._open.get(meant.number)
         # Another route may have got the number of one that was closed.
         if meant and known and known.live.route == meant.route and self._is_still(known, request):
             return known, [*self._notes.get(request, [])]
-        observed, live, notes = decide(self._linux, request, self.settings)
+        try:
+            observed, live, notes = decide(self._linux, request, self.settings)
+        except ProcrouteError as e:
+            if not request.absent or (there := self._there(request)) is None:
+                raise
+            self._lacking[there.live.number] = e.message
+            return there, [e.message]
         with undoing(self._linux, lambda _: self.settle()):
             now, _ = open_route(self._linux, observed, live)
             # As it is written down now: with its adapter, by which the next one who asks knows it again.
             live = next((t for t in now.ours.targets if t.number == live.number), live)
             found = self._attend(live, self._linux.path(live.number))
+            why = choose.missing(now.machine, live)
+        self._lacking.pop(live.number, None)
+        self._lacking |= {live.number: why} if why else {}
         still = {r: m for r, m in self._meant.items() if m.number in self._open}
         self._meant = still | {request: live}
         self._notes = {r: self._notes[r] for r in self._meant if r in self._notes} | {request: [*notes]}
@@ -97,10 +114,22 @@ class Routes:
         """
         return named(request_for(wanted), self.settings.route)
 
-    def there(self, wanted: Wanted) -> OpenRoute | None:
-        """The route that is asked for, if it is there, whether it could be opened or not."""
-        meant = self.meant(wanted)
-        return next((f for f in self.all() if request_for(asked_again(f.live.route)) == meant), None)
+    def lacking(self, found: OpenRoute) -> str:
+        """What a route lacks, so that nothing leaves by it, as it was opened last; empty: nothing."""
+        return self._lacking.get(found.live.number, "")
+
+    def waiting(self) -> list[OpenRoute]:
+        """Those that lacked something which may have come. Takes no lock."""
+        some = (self._open[number] for number in self._lacking if number in self._open)
+        return [found for found in some if any(map(_is_there, found.live.route.adapters))]
+
+    def fill(self, some: Iterable[OpenRoute]) -> None:
+        """Open some anew, with what there is of their adapters now."""
+        for found in some:
+            try:
+                self.open(replace(request_for(asked_again(found.live.route)), absent=True))
+            except ProcrouteError as e:
+                self._tell(f"{found.live.route.name}: {e.message}")
 
     def target(self, found: OpenRoute, uid: int) -> Path:
         """Where processes of a user go. Raises ProcrouteError."""
@@ -161,6 +190,7 @@ class Routes:
         """Care no longer for some routes. What is left of them is removed when nobody uses it."""
         for found in filter(None, (self._open.pop(number, None) for number in numbers)):
             self._by_name.pop(found.path.name, None)
+            self._lacking.pop(found.live.number, None)
             os.close(found.attending)
         self.settle()
 
@@ -189,15 +219,33 @@ class Routes:
         self._open[live.number] = self._by_name[path.name] = found = OpenRoute(live, path, attending)
         return found
 
-    @staticmethod
-    def _is_still(known: OpenRoute, request: Request) -> bool:
+    def _there(self, request: Request) -> OpenRoute | None:
+        meant = asked_for(Machine(), request)
+        return next((f for f in self.all() if f.live.route == meant), None)
+
+    def _is_still(self, known: OpenRoute, request: Request) -> bool:
         """Whether the words mean the same adapter as before, and the route is there: no need to look."""
-        if known.live.route.chooses:
-            return False  # what is passed over is told each time
+        if known.live.route.chooses or known.live.number in self._lacking:
+            return False  # what is passed over or lacking is told each time
         try:
             return socket.if_nametoindex(request.adapter) == known.live.ifindex and records.named(known.path)
         except OSError:
             return False
+
+
+def _has_adapter(live: LiveRoute) -> bool:
+    """Whether the adapter is there that a route left by last."""
+    try:
+        return live.by_main or bool(live.ifindex and socket.if_indextoname(live.ifindex))
+    except OSError:
+        return False
+
+
+def _is_there(name: str) -> bool:
+    try:
+        return bool(socket.if_nametoindex(name))
+    except OSError:
+        return False
 
 
 def leaves_by(live: LiveRoute) -> str:
@@ -208,33 +256,3 @@ def leaves_by(live: LiveRoute) -> str:
         return socket.if_indextoname(live.ifindex)
     except OSError:
         return live.route.adapter
-
-
-def request_for(wanted: Wanted) -> Request:
-    """What somebody asks for, as the engine takes it. Raises ProcrouteError usage for what is no address."""
-    dns = None if wanted.dns is None else tuple(ip_address(_address(text)) for text in wanted.dns)
-    try:
-        gateway4 = IPv4Address(wanted.gateway4) if wanted.gateway4 is not None else None
-        gateway6 = IPv6Address(wanted.gateway6) if wanted.gateway6 is not None else None
-    except AddressValueError as e:
-        raise ProcrouteError("usage", f"no address: {e}") from e
-    return Request(
-        (),
-        wanted.via,
-        wanted.strict,
-        gateway4,
-        gateway6,
-        dns,
-        on_down=None if wanted.on_down is None else OnDown(wanted.on_down),
-        reset=None if wanted.existing is None else wanted.existing == "reset",
-        hold=wanted.hold,
-        inbound=wanted.inbound,
-    )
-
-
-def _address(text: str) -> str:
-    try:
-        ip_address(text)
-    except ValueError as e:
-        raise ProcrouteError("usage", f"{text!r} is no address of a name server") from e
-    return text

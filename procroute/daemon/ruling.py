@@ -122,7 +122,7 @@ class Ruling:
 
     def keep(self) -> list[str]:
         """Have the routes there that rules lead to, so that no start waits for one, and users' sockets follow
-        them; lines on those that cannot be."""
+        them; lines on those that cannot be, or by which nothing leaves now."""
         notes: list[str] = []
         numbers: dict[tuple[int, object], int | None] = {}
         wrong: dict[tuple[int, object], str] = {}
@@ -130,11 +130,10 @@ class Ruling:
         for rule, peer in self._leading():
             if (key := (peer.uid, rule.via)) not in numbers:
                 try:
-                    numbers[key] = self._by_rule.keep(peer, self._wanted(rule))
+                    numbers[key], wrong[key] = self._by_rule.keep(peer, self._wanted(rule))
                 except ProcrouteError as e:
-                    numbers[key] = self._by_rule.kept(peer, self._wanted(rule))
-                    wrong[key] = e.message
-            if key in wrong:
+                    numbers[key], wrong[key] = None, e.message
+            if wrong[key]:
                 notes.append(f"{rule.place}: {wrong[key]}")
             led.append((rule, numbers[key]))
         self._routes.kept = frozenset(number for number in numbers.values() if number is not None)

@@ -83,10 +83,8 @@ class Tunnels:
             else:
                 fit[name] = adapter
         wanted = self._kernels({n: a for n, a in fit.items() if a.kind == "wireguard"}, routes, notes)
-        # Where its route cannot be opened now, a tunnel stays where it is: nothing leaves by main.
-        staying = {a.ifindex for name, a in there.items() if name not in routes}
         try:
-            self._carry(wanted, staying)
+            self._carry(wanted)
         except ProcrouteError as e:
             notes.append(f"{CONFIG_FILE}: tunnels of the kernel's: {e.message}")
         self._follow_switches()
@@ -94,14 +92,19 @@ class Tunnels:
         return list(map(printable, notes))
 
     def _opened(self) -> tuple[dict[str, OpenRoute], list[str]]:
-        """The routes that tunnels are over, by tunnel, and why others cannot be."""
+        """The routes that tunnels are over, by tunnel; why others cannot be, or nothing leaves by them."""
         routes, notes = {}, []
         for name, each in self.tunnels.items():
             try:
                 with lock(patient(self._tell)):
-                    routes[name], _ = self._routes.open(self._routes.meant(Wanted(via=each.over)))
+                    routes[name], _ = self._routes.open(
+                        replace(self._routes.meant(Wanted(via=each.over)), absent=True)
+                    )
+                why = self._routes.lacking(routes[name])
             except ProcrouteError as e:
-                notes.append(f"{each.place}: {name} is over {each.over}: {e.message}")
+                why = e.message
+            if why:
+                notes.append(f"{each.place}: {name} is over {each.over}: {why}")
         return routes, notes
 
     def _kernels(
@@ -119,12 +122,11 @@ class Tunnels:
             found[number] = (*found.get(number, ()), (adapter.ifindex, port))
         return found
 
-    def _carry(self, wanted: Mapping[int, tuple[_Kernels, ...]], staying: Collection[int]) -> None:
-        """Have these tunnels of the kernel's take these routes, and no others any, but for those that stay
-        where they are, by their ifindexes. Raises ProcrouteError."""
+    def _carry(self, wanted: Mapping[int, tuple[_Kernels, ...]]) -> None:
+        """Have these tunnels of the kernel's take these routes, and no others any. Raises ProcrouteError."""
 
         def tunnels(live: LiveRoute) -> tuple[_Kernels, ...]:
-            return (*wanted.get(live.number, ()), *(one for one in live.tunnels if one[0] in staying))
+            return wanted.get(live.number, ())
 
         def routes(now: Observed) -> list[LiveRoute]:
             return [replace(live, tunnels=tunnels(live)) for live in now.alive()]

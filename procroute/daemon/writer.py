@@ -122,6 +122,12 @@ class Writer:
             self._routes.refresh()
             self._register.switched(event.route, event.adapter)
 
+    def fill(self) -> None:
+        """Adapters have changed, and one that a route waits for may be among them. Raises OSError."""
+        if some := self._routes.waiting():
+            with lock(patient(self._tell)):
+                self._routes.fill(some)
+
     def reload(self, peer: Peer, _: Reload) -> Reloaded:
         """Take the configuration as it is now, for root. Raises ProcrouteError; then the old one holds."""
         if not peer.is_root:

@@ -22,7 +22,9 @@ from procroute.model import HOLD, Adapter, IPAddress, LiveRoute, Marks, OnDown, 
 class Request(Struct, frozen=True):
     """A command and how it is to leave. adapter: one or several with commas between, or a name of the
     configuration's. dns and inbound as in Route, on_down, reset and hold, too; None: as the name of the
-    configuration's has it, else as by default. user: a name or uid; None: whoever called.
+    configuration's has it, else as by default. user: a name or uid; None: whoever called. absent: the route
+    may be there before its adapters, or before these have an address or gateway: until then nothing leaves by
+    it.
 
     gateway6: its zone (RFC 4007, `%wan1`), where it has one, says again which adapter is meant.
     """
@@ -38,6 +40,7 @@ class Request(Struct, frozen=True):
     reset: bool | None = None
     hold: float | None = None
     inbound: bool = False
+    absent: bool = False
 
 
 def named(request: Request, routes: Mapping[str, Route]) -> Request:
@@ -74,14 +77,21 @@ def route_for(
     """
     machine, identity = observed.machine, kernel.identity
     route = asked_for(machine, request)
+    if request.absent:  # opened by another name of an adapter that was not there yet, it is the same
+        by_words = asked_for(Machine(), request)
+        route = next((t.route for t in observed.ours.targets if t.route == by_words), route)
     live = next((t for t in observed.ours.targets if t.route == route), None)
     for name in route.adapters:
-        choose.check(machine, route, name, live, marks)
+        choose.check(machine, route, name, live, marks, absent=request.absent)
     meant, adapter, own = _with_way(machine, live or LiveRoute(route, 0, marks=marks))
     try:
-        notes = [*failover.passed_over(machine, meant), *choose.check_ways(machine, meant)]
+        notes = failover.passed_over(machine, meant)
+        if request.absent and (why := choose.missing(machine, meant)):
+            notes.append(f"{why}: nothing leaves by {route.name} until that comes")
+        else:
+            notes += choose.check_ways(machine, meant, absent=request.absent)
     except ProcrouteError as e:
-        if e.code != "gateway-unknown":
+        if e.code != "gateway-unknown" or adapter is None:
             raise
         entries = kernel.entries_of(*choose.tables_of_others(machine))
         raise choose.with_gateways_seen(e, adapter, entries) from None
@@ -95,21 +105,22 @@ def route_for(
     return live, [*notes, *asked.notes]
 
 
-def _with_way(machine: Machine, live: LiveRoute) -> tuple[LiveRoute, Adapter, Servers]:
+def _with_way(machine: Machine, live: LiveRoute) -> tuple[LiveRoute, Adapter | None, Servers]:
     """A route with the way that it takes now and what is kept for its adapters beside main; the adapter that
-    it leaves by, with its name servers. Raises ProcrouteError adapter-unknown."""
+    it leaves by, or would, with its name servers; None: that is not there."""
     servers = {}
     for adapter in machine.members(live):
         live, servers[adapter.ifindex] = kept.taken_in(machine, adapter, live)
     live = failover.chosen(machine, live)
-    way = machine.adapter_of(live) or choose.known(machine, live.route.adapter)
-    return live, way, servers.get(way.ifindex, Servers())
+    way = machine.adapter_of(live) or machine.adapter(live.route.adapter)
+    return live, way, servers.get(way.ifindex, Servers()) if way is not None else Servers()
 
 
 def asked_for(machine: Machine, request: Request) -> Route:
-    """The route that these words mean: its adapters by their first names.
+    """The route that these words mean: its adapters by their first names, as far as they are there.
 
-    Raises ProcrouteError adapter-unknown where none of them is there, gateway-bad and usage.
+    Raises ProcrouteError adapter-unknown where none of them is and the request asks for one, gateway-bad and
+    usage.
     """
     try:
         words = (
@@ -120,7 +131,9 @@ def asked_for(machine: Machine, request: Request) -> Route:
             "usage", str(e), "--via wg0,wan1: the next one where those before are down"
         ) from e
     there = [machine.adapter(word) for word in words]
-    first = next((a for a in there if a is not None), None) or choose.known(machine, words[0])
+    first = next((a for a in there if a is not None), None)
+    if first is None and not request.absent:
+        first = choose.known(machine, words[0])
     names = [word if a is None else a.name for a, word in zip(there, words, strict=True)]
     if len(set(names)) < len(names):
         raise ProcrouteError("usage", f"{request.adapter}: two of these are the same adapter", "name it once")
@@ -139,7 +152,7 @@ def asked_for(machine: Machine, request: Request) -> Route:
         names[0],
         request.strict,
         request.gateway4,
-        _without_zone(first, request.gateway6),
+        _without_zone(first or Adapter(words[0], 0), request.gateway6),
         request.dns,
         tuple(names[1:]),
         request.on_down,

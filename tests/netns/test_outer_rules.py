@@ -32,7 +32,7 @@ _CARRY: Final = """
 import sys
 from msgspec.structs import replace
 from procroute.config import Settings
-from procroute.daemon.routes import request_for
+from procroute.daemon.asked import request_for
 from procroute.engine.lock import at_once, lock
 from procroute.engine.opening import decide, open_route
 from procroute.identity import Identity

@@ -158,3 +158,18 @@ def test_a_number_that_a_socket_carries_is_not_given() -> None:
     assert ask(kernel, "wan1")[0].number == 4
     kernel.carrying = {n for n in kernel.identity.numbers if n != 3}
     assert ask(kernel, "wan1")[0].number == 3
+
+
+@pytest.mark.promise("ABSENT-01", "ABSENT-04")
+def test_a_route_may_be_there_before_its_adapter_for_who_says_so() -> None:
+    live, said = ask(running(), "wan9", absent=True)
+    assert (live.route, live.ifindex, live.servers, live.no_lookups) == (Route("wan9"), 0, (), True)
+    assert said == ["there is no adapter wan9: nothing leaves by wan9 until that comes"]
+    with pytest.raises(ProcrouteError, match="there is no adapter wan9"):
+        ask(running(Route("wan9")), "wan9")
+
+
+def test_one_that_was_opened_by_another_name_before_its_adapter_came_is_the_same() -> None:
+    kernel = running(Route("fibre"), Route("wan2"))
+    live, _ = ask(kernel, "fibre", absent=True)
+    assert (live.route, live.number, live.servers) == (Route("fibre"), 1, (ip_address("192.0.2.53"),))

@@ -1,0 +1,153 @@
+"""Routes whose adapter is not there: for whom rules and tunnels have them, nothing leaves until it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal
+
+import pytest
+
+from procroute.lab import Lab, Uplink
+from procroute.lab.topology import VPN, Main
+from tests.netns.daemons import ALICE, daemon
+from tests.netns.inhabitants import Command
+from tests.netns.ruled import PROGRAM, done, rule, script, started, write
+from tests.netns.running import ours, procroute, run, until
+from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, astray, elsewhere
+
+promise = pytest.mark.promise
+OWNED, HELD = "owned", "held"
+each_kind = pytest.mark.parametrize("kind", [OWNED, HELD])
+CONDITION = {OWNED: f'user = "{ALICE}"', HELD: f'exe = "{PROGRAM}"'}
+
+
+@contextmanager
+def machine(kind: str, *options: str, main: Main = "both", rp_filter: Literal[0, 1, 2] = 0) -> Iterator[Lab]:
+    """One with a rule whose adapter is not there."""
+    with Lab(main=main, rp_filter=rp_filter) as lab:
+        script(lab)
+        write(lab, rule(CONDITION[kind], *options, way='via = "vpn0"'))
+        yield lab
+
+
+@contextmanager
+def meant(lab: Lab, kind: str) -> Iterator[Command]:
+    """Somebody whom the rule means, from his start on."""
+    with started(lab, *([PROGRAM] if kind == HELD else []), user=ALICE if kind == OWNED else 0) as who:
+        yield who
+
+
+def come(lab: Lab) -> Uplink:
+    """The adapter comes, and its default, as of somebody's DHCP."""
+    uplink = lab.add(VPN)
+    for family, gateway in ((4, VPN.gateway4), (6, VPN.gateway6)):
+        lab.ip(f"-{family} route add default via {gateway} dev vpn0 metric 300")
+    return uplink
+
+
+def assert_nowhere(lab: Lab, who: Command) -> None:
+    """Nothing that it sends leaves, and it is told at once."""
+    lab.clear()
+    for family in FAMILIES:
+        for how in ("tcp", "udp", "unconnected"):
+            assert who.ask(how, to=SERVER[family], seconds=0.3).error in NO_WAY
+    assert not elsewhere(lab)
+
+
+def assert_comes(lab: Lab, who: Command) -> None:
+    """It leaves by the adapter within a second of that."""
+    uplink = come(lab)
+    for family in FAMILIES:
+        until(lambda: who.ask("tcp", to=SERVER[family]).router == VPN.node, 1)  # noqa: B023 - asked at once
+        for how in ("tcp", "udp", "unconnected"):
+            assert not astray(lab, who, how, family, uplink)
+
+
+@promise("ABSENT-01")
+@each_kind
+@pytest.mark.parametrize("strict", ["strict = true", "strict = false"])
+def test_until_its_adapter_comes_nothing_leaves_and_then_it_does(kind: str, strict: str) -> None:
+    with machine(kind, strict) as lab, daemon(lab) as running, meant(lab, kind) as who:
+        assert_nowhere(lab, who)
+        (note,) = done(lab, "list")["notes"]
+        assert "there is no adapter vpn0" in note
+        assert_comes(lab, who)
+        until(lambda: not done(lab, "list")["notes"])
+        assert "Traceback" not in running.log()
+
+
+@promise("ABSENT-01")
+@each_kind
+@pytest.mark.parametrize("main", ["both", "none"])
+@pytest.mark.parametrize("rp_filter", [0, 1, 2])
+def test_whatever_main_and_the_reverse_path_checks_are(
+    kind: str, main: Main, rp_filter: Literal[0, 1, 2]
+) -> None:
+    with machine(kind, main=main, rp_filter=rp_filter) as lab, daemon(lab), meant(lab, kind) as who:
+        assert_nowhere(lab, who)
+        assert_comes(lab, who)
+
+
+@promise("ABSENT-02")
+@each_kind
+def test_a_daemon_that_was_killed_meanwhile_changes_nothing(kind: str) -> None:
+    with machine(kind) as lab, daemon(lab) as first:
+        with meant(lab, kind) as who:
+            assert_nowhere(lab, who)
+            first.kill()
+            assert_nowhere(lab, who)
+            with daemon(lab):
+                assert_nowhere(lab, who)
+                assert_comes(lab, who)
+
+
+@promise("ABSENT-03")
+def test_it_goes_with_its_rule() -> None:
+    with machine(OWNED) as lab, daemon(lab), meant(lab, OWNED) as who:
+        assert_nowhere(lab, who)
+        done(lab, "disable", "/etc/procroute/rules.d/50-test.toml:1")
+        assert not astray(lab, who, "tcp", 4, lab.wan2)
+        until(lambda: not ours(lab).get("rules"))
+
+
+@promise("ABSENT-04")
+def test_who_asks_for_such_a_route_himself_is_told_that_it_is_not_there() -> None:
+    with machine(OWNED) as lab, daemon(lab), meant(lab, OWNED) as who:
+        refused = run(lab, "vpn0", "true")
+        assert refused.returncode == 125
+        assert "there is no adapter vpn0" in refused.stderr
+        assert "hint:" in refused.stderr
+        pid = str(who.ask("hello").pid)
+        assert procroute(lab, "assign", pid, "--via", "vpn0").returncode == 125
+
+
+@promise("ABSENT-01")
+@each_kind
+def test_with_main_as_the_last_resort_it_goes_by_main_until_then(kind: str) -> None:
+    with machine(kind) as lab:
+        lab.path("/etc/procroute/config.toml").write_text(
+            '[route.vpn0]\nadapters = ["vpn0"]\non_down = "main"\nhold = 0.2\n'
+        )
+        with daemon(lab), meant(lab, kind) as who:
+            for family in FAMILIES:
+                assert not astray(lab, who, "tcp", family, lab.wan2)
+            assert_comes(lab, who)
+
+
+@promise("ABSENT-05")
+@each_kind
+def test_neither_adapter_nor_gateway_need_be_complete_when_it_comes(kind: str) -> None:
+    """First it is there, then up, then it has addresses, last its default."""
+    with machine(kind) as lab, daemon(lab), meant(lab, kind) as who:
+        uplink = lab.add(VPN)
+        lab.ip("link set vpn0 down")
+        assert_nowhere(lab, who)
+        lab.ip("link set vpn0 up")
+        lab.batch("".join(f"address replace {a} dev vpn0\n" for a in (VPN.machine4, f"{VPN.machine6} nodad")))
+        assert_nowhere(lab, who)
+        assert "no gateway is known for vpn0" in done(lab, "list")["notes"][0]
+        for family, gateway in ((4, VPN.gateway4), (6, VPN.gateway6)):
+            lab.ip(f"-{family} route add default via {gateway} dev vpn0 metric 300")
+            until(lambda: who.ask("tcp", to=SERVER[family]).router == VPN.node, 1)  # noqa: B023 - asked at once
+            assert not astray(lab, who, "tcp", family, uplink)
