@@ -3,6 +3,7 @@
 python -m tests.netns.lesser_daemon index     a daemon that asks all rules about each process
                                     news      one that hears no news of processes
                                     later     one that lets a held program begin when all is written down
+                                    absent    one that opens no route before its adapter
 python -m tests.netns.lesser_daemon mounts    a holder that marks the whole mounts of files
 """
 
@@ -10,8 +11,10 @@ from __future__ import annotations
 
 import sys
 
+from msgspec.structs import replace
+
 from procroute.cli.main import main
-from procroute.daemon import by_rule
+from procroute.daemon import by_rule, routes
 from procroute.daemon.newcomers import Newcomers
 from procroute.holder import __main__ as holder
 from procroute.kernel import exec_hold
@@ -33,6 +36,11 @@ def _without(mechanism: str) -> None:
         Newcomers.want = lambda self, needed: None  # type: ignore[method-assign]
     elif mechanism == "later":  # as for who brings open sockets along
         by_rule.has_any = lambda pid: True  # type: ignore[attr-defined]
+    elif mechanism == "absent":
+        decide = routes.decide
+        routes.decide = lambda linux, request, settings: decide(  # type: ignore[attr-defined]
+            linux, replace(request, absent=False), settings
+        )
     elif mechanism == "mounts":
         exec_hold._ADD |= _MARK_MOUNT
         exec_hold._REMOVE |= _MARK_MOUNT

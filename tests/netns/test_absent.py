@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
@@ -11,10 +12,13 @@ import pytest
 from procroute.lab import Lab, Uplink
 from procroute.lab.topology import VPN, Main
 from tests.netns.daemons import ALICE, daemon
-from tests.netns.inhabitants import Command
+from tests.netns.inhabitants import Command, routed
 from tests.netns.ruled import PROGRAM, done, rule, script, started, write
 from tests.netns.running import ours, procroute, run, until
-from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, astray, elsewhere
+from tests.netns.test_over import over
+from tests.netns.test_reload import configure
+from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, astray, both_families, elsewhere
+from tests.netns.tunnelling import DEVICE, client, inside, outer, server, servers, until_inside
 
 promise = pytest.mark.promise
 OWNED, HELD = "owned", "held"
@@ -151,3 +155,51 @@ def test_neither_adapter_nor_gateway_need_be_complete_when_it_comes(kind: str) -
             lab.ip(f"-{family} route add default via {gateway} dev vpn0 metric 300")
             until(lambda: who.ask("tcp", to=SERVER[family]).router == VPN.node, 1)  # noqa: B023 - asked at once
             assert not astray(lab, who, "tcp", family, uplink)
+
+
+@promise("ABSENT-01")
+@each_kind
+def test_an_adapter_of_that_name_in_another_namespace_is_none(kind: str) -> None:
+    with machine(kind) as lab:
+        lab.sh("unshare -n sleep 60 </dev/null >/dev/null 2>&1 & echo $! >/run/other; sleep 0.2")
+        lab.sh("ip link add vpn0 netns $(cat /run/other) type veth peer name other0 && ip link set other0 up")
+        with daemon(lab), meant(lab, kind) as who:
+            assert_nowhere(lab, who)
+            assert "there is no adapter vpn0" in done(lab, "list")["notes"][0]
+            assert_comes(lab, who)
+        lab.sh("kill $(cat /run/other)")
+
+
+@promise("ABSENT-06")
+@both_families
+@pytest.mark.parametrize("named", [(), (f'over_exe = "{PROGRAM}"',)], ids=["found", "named"])
+def test_outer_packets_of_a_tunnel_wait_for_the_adapter_of_their_route(
+    named: tuple[str, ...], family: int
+) -> None:
+    with Lab(main="both") as lab, servers(lab, family):
+        script(lab)
+        configure(lab, over("vpn0", *named))
+        if named:
+            lab.clear()
+        with daemon(lab) as running, client(lab, family, before=[PROGRAM] if named else []):
+            until(lambda: [one["route"] for one in running.ps()] == ["vpn0"])
+            with routed(lab, via=DEVICE) as command:
+                if not named:
+                    lab.clear()
+                assert {inside(command, f) for f in FAMILIES} == {"ETIMEDOUT"}
+                assert outer(lab) == {}
+                with server(come(lab), family):
+                    until_inside(command, "vpn")
+                assert set(outer(lab)) == {"vpn0"}
+
+
+@promise("NEG-18")
+@each_kind
+def test_without_it_who_is_meant_goes_by_main(kind: str) -> None:
+    with machine(kind, 'when_down = "allow"') as lab:
+        without = [sys.executable, "-m", "tests.netns.lesser_daemon", "absent"]
+        with daemon(lab, *without) as running, meant(lab, kind) as who:
+            with pytest.raises(AssertionError):
+                assert_nowhere(lab, who)
+            assert not astray(lab, who, "tcp", 4, lab.wan2)
+            assert "there is no adapter vpn0" in running.log()

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from procroute.lab import UDP, Lab, Packet
+from procroute.lab import UDP, Lab, Packet, Uplink
 from procroute.lab.commands import Process
 from tests.netns.inhabitants import Inhabitant
 from tests.netns.running import until
@@ -60,15 +60,21 @@ def _ended(process: Process) -> None:
 @contextlib.contextmanager
 def servers(lab: Lab, family: int = 4) -> Iterator[None]:
     """A server of the tunnel behind each uplink. family: the outer one."""
-    pipe = subprocess.PIPE
-    with contextlib.ExitStack() as stack:
-        for uplink in (lab.wan1, lab.wan2):
-            words = [*END, "tunnel0", "server", ENDPOINT[family], str(PORT)]
-            process = uplink.popen(words, stdin=pipe, stdout=pipe)
-            stack.callback(_ended, process)
-            _begun(process)
-            uplink.batch(_SERVER)
+    with server(lab.wan1, family), server(lab.wan2, family):
         yield
+
+
+@contextlib.contextmanager
+def server(uplink: Uplink, family: int = 4) -> Iterator[None]:
+    """One behind an uplink."""
+    pipe = subprocess.PIPE
+    process = uplink.popen([*END, "tunnel0", "server", ENDPOINT[family], str(PORT)], stdin=pipe, stdout=pipe)
+    try:
+        _begun(process)
+        uplink.batch(_SERVER)
+        yield
+    finally:
+        _ended(process)
 
 
 @contextlib.contextmanager

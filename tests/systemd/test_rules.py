@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import pytest
@@ -106,6 +107,36 @@ def test_a_unit_whose_adapter_has_gone_goes_nowhere(running: Daemon) -> None:
         assert restarted(box, 1) == [{}], running.log()
     rules(running, "")
     assert [one.keys() for one in restarted(box, 1)] == [{"wan2"}]
+
+
+@promise("RULE-60", "ABSENT-01")
+@pytest.mark.parametrize("strict", ["strict = true", "strict = false"])
+def test_a_unit_whose_adapter_has_not_come_goes_nowhere_until_it_has(running: Daemon, strict: str) -> None:
+    """As at boot; it may have been started before, and goes on."""
+    box = running.box
+    programs(box)
+    late = replace(VPN, adapter="late0", node="late")
+    rules(running, unit_rule("probed", way=f'via = "late0"\n{strict}'))
+    (note,) = json.loads(running.ask("rules", "list", "--json"))["notes"]
+    assert "there is no adapter late0" in note
+    both = f"{first(4)} && {first(6)}"
+    tries = f"sleep 1; {first(4)}; {first(6)}; touch /run/tried; until {both}; do sleep 0.1; done"
+    unit_file(box, "probed.service", f"ExecStart={shlex.join(['sh', '-c', tries])}")
+    box.sh("rm -f /run/tried")
+    box.clear()
+    box.run(["systemctl", "restart", "probed"], check=True)
+    until(lambda: box.path("/run/tried").exists())
+    assert came_out(box) == {}, running.log()
+    box.add(late)
+    for family in FAMILIES:
+        box.ip(
+            f"-{family} route add default via {gateway(box.uplinks['late0'], family)} dev late0 metric 300"
+        )
+    is_over = ["systemctl", "is-active", "--quiet", "probed"]
+    until(lambda: box.run(is_over).returncode, what="its end, when both families have connected")
+    assert came_out(box).keys() == {"late0"}, running.log()
+    rules(running, "")
+    box.ip("link del late0")
 
 
 @promise("RULE-61", "RULE-06")
