@@ -167,6 +167,8 @@ def _state(view: RouteView) -> tuple[str, str]:
             return f"up, by {printable(view.adapter)}", "green"
         renamed = view.adapter != view.live.route.adapter
         return f"up, as {printable(view.adapter)}" if renamed else "up", "green"
+    if view.state == "gone":
+        return f"{printable(view.adapter)} is not there", "red"
     return f"{printable(view.adapter)} is {view.state}".replace("is no", "has no"), "red"
 
 

@@ -194,7 +194,7 @@ def why_not(case: Case, each: Told) -> Iterator[str]:
     live = nearest.live
     adapter = case.machine.adapter_of(live)
     if adapter is None:
-        yield f"the adapter {live.route.adapter} is gone"
+        yield f"the adapter {live.route.adapter} is not there"
         return
     way = way_out(case.machine, adapter, family, live)
     if isinstance(way, NoWay):

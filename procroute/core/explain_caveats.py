@@ -45,7 +45,7 @@ def _of_route(case: Case, nearest: Attachment) -> Iterator[Finding]:
     adapter = case.machine.adapter_of(live)
     if adapter is None or adapter.state != "up":
         yield Finding(
-            "adapter", f"its adapter {live.route.adapter} is {adapter.state if adapter else 'gone'}"
+            "adapter", f"its adapter {live.route.adapter} is {adapter.state if adapter else 'not there'}"
         )
     if adapter is not None:
         silent = [g for i, g in case.machine.failed_gateways if i == adapter.ifindex]

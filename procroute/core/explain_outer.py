@@ -53,7 +53,7 @@ def _way(case: Case, outer: Outer) -> str:
         return f"by the machine's own way {over}"
     adapter = case.machine.adapter_of(live)
     if adapter is None:
-        return f"nowhere: {live.route.adapter} is gone {over}"
+        return f"nowhere: {live.route.adapter} is not there {over}"
     ways = [way_out(case.machine, adapter, family, live) for family in families(case.machine)]
     if all(isinstance(way, NoWay) for way in ways):
         reason = next(way.reason for way in ways if isinstance(way, NoWay))

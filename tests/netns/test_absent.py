@@ -13,7 +13,7 @@ from procroute.lab import Lab, Uplink
 from procroute.lab.topology import VPN, Main
 from tests.netns.daemons import ALICE, daemon
 from tests.netns.inhabitants import Command, routed
-from tests.netns.ruled import PROGRAM, done, rule, script, started, write
+from tests.netns.ruled import PROGRAM, done, pid_of, rule, script, started, write
 from tests.netns.running import ours, procroute, run, until
 from tests.netns.test_over import over
 from tests.netns.test_reload import configure
@@ -76,6 +76,9 @@ def test_until_its_adapter_comes_nothing_leaves_and_then_it_does(kind: str, stri
         assert_nowhere(lab, who)
         (note,) = done(lab, "list")["notes"]
         assert "there is no adapter vpn0" in note
+        assert "vpn0 is not there" in procroute(lab, "status").stdout
+        told = procroute(lab, "explain", pid_of(who), SERVER[4]).stdout
+        assert "the adapter vpn0 is not there" in told, told
         assert_comes(lab, who)
         until(lambda: not done(lab, "list")["notes"])
         assert "Traceback" not in running.log()

@@ -112,7 +112,7 @@ def test_what_nft_marks_is_asked_for_twice() -> None:
 @pytest.mark.parametrize(
     ("change", "because"),
     [
-        ({"adapters": ()}, "the adapter wan1 is gone"),
+        ({"adapters": ()}, "the adapter wan1 is not there"),
         ({"main": ()}, "wan1 has no IPv4 gateway"),
         (
             {"failed_gateways": frozenset({(3, ip_address("198.51.100.1"))})},
@@ -221,7 +221,7 @@ WG = words.adapter("wg0", 10, "10.9.0.2/24", tunnel=True)
         (Outer(10, port=51820), "by the machine's own way"),
         (
             Outer(10, LiveRoute(Route("wan9"), 2), port=5),
-            "nowhere: wan9 is gone (over wan9, known by UDP port 5, table 7302)",
+            "nowhere: wan9 is not there (over wan9, known by UDP port 5, table 7302)",
         ),
     ],
 )

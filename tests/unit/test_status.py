@@ -62,7 +62,7 @@ def test_cgroups_of_one_route_are_told_together() -> None:
 def test_an_adapter_that_is_gone_is_said() -> None:
     route = only(view(Counted(LiveRoute(Route("wan9"), 1))))
     assert (route.state, route.ways) == ("gone", {})
-    assert "wan9 is gone" in status_table.as_table(view(Counted(LiveRoute(Route("wan9"), 1))), 0)
+    assert "wan9 is not there" in status_table.as_table(view(Counted(LiveRoute(Route("wan9"), 1))), 0)
 
 
 @promise("LOOK-02", "HEALTH-08")
