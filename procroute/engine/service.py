@@ -34,7 +34,9 @@ class Status(Struct, frozen=True):
 
 
 def install(tell: Tell) -> list[Path]:
-    """Put all files in place and start it; those that were written. Writes nothing where anything is wrong.
+    """Put all files in place and start it, anew where these or its code are others.
+
+    The files that were written; none where anything is wrong.
 
     Raises ProcrouteError: systemd-missing, code-distrusted, file-foreign, systemd-refused; OSError.
     """
@@ -52,10 +54,18 @@ def install(tell: Tell) -> list[Path]:
     systemctl.run("systemd-tmpfiles", "--create", PLACES["tmpfiles.d/procroute.conf"])
     systemctl.run("systemctl", "daemon-reload")
     systemctl.run("systemctl", "enable", SOCKET, SERVICE)
-    systemctl.run("systemctl", "restart" if new else "start", SOCKET, SERVICE)
+    systemctl.run("systemctl", "restart" if new or _runs_older_code() else "start", SOCKET, SERVICE)
     if systemctl.said("systemctl", "is-active", _NETWORKD) == "active":
         tell(f"{_NETWORKD} leaves our rules and routes alone from its next start on")
     return new
+
+
+def _runs_older_code() -> bool:
+    """Whether the daemon was started before its code was put there, as by `pip install --upgrade`."""
+    began = systemctl.said(
+        "systemctl", "show", "--timestamp=unix", "--value", "--property=ExecMainStartTimestamp", SERVICE
+    )
+    return began.startswith("@") and int(began[1:]) <= own_code.changed_at()
 
 
 def remove() -> list[Path]:
