@@ -160,6 +160,11 @@ class Rules:
         for note in notes:
             self._tell(note)
 
+    async def _if_changed(self) -> None:
+        """Of what somebody has had read already there is news as well."""
+        if await self._do(self._ruling.changed):
+            await self._again()
+
     def _follow(self) -> None:
         """Watch the folders of rule files, those of users among them."""
         if self._watch is not None:
@@ -185,4 +190,4 @@ class Rules:
     def _read_again(self) -> None:
         self._timer = None
         self._follow()
-        self._works.begin(self._again())
+        self._works.begin(self._if_changed())

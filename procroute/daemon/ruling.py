@@ -44,6 +44,7 @@ from procroute.kernel.process_facts import Facts
 from procroute.kernel.unit_starter import unit_starter
 from procroute.model import Existing
 from procroute.protocol import RuleFacts, Wanted
+from procroute.rulebook import folders
 from procroute.rulebook.applications import unit_around
 from procroute.rulebook.matching import Tried, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook, WhenDown
@@ -94,6 +95,7 @@ class Ruling:
         self._starter = NO_STARTER
         self._gone: tuple[RouteRule, ...] = ()
         self._free: Recent[tuple[int, int], int] = Recent(_FREE)
+        self._read = b""
 
     @property
     def book(self) -> Rulebook:
@@ -105,6 +107,7 @@ class Ruling:
 
         Raises ProcrouteError rules-bad.
         """
+        self._read = folders.fingerprint()
         book = with_tunnels(rules_in_use.read(), self._routes.settings.tunnels.values())
         before = Rulebook((*self.book.rules, *self._gone))
         self._by_rule.rules_moved(elsewhere(before, book))
@@ -119,6 +122,10 @@ class Ruling:
         self._rules = rules_in_use.in_use(book)
         self._said.clear()
         return [f"{f.place}: {f.message}" for f in book.findings]
+
+    def changed(self) -> bool:
+        """Whether files are other than when they were read last."""
+        return folders.fingerprint() != self._read
 
     def keep(self) -> list[str]:
         """Have the routes there that rules lead to, so that no start waits for one, and users' sockets follow

@@ -117,6 +117,8 @@ class Server:
             pass  # it has gone, or does not read or write on
         except OSError as e:
             self._tell(f"a client was not served: {e!r}")
+            with contextlib.suppress(OSError):
+                await _send(writer, _refusal("system", f"the daemon cannot serve this client: {e}"))
         finally:
             self._tasks.pop(task, None)
             with contextlib.suppress(OSError, RuntimeError):

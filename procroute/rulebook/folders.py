@@ -11,6 +11,7 @@ shadow only their own. Examples that are shipped are in no folder that is read: 
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 import re
@@ -62,6 +63,25 @@ def load(folders: Sequence[Path] = FOLDERS, trusted: int = ROOT) -> Rulebook:
     )
 
 
+def fingerprint(folders: Sequence[Path] = FOLDERS, trusted: int = ROOT) -> bytes:
+    """The same as before only where `load` gives the same: of which files there are, what is in them, and
+    who could have written them."""
+    uids, problems = _uids(folders, trusted)
+    seen = hashlib.sha256(repr(problems).encode())
+    for owner in (0, *uids):
+        places = [folder / USERS / str(owner) for folder in folders] if owner else folders
+        files, problems = _files(places, owner, trusted)
+        seen.update(repr((owner, problems)).encode())
+        for file in files:
+            try:
+                data = read(file.path, trusted)
+            except (DistrustError, NoFileError, OSError) as e:
+                data = repr(e).encode()
+            seen.update(repr((str(file.path), len(data))).encode())
+            seen.update(data)
+    return seen.digest()
+
+
 def read_file(path: Path, owner: int = 0) -> Rulebook:
     """The rules of one file, whoever wrote it: to check it."""
     try:
@@ -97,16 +117,24 @@ def _unread(path: Path, e: DistrustError | NoFileError | OSError) -> Rulebook:
 
 
 def _books(folders: Sequence[Path], owner: int, trusted: int) -> Iterator[Rulebook]:
-    """File by file what is in some folders, without files that are shadowed; and what is wrong with them."""
+    """File by file what is in some folders; and what is wrong with them."""
+    files, problems = _files(folders, owner, trusted)
+    yield Rulebook((), problems)
+    for file in files:
+        yield _read(file, trusted)
+
+
+def _files(folders: Sequence[Path], owner: int, trusted: int) -> tuple[list[RuleFile], tuple[Finding, ...]]:
+    """The files of some folders in their order, without those that are shadowed; and what is wrong."""
     found: dict[str, RuleFile] = {}
+    problems: list[Finding] = []
     for folder in folders:
         here, problem = _names(folder, trusted)
-        yield problem
+        problems += problem.findings
         for name in here:
             if name.endswith(ENDING) and not name.startswith("."):
                 found.setdefault(name, RuleFile(folder / name, owner))
-    for name in sorted(found, key=order):
-        yield _read(found[name], trusted)
+    return [found[name] for name in sorted(found, key=order)], tuple(problems)
 
 
 def _uids(folders: Sequence[Path], trusted: int) -> tuple[list[int], tuple[Finding, ...]]:

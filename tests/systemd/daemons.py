@@ -128,6 +128,7 @@ def daemon(box: SystemdBox) -> Iterator[Daemon]:
             said = running.log()
             running.stop()
     assert "Traceback" not in said, said
+    assert "was not served" not in said, said
 
 
 @contextlib.contextmanager

@@ -274,6 +274,38 @@ def test_what_may_not_be_read_is_said(what: str) -> None:
     assert "cannot be read: Permission denied" in error.message
 
 
+@pytest.mark.promise("RULE-32")
+def test_whatever_could_be_read_otherwise_has_another_fingerprint(there: Folders) -> None:
+    def now() -> bytes:
+        return folders.fingerprint((there.etc, there.run), there.us)
+
+    run, etc = there.run / "1.toml", there.etc / "1.toml"
+    etc2, hers = there.etc / "2.toml", there.etc / "users" / "1000" / "1.toml"
+    text = RULE.format("x")
+    seen = [now()]
+    changes: tuple[Callable[[], object], ...] = (
+        lambda: there.write(run, text),
+        lambda: there.write(run, text.replace("x", "y")),
+        lambda: there.write(etc, text.replace("x", "y")),
+        lambda: there.write(etc2, text),
+        lambda: there.write(hers, text),
+        lambda: hers.rename(hers.with_name("2.toml")),
+        (there.etc / "users" / "ada").mkdir,
+        lambda: etc.chmod(0o666),
+        lambda: there.etc.chmod(0o777),
+    )
+    for change in changes:
+        change()
+        assert now() == now()
+        seen.append(now())
+    assert len(set(seen)) == len(seen)
+    there.etc.chmod(0o755)
+    assert now() == seen[-2]
+    there.write(there.etc / "no rules", text)
+    run.unlink()  # it was shadowed
+    assert now() == seen[-2]
+
+
 @pytest.mark.promise("RULE-12")
 def test_a_file_in_the_place_of_a_folder_is_said(there: Folders) -> None:
     there.etc.rmdir()

@@ -103,6 +103,27 @@ def test_an_error_is_a_reply_with_the_requests_id(place: Path) -> None:
     _run(work, place)
 
 
+@promise("SERVER-01")
+def test_who_cannot_be_known_is_told_so(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And so is the log."""
+    said: list[str] = []
+
+    def unknown(_: socket.socket) -> tuple[int, int, int]:
+        raise PermissionError(13, "Permission denied")
+
+    async def work(place: Path) -> None:
+        running = Server(_nothing, str, said.append, place)
+        await running.start()
+        reply = await _ask(place, protocol.Ps(id=9))
+        assert isinstance(reply, protocol.Error)
+        assert (reply.code, "Permission denied" in reply.message) == ("system", True)
+        await running.stop()
+
+    monkeypatch.setattr(server, "peer", unknown)
+    _run(work, place)
+    assert "not served" in said[-1]
+
+
 @promise("SERVER-02")
 def test_nonsense_gets_an_error_and_the_next_request_its_answer(place: Path) -> None:
     async def work(place: Path) -> None:
