@@ -26,13 +26,15 @@ class Ready(Struct, frozen=True):
     """How an adapter can be checked now. ifindex: 0: there is none.
 
     gateways: of each family that has a way out, None: it needs none. missing: why others have none, in
-    words. path: None: no check can be made, and `why`.
+    words. own: the machine's addresses, which answer whatever is behind an adapter. path: None: no check can
+    be made, and `why`.
     """
 
     ifindex: int = 0
     path: Path | None = None
     gateways: Mapping[Family, IPAddress | None] = {}
     missing: Mapping[Family, str] = {}
+    own: frozenset[IPAddress] = frozenset()
     why: str = ""
 
 
@@ -62,6 +64,7 @@ class CheckedRoutes:
         observed = self._linux.observe()
         machine = observed.machine
         lives = {live.number: live for live in observed.ours.targets}
+        own = frozenset(a.interface.ip for adapter in machine.adapters for a in adapter.addresses)
         all_ready = {}
         for name in wanted:
             adapter, live = machine.adapter(name), lives.get(self._numbers.get(name, 0))
@@ -76,6 +79,7 @@ class CheckedRoutes:
                 Path(adapter.ifindex, self._linux.identity.mark(live.number)),
                 {family: way.gateway for family, way in ways.items() if isinstance(way, WayOut)},
                 {f: f"{name} has {way.reason}" for f, way in ways.items() if not isinstance(way, WayOut)},
+                own,
             )
         return all_ready
 

@@ -16,6 +16,9 @@ from procroute.engine.words import Tell
 _AGAIN: Final = (1.0, 5.0)
 """So many seconds after a tunnel of the kernel's has taken another way it is told to look anew once more."""
 
+_SEEK: Final = (1.0, 5.0, 30.0)
+"""So many seconds after news, then after each other, it is looked who has a tun device; the last goes on."""
+
 
 class FollowingTunnels:
     """do: has something done in the writer's thread."""
@@ -30,6 +33,7 @@ class FollowingTunnels:
         self._loop = asyncio.get_running_loop()
         self._due = self._over = False
         self._said: frozenset[str] = frozenset()
+        self._next: asyncio.TimerHandle | None = None
 
     async def reload(self) -> list[str]:
         """Have it as the configuration says now; lines on what cannot be."""
@@ -39,6 +43,7 @@ class FollowingTunnels:
             for seconds in _AGAIN:
                 self._loop.call_later(seconds, self._look_anew, moved)
         self._said = frozenset(notes)
+        self._seek_after(0)
         return notes
 
     async def start(self) -> None:
@@ -56,13 +61,38 @@ class FollowingTunnels:
     def close(self) -> None:
         """The end of the daemon."""
         self._over = True
+        if self._next is not None:
+            self._next.cancel()
         self._works.cancel()
 
     async def _look(self) -> None:
         before = self._said
-        for note in await self.reload():
+        self._tell_new(await self.reload(), before)
+
+    def _tell_new(self, notes: list[str], before: frozenset[str]) -> None:
+        for note in notes:
             if note not in before:
                 self._tell(note)
+
+    def _seek_after(self, number: int) -> None:
+        """Look for who has been handed a tun device, while there is one; sooner, if that was due later."""
+        due = self._loop.time() + _SEEK[min(number, len(_SEEK) - 1)]
+        if self._next is not None and self._tunnels.can_be_handed_on and self._next.when() <= due:
+            return
+        if self._next is not None:
+            self._next.cancel()
+            self._next = None
+        if self._tunnels.can_be_handed_on and not self._over:
+            self._next = self._loop.call_at(due, lambda: self._works.begin(self._seek(number)))
+
+    async def _seek(self, number: int) -> None:
+        self._next = None
+        try:
+            notes = await self._do(self._tunnels.seek)
+        finally:
+            self._seek_after(number + 1)
+        self._tell_new(notes, self._said)
+        self._said |= frozenset(notes)
 
     def _look_anew(self, moved: frozenset[int]) -> None:
         async def look_anew() -> None:

@@ -157,15 +157,18 @@ class Checking:
         """Have it made by the way that there is, or not while there is none."""
         why = ready.why or ready.missing.get(asked.family, "")
         gateway = ready.gateways.get(asked.family)
+        to = asked.check.address or gateway
         if not why and asked.family not in ready.gateways:
             why = f"the kernel has no {asked.family.title}"
-        elif not why and asked.check.address is None and gateway is None:
+        elif not why and to is None:
             why = f"{asked.adapter} needs no {asked.family.title} gateway: name an address"
+        elif not why and to in ready.own:
+            why = f"{to} is an address of this machine: nothing would leave"
         if why:
             now.stop()
             now.health = paused(now.health, why, time.time())
             return
-        now.to, now.path = asked.check.address or gateway, ready.path
+        now.to, now.path = to, ready.path
         if now.task is None:
             now.task = self._loop.create_task(self._go_on(asked, now))
             now.task.add_done_callback(self._ended)

@@ -58,6 +58,8 @@ class Tunnels:
         self._letting_go = letting_go
         self._tell = tell
         self._owners: dict[str, list[int]] = {}
+        self._devices: Mapping[str, str] = {}
+        self._taken: Mapping[str, OpenRoute] = {}
         self._ways: dict[int, tuple[int, bool]] = {}
         self._moved: set[int] = set()
 
@@ -88,8 +90,23 @@ class Tunnels:
         except ProcrouteError as e:
             notes.append(f"{CONFIG_FILE}: tunnels of the kernel's: {e.message}")
         self._follow_switches()
-        notes += self._place({name: a.name for name, a in fit.items() if a.kind == "tun"}, routes)
-        return list(map(printable, notes))
+        self._devices, self._taken = {name: a.name for name, a in fit.items() if a.kind == "tun"}, routes
+        if not all(self._are_still(self._owners.get(d, []), d) for d in self._devices.values()):
+            self._find_owners()
+        return list(map(printable, notes + self._place()))
+
+    @property
+    def can_be_handed_on(self) -> bool:
+        """Whether there are tun devices, which a process can hand to another one with no news of it."""
+        return bool(self._devices)
+
+    def seek(self) -> list[str]:
+        """Put on their routes who has been handed a tun device since; lines on who cannot be."""
+        self._find_owners()
+        return list(map(printable, self._place()))
+
+    def _find_owners(self) -> None:
+        self._owners = tun_owners.owners(set(self._devices.values()))
 
     def _opened(self) -> tuple[dict[str, OpenRoute], list[str]]:
         """The routes that tunnels are over, by tunnel; why others cannot be, or nothing leaves by them."""
@@ -172,16 +189,11 @@ class Tunnels:
         self._look_anew(ifindexes)
         self._moved.clear()
 
-    def _place(self, devices: Mapping[str, str], routes: Mapping[str, OpenRoute]) -> list[str]:
-        """Put on its route who speaks for a tun device; lines on who cannot be.
-
-        devices: tunnel -> its name now.
-        """
-        if not all(self._are_still(self._owners.get(device, []), device) for device in devices.values()):
-            self._owners = tun_owners.owners(set(devices.values()))
-        notes = []
+    def _place(self) -> list[str]:
+        """Put on its route who speaks for a tun device; lines on who cannot be."""
+        notes, routes = [], self._taken
         speaks_for: dict[int, str] = {}
-        for name, device in devices.items():
+        for name, device in self._devices.items():
             owners = self._owners.get(device, [])
             both = next((pid for pid in owners if speaks_for.setdefault(pid, name) != name), None)
             if both is not None:

@@ -13,7 +13,7 @@ from tests.netns.daemons import daemon
 from tests.netns.inhabitants import bystander
 from tests.netns.running import until
 from tests.netns.test_reload import configure
-from tests.netns.traffic import astray, both_families
+from tests.netns.traffic import SERVER, astray, both_families, own_address
 
 promise = pytest.mark.promise
 
@@ -107,3 +107,23 @@ def test_a_tunnel_needs_no_gateway(family: int) -> None:
             lab.settle()
             assert lab.uplinks[TUN.adapter].packets(family=family)
             assert not lab.wan2.packets()
+
+
+@promise("HEALTH-01", "HEALTH-02")
+@both_families
+def test_addresses_of_the_machine_itself_are_not_checked(family: int) -> None:
+    """They answer though all behind the adapter is dead, or are asked for from another adapter's address."""
+    with Lab(main="both") as lab:
+        own = [kind_of_check("ping", family, own_address(u, family)) for u in (lab.wan1, lab.wan2)]
+        own.append(kind_of_check("tcp", family, own_address(lab.wan2, family)))
+        configure(lab, checks("wan1", *own, kind_of_check("ping", family), interval=0.2))
+        lab.clear()
+        with daemon(lab):
+            until(lambda: sorted(states(lab, "wan1").values()) == ["unknown"] * 3 + ["up"], 15)
+            said = [c["reason"] for c in found(lab, "wan1")["checks"] if c["state"] == "unknown"]
+            assert all("is an address of this machine: nothing would leave" in why for why in said), said
+            lab.settle()
+            assert {p.destination for p in lab.wan1.packets()} == {SERVER[family]}
+            # One that is no address of the machine any more is checked like any other.
+            lab.wan2.drop_address(family)
+            until(lambda: list(states(lab, "wan1").values()).count("unknown") == 1, 15)

@@ -65,6 +65,18 @@ def test_whoever_has_the_device_open_is_put_on_the_route(
         assert (placed["route"], placed["rule"]) == (uplink, f"[adapter.{DEVICE}] over")
 
 
+@promise("OVER-03")
+@both_families
+def test_who_is_handed_the_device_later_is_put_there_too(family: int) -> None:
+    """Of which there is no news; and who opened it has it still."""
+    with preferring("wan2") as lab, servers(lab, family):
+        configure(lab, over("wan1"))
+        with daemon(lab) as running, client(lab, family, "--handed"), routed(lab, via=DEVICE) as command:
+            until_inside(command, "wan1")
+            assert not misled(lab, command, "wan1")
+            assert [one["how"] for one in running.ps()].count("rule") == 2
+
+
 @promise("NEG-15")
 @each_uplink
 @both_families

@@ -1,6 +1,6 @@
 """One end of a user-space tunnel, as VPN programs have them: a tun device, and UDP between the ends.
 
-tunnel_end.py DEVICE client ADDRESS PORT [--port PORT] [--connect] [--mark MARK] [--also DEVICE]
+tunnel_end.py DEVICE client ADDRESS PORT [--port PORT] [--connect] [--mark MARK] [--also DEVICE] [--handed]
 tunnel_end.py DEVICE server ADDRESS PORT
 
 Each inner packet is one outer datagram. A server answers whoever spoke last. Prints "ready", and runs until
@@ -17,11 +17,14 @@ import select
 import socket
 import struct
 import sys
+import time
 
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _TUN_WITHOUT_HEADERS = 0x0001 | 0x1000  # IFF_TUN, IFF_NO_PI
 _FREE_BIND = {socket.AF_INET: (socket.IPPROTO_IP, 15), socket.AF_INET6: (socket.IPPROTO_IPV6, 78)}  # ip(7)
 _HELLO = b"hello"
+
+_kept: list[socket.socket] = []
 
 
 class Outer:
@@ -75,6 +78,26 @@ def _tun(name: str) -> int:
     return fd
 
 
+def _handed(name: str, outer: socket.socket) -> int:
+    """A tun device that another process opens, hands over half a second later, and keeps open as well."""
+    mine, its = socket.socketpair()
+    if os.fork() == 0:
+        mine.close()
+        outer.close()
+        device = _tun(name)
+        its.send(b"opened")
+        time.sleep(0.5)
+        socket.send_fds(its, [b"device"], [device])
+        its.recv(1)  # until the other one ends
+        os._exit(0)
+    its.close()
+    mine.recv(16)
+    print("ready", flush=True)
+    _, (device,), *_ = socket.recv_fds(mine, 16, 1)
+    _kept.append(mine)
+    return device
+
+
 def main() -> None:
     """Carry packets both ways."""
     parser = argparse.ArgumentParser()
@@ -86,6 +109,7 @@ def main() -> None:
     parser.add_argument("--connect", action="store_true")
     parser.add_argument("--mark", type=int, default=0, help="of its own, SO_MARK")
     parser.add_argument("--also", default="", help="one more device, which it only has open")
+    parser.add_argument("--handed", action="store_true", help="another process opens the device for it")
     asked = parser.parse_args()
     serves = asked.role == "server"
     outer = Outer((asked.address, asked.port), serves=serves, own=asked.own, connects=asked.connect)
@@ -93,8 +117,10 @@ def main() -> None:
         outer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, asked.mark)
     if not serves:
         outer.send(_HELLO)
-    tun, _also = _tun(asked.device), _tun(asked.also) if asked.also else 0
-    print("ready", flush=True)
+    _also = _tun(asked.also) if asked.also else 0
+    tun = _handed(asked.device, outer.sock) if asked.handed else _tun(asked.device)
+    if not asked.handed:
+        print("ready", flush=True)
     while True:
         readable, _, _ = select.select([outer.sock, tun, sys.stdin], [], [])
         if sys.stdin in readable and not os.read(0, 4096):
