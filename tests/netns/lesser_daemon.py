@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from procroute.cli.main import main
 from procroute.daemon import by_rule, routes
 from procroute.daemon.newcomers import Newcomers
+from procroute.engine.opening import decide
 from procroute.holder import __main__ as holder
 from procroute.kernel import exec_hold
 from procroute.rulebook.index import Index
@@ -37,7 +38,6 @@ def _without(mechanism: str) -> None:
     elif mechanism == "later":  # as for who brings open sockets along
         by_rule.has_any = lambda pid: True  # type: ignore[attr-defined]
     elif mechanism == "absent":
-        decide = routes.decide
         routes.decide = lambda linux, request, settings: decide(  # type: ignore[attr-defined]
             linux, replace(request, absent=False), settings
         )
