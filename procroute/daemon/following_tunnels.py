@@ -13,8 +13,11 @@ from procroute.daemon.tunnels import Tunnels
 from procroute.daemon.works import Works
 from procroute.engine.words import Tell
 
-_AGAIN: Final = (1.0, 5.0)
-"""So many seconds after a tunnel of the kernel's has taken another way it is told to look anew once more."""
+_AGAIN: Final = (0.1, 0.3, 1.0, 5.0)
+"""So many seconds after a tunnel of the kernel's has taken another way it is told to look anew once more.
+
+What its peer sent on the old way comes within a round trip, if at all; late is what a queue on that held up.
+"""
 
 _SEEK: Final = (1.0, 5.0, 30.0)
 """So many seconds after news, then after each other, it is looked who has a tun device; the last goes on."""
