@@ -14,10 +14,11 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 
-def add(parser: argparse._ActionsContainer, *, takes: str = "") -> None:
+def add(parser: argparse._ActionsContainer, *, takes: str = "", stop: bool = False) -> None:
     """Add them to a verb's parser, or to a group of its options.
 
-    takes: what the verb puts on a route that may have connections already; empty: it does not.
+    takes: what the verb puts on a route that may have connections already; empty: it does not. stop: it can
+    stop it where the adapter goes, too.
     """
     for family, kind in ((4, _gateway4), (6, _gateway6)):
         parser.add_argument(
@@ -40,9 +41,10 @@ def add(parser: argparse._ActionsContainer, *, takes: str = "") -> None:
     )
     parser.add_argument(
         "--on-down",
-        choices=("block", "next", "main"),
+        choices=("block", "next", "main", *(("stop",) if stop else ())),
         help="while its adapter is down: nothing leaves, the next adapter is taken, or after the last one "
-        "the machine's own way, unprotected (default: next of several, else block)",
+        "the machine's own way, unprotected (default: next of several, else block)"
+        + ("; stop: the unit stops with its adapter (BindsTo=), and nobody starts it again" if stop else ""),
     )
     parser.add_argument(
         "--hold",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from typing import Any
 
 from procroute.cli import output, route_options
 from procroute.errors import Exit
@@ -19,10 +18,6 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--via", required=True, metavar="ADAPTER", type=route_options.word)
     route_options.add(parser)
-    parser.add_argument("--on-down", choices=("block", "next", "main"))
-    parser.add_argument("--existing", choices=("keep", "reset"), default="keep")
-    parser.add_argument("--hold", type=float, metavar="SECONDS")
-    parser.add_argument("--inbound", action="store_true")
     parser.set_defaults(main=main)
 
 
@@ -33,10 +28,7 @@ def main(options: argparse.Namespace) -> int:
     from procroute.kernel import staying
     from procroute.kernel.service_manager import ServiceManager
 
-    more: dict[str, Any] = {
-        name: getattr(options, name) for name in ("on_down", "existing", "hold", "inbound")
-    }
-    wanted = protocol.Wanted(options.via, **route_options.written(options), **more)
+    wanted = protocol.Wanted(options.via, **route_options.written(options))
     manager = ServiceManager()
     with Client() as client:
         opened = client.ask(protocol.Open(route=wanted))

@@ -37,13 +37,7 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="an adapter, several in their order (wg0,wan1), or a [route.NAME] of the configuration as it is "
         "now",
     )
-    route_options.add(parser)
-    parser.add_argument(
-        "--on-down",
-        choices=("block", "next", "main", "stop"),
-        help="where the adapter goes: nothing leaves, the next one, the machine's own way, or the unit stops "
-        "and is started again by nobody (BindsTo=)",
-    )
+    route_options.add(parser, stop=True)
     _add_common(parser)
     parser.set_defaults(main=wrap)
     parser = words.add_parser(
@@ -96,13 +90,12 @@ def _wrapping(options: argparse.Namespace) -> Wrapping:
     from procroute.engine.request import Request, named
     from procroute.engine.unit import wrapping_for
     from procroute.errors import ProcrouteError
-    from procroute.model import OnDown
 
     stop = options.on_down == "stop"
-    on_down = None if stop or options.on_down is None else OnDown(options.on_down)
+    if stop:
+        options.on_down = None
     settings = config.read()
-    asked = Request((), options.via, on_down=on_down, **route_options.given(options))
-    request = named(asked, settings.route)
+    request = named(Request((), options.via, **route_options.given(options)), settings.route)
     if request.strict and options.user:
         raise ProcrouteError(
             "usage",
