@@ -39,9 +39,10 @@ from procroute.identity import Identity
 from procroute.kernel.linux import Linux
 from procroute.protocol import Wanted
 from socket import if_nametoindex
-adapter, port = sys.argv[1], int(sys.argv[2])
+adapter, port, via = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 with Linux(Identity()) as linux, lock(at_once):
-    observed, live, _ = decide(linux, request_for(Wanted(via="wan1")), Settings())
+    request = replace(request_for(Wanted(via=via)), absent=True)
+    observed, live, _ = decide(linux, request, Settings())
     live = replace(live, tunnels=((if_nametoindex(adapter), port),))
     open_route(linux, observed, live)
 """
@@ -63,9 +64,14 @@ with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket
 def carrying(rp_filter: Literal[0, 1, 2] = 0) -> Iterator[Lab]:
     """lan0 stands for a tunnel over wan1; main prefers wan2, and no process is on the route."""
     with Lab(main="both", rp_filter=rp_filter) as lab:
-        done = lab.run([PROCROUTE[0], "-c", _CARRY, "lan0", str(PORT)], env=ENVIRONMENT)
-        assert done.returncode == 0, done.stderr
+        carry(lab)
         yield lab
+
+
+def carry(lab: Lab, via: str = "wan1") -> None:
+    """Have lan0 stand for a tunnel over a route, which may lack its adapter."""
+    done = lab.run([PROCROUTE[0], "-c", _CARRY, "lan0", str(PORT), via], env=ENVIRONMENT)
+    assert done.returncode == 0, done.stderr
 
 
 def sent(lab: Lab, family: int, port: int) -> tuple[set[str], str]:
@@ -112,11 +118,28 @@ def test_where_the_route_has_no_way_nothing_leaves(family: int) -> None:
         assert sent(lab, family, PORT + 1)[0] == {"wan2"}
 
 
+@pytest.mark.promise("ABSENT-06")
+@both_families
+@pytest.mark.parametrize("rp_filter", [0, 1, 2])
+def test_until_the_adapter_of_the_route_comes_nothing_leaves(
+    rp_filter: Literal[0, 1, 2], family: int
+) -> None:
+    """It is an adapter that comes to have that name."""
+    with Lab(main="both", rp_filter=rp_filter) as lab:
+        carry(lab, "late0")
+        by, heard = sent(lab, family, PORT)
+        assert (by, heard.split()) == (set(), ["OSError", "101"]), "ENETUNREACH, at once"
+        assert sent(lab, family, PORT + 1)[0] == {"wan2"}
+        lab.ip("link property add dev wan1 altname late0")
+        carry(lab, "late0")
+        by, heard = sent(lab, family, PORT)
+        assert (by, '"router": "wan1"' in heard) == ({"wan1"}, True)
+
+
 def test_a_route_stays_as_long_as_its_tunnel_is_there() -> None:
     """Nobody is on it; the next run, which removes what is left over, leaves it."""
     with Lab(main="both") as lab, unchanged(lab):
-        done = lab.run([PROCROUTE[0], "-c", _CARRY, "lan0", str(PORT)], env=ENVIRONMENT)
-        assert done.returncode == 0, done.stderr
+        carry(lab)
         assert procroute(lab, "run", "--via", "wan2", "--", "true").returncode == 0
         for family in FAMILIES:
             assert sent(lab, family, PORT)[0] == {"wan1"}

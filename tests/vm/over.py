@@ -122,6 +122,22 @@ def test_stale_while_the_link_stays_up(family: int) -> None:
             assert "sport" in _rules(lab)
 
 
+@pytest.mark.promise("ABSENT-06")
+@both_families
+def test_a_route_whose_adapter_has_not_come_yet(family: int) -> None:
+    """It is an adapter that comes to have that name."""
+    with tunnelled("wan2", family) as lab:
+        configure(lab, OVER.format("late0"))
+        with daemon(lab) as running, routed(lab, via="wg0") as command:
+            assert "there is no adapter late0" in running.log()
+            lab.clear()
+            assert {command.ask("tcp", to=SERVER[f], seconds=2).error for f in FAMILIES} == {"ETIMEDOUT"}
+            settle(lab)
+            assert not [p for u in (lab.wan1, lab.wan2) for p in u.packets(where=peer.is_outer)]
+            lab.ip("link property add dev wan1 altname late0")
+            until_right(lab, command, lab.wan1, family)
+
+
 @both_families
 def test_beside_wg_quick(family: int) -> None:
     """All of the machine goes by the tunnel, and that by wan1; wg-quick ends and begins it as ever."""
