@@ -21,7 +21,7 @@ PLACES: Final[Mapping[str, str]] = {
 """By what it is called where it is shipped."""
 _VERBS: Final = {
     SERVICE: {"ExecStart": "daemon", "ExecReload": "reload"},
-    RUN: {"ExecStart": "unit run %I"},
+    RUN: {"ExecStart": "unit run -- %I"},
 }
 """What is asked of the program by the lines of a file."""
 

@@ -29,7 +29,7 @@ def test_nothing_but_the_program_is_changed(name: str) -> None:
     around, program = "Environment=PYTHONPATH=/opt/100%%", '"/opt/a b/procroute"'
     its = {
         SERVICE: [around, f"ExecStart={program} daemon", f"ExecReload={program} reload"],
-        RUN: [around, f"ExecStart={program} unit run %I"],
+        RUN: [around, f"ExecStart={program} unit run -- %I"],
     }
     assert added == its.get(name, [])
     assert len(new) == len(old) + bool(added)
