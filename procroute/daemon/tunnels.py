@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from procroute.core.access import Peer
 from procroute.core.machine import Machine, Observed
+from procroute.core.moving import LISTENING
 from procroute.core.outer import is_label, label, unfit
 from procroute.daemon.assigning import Assigning
 from procroute.daemon.letting_go import LettingGo
@@ -206,7 +207,11 @@ class Tunnels:
                 continue
             asked = Assign(Wanted(via=self.tunnels[name].over), pids, existing="reset", servers=True)
             try:
-                self._assigning.assign(_ROOT, asked, label(name))
+                left = self._assigning.assign(_ROOT, asked, label(name)).moved.left
+                told = [f"{number} {why}" for why, number in left.items() if why != LISTENING]
+                if told:
+                    said = f"left as they are of the sockets of {describe(pids[0])}: {', '.join(told)}"
+                    notes.append(f"{self.tunnels[name].place}: {name}: {said}")
             except OSError:
                 continue  # it has ended
             except ProcrouteError as e:

@@ -77,6 +77,16 @@ def test_who_is_handed_the_device_later_is_put_there_too(family: int) -> None:
             assert [one["how"] for one in running.ps()].count("rule") == 2
 
 
+@promise("OVER-03")
+def test_sockets_that_cannot_follow_are_told() -> None:
+    """A child of its, without the device, holds the socket as well; `assign` would leave that, too."""
+    with preferring("wan2") as lab, servers(lab), client(lab, 4, "--child"):
+        configure(lab, over("wan1"))
+        with daemon(lab) as running, routed(lab, via=DEVICE) as command:
+            assert ": 1 shared with a process that stays" in running.log()
+            assert not misled(lab, command, "wan2")
+
+
 @promise("NEG-15")
 @each_uplink
 @both_families

@@ -1,6 +1,7 @@
 """One end of a user-space tunnel, as VPN programs have them: a tun device, and UDP between the ends.
 
-tunnel_end.py DEVICE client ADDRESS PORT [--port PORT] [--connect] [--mark MARK] [--also DEVICE] [--handed]
+tunnel_end.py DEVICE client ADDRESS PORT [--port PORT] [--connect] [--mark MARK] [--also DEVICE]
+                                          [--handed] [--child]
 tunnel_end.py DEVICE server ADDRESS PORT
 
 Each inner packet is one outer datagram. A server answers whoever spoke last. Prints "ready", and runs until
@@ -110,6 +111,9 @@ def main() -> None:
     parser.add_argument("--mark", type=int, default=0, help="of its own, SO_MARK")
     parser.add_argument("--also", default="", help="one more device, which it only has open")
     parser.add_argument("--handed", action="store_true", help="another process opens the device for it")
+    parser.add_argument(
+        "--child", action="store_true", help="a child, which does nothing, holds its socket, too"
+    )
     asked = parser.parse_args()
     serves = asked.role == "server"
     outer = Outer((asked.address, asked.port), serves=serves, own=asked.own, connects=asked.connect)
@@ -117,6 +121,8 @@ def main() -> None:
         outer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_MARK, asked.mark)
     if not serves:
         outer.send(_HELLO)
+    if asked.child and os.fork() == 0:
+        os._exit(len(os.read(0, 1)))  # when stdin ends
     _also = _tun(asked.also) if asked.also else 0
     tun = _handed(asked.device, outer.sock) if asked.handed else _tun(asked.device)
     if not asked.handed:
