@@ -92,7 +92,7 @@ class Daemon:
         self._checking = Checking(
             lambda wanted: self._do(lambda: self._writer.checked.ready(wanted)), self._health_changed, tell
         )
-        self._tunnels = FollowingTunnels(self._writer.tunnels, self._do, tell)
+        self._tunnels = FollowingTunnels(self._writer.tunnels, self._do, self._tidying.soon, tell)
         self._of_rules = RuleRequests(
             self._rules, self._writer.ruling, self._writer.drafts, self._do, self._looker
         )
@@ -111,7 +111,7 @@ class Daemon:
             self._watched.start()
             if (left := self._writer.leavers.fileno()) is not None:
                 self._loop.add_reader(left, self._on_left)
-            for doubt in await self._do(self._writer.doubts):
+            for doubt in await self._do(lambda: self._writer.doubts(self._settings)):
                 self._tell(doubt)
             await self._rules.start()
             await self._tunnels.start()

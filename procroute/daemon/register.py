@@ -61,6 +61,8 @@ class Register(Remembered):
         )
         self._list_anew()
         self.take_in()
+        for found in self._routes.all():  # it may have switched since the ledger was written
+            self.switched(found.live.route.name, leaves_by(found.live))
         for assignment in self._ledger:
             self._watch(assignment)
 

@@ -138,19 +138,21 @@ class Writer:
 
     def reread(self) -> list[str]:
         """The same for nobody in particular; what of it does not hold yet, or names nobody and nothing."""
-        self._routes.settings, notes = reread(
-            self._routes.settings, [found.live for found in self._routes.all()]
-        )
+        settings, notes = reread(self._routes.settings, [found.live for found in self._routes.all()])
+        notes += self.doubts(settings)
+        self._routes.settings = settings
         self._linux.tell(given=self.settings.given_servers)
-        return notes + self.doubts()
+        return notes
 
-    def doubts(self) -> list[str]:
-        """What the configuration names that is not there, in words. Raises ProcrouteError."""
+    def doubts(self, settings: Settings) -> list[str]:
+        """What a configuration names that is not there, in words. Raises ProcrouteError."""
         there = {n for a in adapters.read(self._linux.netlink) for n in (a.name, *a.altnames)}
         unchecked = [
-            f"[adapter.{name}]: there is no adapter {name} now" for name in self.checks if name not in there
+            f"[adapter.{name}]: there is no adapter {name} now"
+            for name in settings.adapter
+            if name not in there
         ]
-        return list(map(printable, doubts(self._routes.settings.access, is_user, there) + unchecked))
+        return list(map(printable, doubts(settings.access, is_user, there) + unchecked))
 
     @property
     def settings(self) -> Settings:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Final
 
 from msgspec.structs import replace
@@ -126,11 +126,13 @@ class Follower:
         try:
             suspects = self._reporter is not None and self._reporter.suspects
             observed = None if suspects else self._seen()
+            before: Collection[LiveRoute] = ()
             if observed is None or steps(identity, observed, alive(observed)):
                 with lock(self._pause):
                     after = repair(self._kernel, self._seen_again(observed))
                     release_directory()
                 observed = after.observed
+                before = after.passes[0].before.targets if after.passes else ()
                 if self._reporter is not None and after.passes:
                     now = self._clock()
                     # Who did it may be among what has not been read yet.
@@ -143,7 +145,7 @@ class Follower:
                     self._reporter.seen(observed.ours, heard)
                 self._done(Outcome(observed))
             self._seen_by(observed.machine)
-            self._look_at_ways(observed)
+            self._look_at_ways(observed, before)
             self._wrong = None
             self._wait = _PAUSE
             self._ask_gateways(observed)
@@ -186,11 +188,14 @@ class Follower:
             else observed
         )
 
-    def _look_at_ways(self, observed: Observed) -> None:
-        """Tell which routes leave by another adapter than before; come back when one may go back."""
+    def _look_at_ways(self, observed: Observed, before: Collection[LiveRoute]) -> None:
+        """Tell which routes leave by another adapter than before; come back when one may go back.
+
+        before: the routes as they were before what has just been repaired.
+        """
         machine, routes, now = observed.machine, self._cared_for(observed), self._clock()
         self._choosing = any(live.route.chooses for live in routes)
-        self._switches.look(machine, routes)
+        self._switches.look(machine, routes, before)
         # A look at what others broke was taken without asking since when adapters are ways out.
         steady = self._steadiness.look(machine, routes, now)
         self._kernel.tell(steady=steady)

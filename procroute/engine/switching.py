@@ -61,19 +61,25 @@ class Switches:
         self._tell = tell
         self._last: dict[int, LiveRoute] = {}
 
-    def look(self, machine: Machine, routes: Collection[LiveRoute]) -> None:
-        """Take in how it is now. Raises OSError where connections cannot be ended."""
+    def look(
+        self, machine: Machine, routes: Collection[LiveRoute], before: Collection[LiveRoute] = ()
+    ) -> None:
+        """Take in how it is now. Raises OSError where connections cannot be ended.
+
+        before: how routes were that are looked at for the first time, as who cared for them left them.
+        """
         choosing = {live.number: live for live in routes if live.route.chooses}
-        last, self._last = self._last, choosing
+        last = {live.number: live for live in before} | self._last
+        self._last = choosing
         for number, live in choosing.items():
-            before = last.get(number)
-            if before is None or before.route != live.route:
+            old = last.get(number)
+            if old is None or old.route != live.route:
                 continue
-            words = failover.told(machine, before, live)
+            words = failover.told(machine, old, live)
             if words:
                 self._tell(words)
                 self._switched(live, words)
-                if (live.route.reset or before.by_main) and not live.by_main:
+                if (live.route.reset or old.by_main) and not live.by_main:
                     _end(self._identity, live, machine.adapter_of(live))
 
 

@@ -7,6 +7,7 @@ network namespace that is, the file itself tells (TUNGETDEVNETNS, Linux 5.1).
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 from collections.abc import Collection, Iterator
@@ -60,10 +61,14 @@ def _name(pid: int, descriptor: str) -> str:
 
 def _is_in(pid: int, descriptor: str, namespace: int) -> bool:
     """Whether the device of an open file is in a network namespace, by its inode; so it is where the kernel
-    cannot tell."""
+    cannot or will not tell. Raises OSError where the process has ended, or closed it."""
     pidfd = os.pidfd_open(pid)
     try:
         taken = call("syscall", _PIDFD_GETFD, pidfd, int(descriptor), 0)
+    except OSError as e:
+        if e.errno in (errno.ESRCH, errno.EBADF):
+            raise
+        return True
     finally:
         os.close(pidfd)
     try:

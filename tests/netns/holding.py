@@ -32,6 +32,8 @@ from tests.netns.traffic import SERVER
 PLACE: Final = "/run/held"
 """The folder of programs in the lab: on its own file system, so that no mark is on a file of the host."""
 _HERE: Final = Path(__file__).parent
+_MADE: Final = _HERE.parents[1] / "build/programs"
+"""Where they are already, where there is no compiler: in virtual machines (tests/vm/test)."""
 
 
 def programs(lab: Lab) -> None:
@@ -45,6 +47,8 @@ def programs(lab: Lab) -> None:
 
 @functools.cache
 def _programs() -> dict[str, bytes]:
+    if _MADE.is_dir():
+        return {file.name: file.read_bytes() for file in _MADE.iterdir()}
     with tempfile.TemporaryDirectory() as folder:
         for family in (4, 6):
             address = ", ".join(str(byte) for byte in ip_address(SERVER[family]).packed)
@@ -269,3 +273,8 @@ def ends(pid: int, seconds: float) -> None:
         assert ready, f"{pid} has not ended in {seconds} s"
     finally:
         os.close(descriptor)
+
+
+if __name__ == "__main__":  # python -m tests.netns.holding FOLDER
+    for name, content in _programs().items():
+        (Path(sys.argv[1]) / name).write_bytes(content)

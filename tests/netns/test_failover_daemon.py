@@ -69,7 +69,7 @@ def test_a_switch_of_ours_is_no_repair() -> None:
 
 @promise("FAIL-04", "FAIL-08")
 def test_it_goes_back_though_nothing_more_is_heard() -> None:
-    """Set down and up again, wan1 has lost and got entries meanwhile, which is looked at as a repair."""
+    """wan1 is set down and up again, and what main says of it with it: that is looked at as a repair is."""
     with three() as lab, configured(lab, failing_over("wan1", "vpn0", hold=0.2)):
         with daemon(lab), placed(lab, 0, via="several") as command:
             for _ in range(3):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Final
 
 import pytest
 
@@ -13,11 +15,11 @@ from tests.netns.checking import checks, deafen, found, kind_of_check
 from tests.netns.daemons import Daemon, daemon
 from tests.netns.inhabitants import Command, routed
 from tests.netns.ruled import PROGRAM, pid_of, refused, rules, script
-from tests.netns.running import procroute, until
+from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
 from tests.netns.test_reload import ask, configure
 from tests.netns.traffic import FAMILIES, both_families
 from tests.netns.tunnelling import DEVICE, PORT, client, inside, outer, preferring, servers, until_inside
-from tests.netns.uplinks import LOSSES, by
+from tests.netns.uplinks import LOSSES, by, three
 
 promise = pytest.mark.promise
 each_uplink = pytest.mark.parametrize("uplink", ["wan1", "wan2"])
@@ -165,6 +167,44 @@ def test_reload_begins_changes_and_ends_it(family: int) -> None:
 
 
 @promise("OVER-05")
+@pytest.mark.parametrize("named", [False, True], ids=["found", "named"])
+def test_while_it_changes_nothing_leaves_by_main(named: bool) -> None:
+    """Main prefers an uplink that is neither's. named: and the program is started anew meanwhile."""
+    more, before = ([f'over_exe = "{PROGRAM}"'], [PROGRAM]) if named else ([], [])
+    with three() as lab, ExitStack() as stack:
+        script(lab)
+        configure(lab, over("wan1", *more))
+        running = ExitStack() if named else stack
+        with daemon(lab) as keeping:
+
+            def on_route(way: str) -> bool:
+                return [one["route"] for one in keeping.ps()] == [way]
+
+            def leaves(way: str) -> bool:
+                return set(outer(lab)) == {way}
+
+            running.enter_context(client(lab, before=before))
+            until(keeping.ps, what="who speaks for it is on his route")
+            lab.clear()
+            pinging = lab.popen(["ping", "-q", "-i", "0.002", "-I", DEVICE, "10.77.0.1"], stdout=-3)
+            stack.callback(pinging.wait, 10)
+            stack.callback(pinging.kill_session)
+            for way in ("vpn0", "wan1") * 3:
+                configure(lab, over(way, *more))
+                asking = lab.popen([*PROCROUTE, "reload"], env=ENVIRONMENT)
+                if named:
+                    running.close()
+                    running.enter_context(client(lab, before=before))
+                assert asking.wait(20) == 0
+                until(partial(on_route, way), 10)
+                sent = outer(lab)
+                assert not sent.get("wan2"), sent
+                lab.clear()
+                until(partial(leaves, way), 5, f"outer packets by {way} alone")
+            running.close()
+
+
+@promise("OVER-05")
 def test_reload_lets_go_who_was_named() -> None:
     with Lab(main="both") as lab, servers(lab):
         script(lab)
@@ -237,21 +277,50 @@ def test_without_a_way_nothing_leaves(loss: str) -> None:
             assert ask(lab, "reload")[0] == 0
 
 
-@promise("OVER-07")
-def test_a_check_of_the_tunnel_finds_it_stale() -> None:
-    """So a route that lists it goes on by another adapter; what is outer stays where it is."""
-    check = checks(DEVICE, kind_of_check("ping", 4), interval=0.3, down=2)
-    tunnel = check.replace(f"[adapter.{DEVICE}]\n", f'[adapter.{DEVICE}]\nover = "wan1"\n', 1)
-    with Lab(main="both") as lab, servers(lab), client(lab):
-        configure(lab, tunnel)
-        with daemon(lab), routed(lab, via=f"{DEVICE},wan2") as command:
+_DEAF: Final = f"""table inet deaf {{
+    chain in {{ type filter hook input priority 0; udp dport {PORT} drop; }}
+}}
+"""
+_HEARS: Final = "table inet deaf\ndelete table inet deaf\n"
+DEATHS: Final[dict[str, Callable[[Lab, bool], object]]] = {
+    "peer": lambda lab, dead: lab.wan1.nft(_DEAF if dead else _HEARS),
+    "uplink": lambda lab, dead: deafen(lab.wan1, dead),
+}
+"""What dies while all links stay up; False: it lives again. peer: its server, not the uplink before it."""
+
+
+@promise("OVER-10", "OVER-07")
+@both_families
+@pytest.mark.parametrize("dies", DEATHS)
+def test_a_check_of_the_tunnel_finds_it_stale(dies: str, family: int) -> None:
+    """So a route that lists it goes on by another adapter, and back; what is outer stays where it is."""
+    each = [kind_of_check("ping", inner) for inner in FAMILIES]
+    check = checks(DEVICE, *each, interval=0.3, down=2)
+    text = f'[route.best]\nadapters = ["{DEVICE}", "wan2"]\nhold = 0.3\n'
+    with Lab(main="both") as lab, servers(lab, family), client(lab, family):
+        configure(lab, text + check.replace(f"[adapter.{DEVICE}]\n", over("wan1"), 1))
+        with daemon(lab), routed(lab, via="best") as command:
             until(lambda: found(lab, DEVICE)["state"] == "up", 15)
             until_inside(command, "wan1")
             lab.clear()
-            deafen(lab.wan1)
+            DEATHS[dies](lab, True)
             until(lambda: found(lab, DEVICE)["state"] == "down", 15)
             until(lambda: by(command) == ["wan2", "wan2"], 10)
             assert set(outer(lab)) == {"wan1"}
+            DEATHS[dies](lab, False)
+            until_inside(command, "wan1", 20)
+
+
+@promise("NEG-15")
+def test_without_a_check_it_stays_where_it_is() -> None:
+    text = f'[route.best]\nadapters = ["{DEVICE}", "wan2"]\nhold = 0.3\n'
+    with Lab(main="both") as lab, servers(lab), client(lab):
+        configure(lab, text + over("wan1"))
+        with daemon(lab), routed(lab, via="best") as command:
+            until_inside(command, "wan1")
+            DEATHS["peer"](lab, True)
+            lab.sh("sleep 2")
+            assert {inside(command, family) for family in FAMILIES} == {"ETIMEDOUT"}
 
 
 @promise("OVER-03")

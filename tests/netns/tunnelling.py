@@ -113,6 +113,6 @@ def inside(who: Inhabitant, family: int) -> str:
     return heard.router or heard.error
 
 
-def until_inside(who: Inhabitant, router: str) -> None:
+def until_inside(who: Inhabitant, router: str, seconds: float = 10) -> None:
     """Wait until both families are answered through the tunnel from behind this uplink."""
-    until(lambda: [inside(who, family) for family in (4, 6)] == [router, router], 10)
+    until(lambda: [inside(who, family) for family in (4, 6)] == [router, router], seconds)

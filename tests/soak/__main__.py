@@ -10,7 +10,7 @@ import sys
 
 from tests.soak import oracle
 from tests.soak.course import Course
-from tests.soak.ruled_life import life_of
+from tests.soak.tunnelled_life import life_of
 
 
 def main() -> int:

@@ -20,23 +20,24 @@ from tests.soak.course import Course
 from tests.soak.deeds import DAMAGE
 from tests.soak.people import Person, Route
 from tests.soak.setting import WANS
-from tests.soak.world import BAD, World
+from tests.soak.world import BAD, LINES, World
 
 _MOST = 5
 """People at once."""
 _DNS = {"wan1": WAN1.dns4, "wan2": WAN2.dns4}
 _which = st.integers(0, 99)
 _adapter = st.sampled_from(WANS)
-_family = st.sampled_from(FAMILIES)
+FAMILY = st.sampled_from(FAMILIES)
 _lots = st.tuples(*[st.integers(0, 1 << 16)] * 6)
 _existing = st.sampled_from(["keep", "reset"])
 OWNERS = st.sampled_from([0, ALICE])
-ROUTES = st.builds(
+SINGLE = st.builds(
     lambda adapter, strict, dns: Route(adapter, strict, _DNS[adapter] if dns else ""),
     _adapter,
     st.booleans(),
     st.booleans(),
 )
+ROUTES = st.one_of(SINGLE, st.sampled_from(list(LINES.values())))
 
 
 def alive(life: Life) -> bool:
@@ -109,7 +110,7 @@ class Life(RuleBasedStateMachine):
     def run(self, route: Route, owner: int) -> None:
         world = self.world
         owner = owner if alive(self) else 0  # without a daemon root runs by an engine in the command
-        if (route.adapter in world.down) or any((route.adapter, f) in world.off_main for f in FAMILIES):
+        if self.no_way(route):
             return
         self._done("run", lambda: void(world.run(route, owner)), f"{route.options} by {owner}")
 
@@ -141,7 +142,7 @@ class Life(RuleBasedStateMachine):
     @rule(which=_which, route=ROUTES, existing=_existing, tree=st.booleans())
     def assign(self, which: int, route: Route, existing: str, tree: bool) -> None:
         world, person = self.world, self._somebody(which)
-        if (route.adapter in world.down) or any((route.adapter, f) in world.off_main for f in FAMILIES):
+        if self.no_way(route):
             return
         self._done(
             "assign, tree" if tree else "assign",
@@ -185,7 +186,7 @@ class Life(RuleBasedStateMachine):
     def interrupt(self, which: int, route: Route, ms: int) -> None:
         world = self.world
         person = self._somebody(which)
-        if (route.adapter in world.down) or any((route.adapter, f) in world.off_main for f in FAMILIES):
+        if self.no_way(route):
             return
         self._done(
             "kill -9 while it assigns",
@@ -211,14 +212,21 @@ class Life(RuleBasedStateMachine):
         adapter = up[which % len(up)]
         self._done("adapter down", lambda: self.world.adapter_down(adapter), adapter)
 
-    @precondition(lambda life: life.world.off_main or life.world.bare)
+    @precondition(lambda life: len(life.world.down) < len(WANS))
+    @rule(which=_which)
+    def carrier(self, which: int) -> None:
+        up = [wan for wan in WANS if wan not in self.world.down]
+        adapter = up[which % len(up)]
+        self._done("carrier lost", lambda: self.world.lose_carrier(adapter), adapter)
+
+    @precondition(lambda life: life.world.off_main or life.world.bare or life.world.down)
     @rule(which=_which)
     def up(self, which: int) -> None:
-        hurt = sorted({adapter for adapter, _ in self.world.off_main | self.world.bare})
+        hurt = sorted({adapter for adapter, _ in self.world.off_main | self.world.bare} | self.world.down)
         adapter = hurt[which % len(hurt)]
         self._done("adapter up again", lambda: self.world.adapter_up(adapter), adapter)
 
-    @rule(adapter=_adapter, family=_family)
+    @rule(adapter=_adapter, family=FAMILY)
     def drop_address(self, adapter: str, family: int) -> None:
         if adapter in self.world.down or (adapter, family) in self.world.bare:
             return
@@ -226,7 +234,7 @@ class Life(RuleBasedStateMachine):
             "address removed", lambda: self.world.drop_address(adapter, family), f"{adapter} IPv{family}"
         )
 
-    @rule(adapter=_adapter, family=_family)
+    @rule(adapter=_adapter, family=FAMILY)
     def drop_gateway(self, adapter: str, family: int) -> None:
         if adapter in self.world.down or (adapter, family) in self.world.off_main:
             return
@@ -235,6 +243,12 @@ class Life(RuleBasedStateMachine):
         )
 
     # --- how each is done
+
+    def no_way(self, route: Route) -> bool:
+        """Whether a route could not be opened now."""
+        lost = route.adapter in self.world.down
+        lost = lost or any((route.adapter, family) in self.world.off_main for family in FAMILIES)
+        return lost and not route.others
 
     def _somebody(self, which: int, fit: Callable[[Person], bool] = lambda one: True) -> Person:
         found = [one for one in self.world.people if fit(one)]

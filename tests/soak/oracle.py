@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from typing import Final
+from functools import partial
+from typing import Any, Final
 
 from procroute.lab import LAN
 from procroute.lab.patience import FACTOR
+from tests.netns.inhabitants import Heard
 from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, own_address
-from tests.soak.people import Person
+from tests.soak.people import Person, Route
 from tests.soak.world import World
 
 WAYS: Final = ("tcp", "udp", "unconnected")
@@ -22,7 +25,7 @@ _LAN: Final = {4: LAN.gateway4, 6: LAN.gateway6}
 
 def check(world: World) -> None:
     """Raises AssertionError that says everything that is wrong."""
-    wrong = [*kernel(world), *answers(world), *ledger(world), *traffic(world)]
+    wrong = [*kernel(world), *answers(world), *world.more_wrong(), *ledger(world), *traffic(world)]
     if wrong:
         raise AssertionError("\n".join([*wrong[:40], world.log()]))
     world.settled()
@@ -60,6 +63,10 @@ def answers(world: World) -> list[str]:
 def _of_world(world: World, person: Person, family: int) -> list[str]:
     phase = person.phase
     assert phase
+    if person.route and person.route.others:
+        return _of_several(world, person, person.route, family)
+    if person.route is None and len(phase.may[family]) > 1:
+        return []
     adapter = next(iter(phase.may[family]), None)
     if adapter is None or adapter in world.down or (person.route and (adapter, family) in world.bare):
         heard = person.ask("tcp", to=phase.to[family], seconds=0.2 * FACTOR)
@@ -96,6 +103,31 @@ def _asked(world: World, person: Person, way: str, family: int, adapter: str, pa
     return []
 
 
+def _of_several(world: World, person: Person, route: Route, family: int) -> list[str]:
+    """A route that leaves by its next adapter: soon it does so, and never by one that it does not list."""
+    assert person.phase
+    ways = world.ways(route)
+    sure = len(ways) == 1 and not any((way, family) in world.bare | world.off_main for way in ways)
+    nodes = {world.uplink(way).wire.node for way in ways}
+    listed = {world.uplink(way).wire.node for way in route.adapters}
+    heard = [Heard()]
+    found = []
+
+    def right(way: str) -> bool:
+        heard[0] = person.ask(way, to=phase_to, seconds=(1 if sure else 0.2) * FACTOR)
+        return heard[0].router not in {"", *listed} or heard[0].router in nodes or not sure
+
+    phase_to = person.phase.to[family]
+    for way in WAYS:
+        with contextlib.suppress(AssertionError):
+            until(partial(right, way), 10)
+        wanted = nodes if sure else {"", *listed}
+        if heard[0].router not in wanted:
+            found.append(f"{person.name} on {route.options}, IPv{family} {way}: {heard[0]}, not {wanted}")
+        world.tally.checks["answered by one of several" if sure else "answered, perhaps"] += 1
+    return found
+
+
 def _of_lan(world: World, person: Person, family: int) -> list[str]:
     """The LAN, which is everybody's but of a strict route."""
     if person.route and (person.route.strict or world.stale):
@@ -119,12 +151,16 @@ def ledger(world: World) -> list[str]:
     """The daemon knows who is routed, and nobody else."""
     if world.daemon is None:
         return []
-    wanted = {str(one.pid): one.route.adapter for one in world.people if one.route}
-    said: dict[str, dict[str, object]] = {}
+    wanted = {
+        str(pid): world.ways(route) if route.others else {route.adapter}
+        for pid, route in world.routed().items()
+    }
+    said: dict[str, dict[str, Any]] = {}
 
     def told() -> bool:
         said.update(found=world.ask_looker("ps"))
-        return bool(said["found"].get("routed") == wanted)
+        routed = said["found"].get("routed", {})
+        return routed.keys() == wanted.keys() and all(by in wanted[pid] for pid, by in routed.items())
 
     try:
         until(told)

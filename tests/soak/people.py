@@ -17,18 +17,33 @@ SPEAKER = ("-S", "-m", "tests.soak.speaker")
 
 @dataclass(eq=False)
 class Route:
-    """What somebody was put on: the words of the command line after --via, and what they mean."""
+    """What somebody was put on: the words of the command line after --via, and what they mean.
+
+    others: the adapters by which it leaves while the first is no way out; name: of the configuration's route.
+    """
 
     adapter: str
     strict: bool = False
     dns: str = ""
+    others: tuple[str, ...] = ()
+    name: str = ""
+
+    @property
+    def via(self) -> str:
+        """As it is asked for."""
+        return self.name or self.adapter
+
+    @property
+    def adapters(self) -> frozenset[str]:
+        """By which it may leave."""
+        return frozenset({self.adapter, *self.others})
 
     @property
     def options(self) -> list[str]:
         """As `run` and `assign` take them."""
         return [
             "--via",
-            self.adapter,
+            self.via,
             *(["--strict"] if self.strict else []),
             *(self.dns and ["--dns", self.dns]),
         ]

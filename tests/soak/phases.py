@@ -15,7 +15,7 @@ from tests.netns.traffic import FAMILIES
 Adapters = dict[int, frozenset[str]]
 """By family."""
 _MANY = 5_000
-ANY = frozenset({"wan1", "wan2", "lan0"})
+ANY = frozenset({"wan1", "wan2", "vpn0", "lan0"})
 
 
 @dataclass

@@ -49,6 +49,7 @@ class Ruled(World):
 
     def prepare(self) -> None:
         """Before anything else is done."""
+        super().prepare()
         programs(self.lab)
         script(self.lab)
 
@@ -116,15 +117,14 @@ class Ruled(World):
             if not self._doubtful(way.route.adapter, family):
                 return {own}
             # Where the route cannot be, the rule says whether it starts, by the machine's own way.
-            return {own, ""} | (set() if way.deny else self._by_main(family))
-        return self._by_main(family)
+            return {own, ""} | (set() if way.deny else self._of_main(family))
+        return self._of_main(family)
 
-    def _by_main(self, family: int) -> set[str]:
-        adapter = self.default(family)
-        if adapter is None:
-            return {""}
-        node = self.uplink(adapter).wire.node
-        return {node, ""} if adapter in self.down or (adapter, family) in self.bare else {node}
+    def _of_main(self, family: int) -> set[str]:
+        adapters = self._by_main(family)
+        nodes = {self.uplink(adapter).wire.node for adapter in adapters}
+        doubtful = any(adapter in self.down or (adapter, family) in self.bare for adapter in adapters)
+        return nodes | {""} if doubtful or not nodes else nodes
 
     def _doubtful(self, adapter: str, family: int) -> bool:
         """Whether an adapter may have no way out now."""

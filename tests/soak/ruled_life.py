@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from hypothesis import strategies as st
 from hypothesis.stateful import precondition, rule
 
 from tests.netns.traffic import FAMILIES
-from tests.soak.course import Course
-from tests.soak.life import OWNERS, ROUTES, Life, alive, roomy, void
+from tests.soak.life import OWNERS, SINGLE, Life, alive, roomy, void
 from tests.soak.people import Route
 from tests.soak.ruled import Ruled, Way
 from tests.soak.setting import WANS
-from tests.soak.world import World
 
-_ways = st.builds(Way, ROUTES, st.booleans())
+_ways = st.builds(Way, SINGLE, st.booleans())
 
 
 def ruled(life: RuledLife) -> bool:
@@ -95,8 +91,3 @@ class RuledLife(Life):
         return adapter not in self.world.down and not any(
             (adapter, family) in self.world.off_main | self.world.bare for family in FAMILIES
         )
-
-
-def life_of(course: Course, sabotage: Callable[[World], object] = lambda world: None) -> type[Life]:
-    """The lives of a course."""
-    return type("Life", (RuledLife,), {"course": course, "sabotage": staticmethod(sabotage)})

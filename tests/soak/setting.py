@@ -16,8 +16,10 @@ from procroute.lab import Lab
 from procroute.lab.commands import Process
 from procroute.lab.patience import FACTOR
 from procroute.lab.snapshot import changes, snapshot
+from procroute.lab.topology import VPN
 from tests.netns.daemons import Daemon, as_user, daemon, for_users
 from tests.netns.running import ENVIRONMENT, PROCROUTE
+from tests.netns.traffic import FAMILIES, gateway
 from tests.soak.phases import Phases
 from tests.soak.tally import Tally
 
@@ -45,6 +47,9 @@ class Setting:
             self.lab = stack.enter_context(Lab(main="both", rp_filter=self.rp_filter))
             for wan in WANS:
                 self.lab.uplinks[wan].restore()
+            vpn = self.lab.add(VPN)
+            for family in FAMILIES:
+                self.lab.ip(f"-{family} route add default via {gateway(vpn, family)} dev vpn0 metric 300")
             self._before = snapshot(self.lab)
             self._python = self._of_users.enter_context(for_users(self.lab))
             stack.push(self._of_users)

@@ -12,7 +12,7 @@ import pytest
 from procroute.lab.patience import FACTOR
 from tests.soak import oracle
 from tests.soak.course import Course
-from tests.soak.ruled_life import life_of
+from tests.soak.tunnelled_life import life_of
 
 promise = pytest.mark.promise
 SEED: Final = 269

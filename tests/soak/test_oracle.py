@@ -13,8 +13,8 @@ from tests.soak import oracle
 from tests.soak.course import Course
 from tests.soak.people import Route
 from tests.soak.ruled import Ruled, Way
-from tests.soak.ruled_life import life_of
 from tests.soak.tally import Tally
+from tests.soak.tunnelled_life import life_of
 from tests.soak.world import World
 
 promise = pytest.mark.promise

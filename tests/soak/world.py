@@ -35,6 +35,11 @@ from tests.soak.setting import WANS, Setting, hang_up
 from tests.soak.tally import Tally
 
 BAD: Final = "packet_marks = 7"
+LINES: Final = {wan: Route(wan, others=("vpn0",), name=f"lines{wan[-1]}") for wan in WANS}
+"""Routes that leave by vpn0 while their own adapter is no way out."""
+_ROUTES: Final = "".join(
+    f'[route.{each.name}]\nadapters = ["{each.adapter}", "vpn0"]\nhold = 0.5\n' for each in LINES.values()
+)
 CONFIG_FILE: Final = Path(identity.CONFIG_FILE)
 SERVERS: Final = resolvers("both", [WAN1, WAN2])
 """The machine's name servers."""
@@ -47,15 +52,29 @@ class World(Setting):
         super().__init__(tally, rp_filter)
         self.people: list[Person] = []
         self.down: set[str] = set()
+        self.unplugged: set[str] = set()
+        """Those that are down for want of a carrier: main's IPv6 may pass them by."""
         self.bare: set[tuple[str, int]] = set()
         """Adapters without an address of a family."""
         self.off_main: set[tuple[str, int]] = set()
         """Those without a default of a family in main."""
+        self._text = ""
         self._names = 0
         self._unheld: list[Person] = []
 
     def prepare(self) -> None:
         """Before anything else is done."""
+        self.configure()
+        self.procroute("reload")
+
+    def configure(self) -> None:
+        """Write the configuration as it should be now."""
+        self.lab.path(str(CONFIG_FILE.parent)).mkdir(exist_ok=True)
+        self.lab.path(str(CONFIG_FILE)).write_text(f"{self._text}\n{_ROUTES}{self.more_configured()}")
+
+    def more_configured(self) -> str:
+        """Tables of the configuration, after those of every world."""
+        return ""
 
     # --- people come and go
 
@@ -109,7 +128,7 @@ class World(Setting):
         """Put it on a route, with its children if `tree`."""
         moved = person.tree() if tree else [person]
         for one in moved:
-            one.widen({route.adapter})
+            one.widen(route.adapters)
         options = [*route.options, "--existing", existing, *(["--tree"] if tree else [])]
         self.procroute("assign", str(person.pid), *options, by=by)
         assignment = Assignment(route)
@@ -133,14 +152,16 @@ class World(Setting):
     def reload(self, text: str, *, by_signal: bool) -> None:
         """The configuration is another; a bad one changes nothing, and is taken away again."""
         assert self.daemon
-        self.lab.sh(f"mkdir -p {CONFIG_FILE.parent}; printf '{text}' >{CONFIG_FILE}")
+        before, self._text = self._text, text
+        self.configure()
         if by_signal:
             self.daemon.process.send_signal(signal.SIGHUP)
         else:
             done = self.lab.run([*PROCROUTE, "reload"], env=ENVIRONMENT)
             assert (done.returncode == 0) is (text != BAD), done.stderr
         if text == BAD:
-            self.lab.sh(f"rm {CONFIG_FILE}")
+            self._text = before
+            self.configure()
 
     # --- what happens to the machine
 
@@ -166,7 +187,7 @@ class World(Setting):
     def interrupt(self, person: Person, route: Route, seconds: float) -> None:
         """Assign it, and kill the daemon so many seconds later; then it is where it is."""
         assert self.daemon
-        person.widen({route.adapter})
+        person.widen(route.adapters)
         before = person.ask("hello").cgroup
         words = [*PROCROUTE, "assign", str(person.pid), *route.options]
         quiet = subprocess.DEVNULL
@@ -196,11 +217,22 @@ class World(Setting):
         self.off_main |= {(adapter, family) for family in FAMILIES}
         self._changed()
 
+    def lose_carrier(self, adapter: str) -> None:
+        """Main keeps its entries, by which nothing is answered, but that IPv6 may use others."""
+        self._before_main()
+        self.lab.uplinks[adapter].carrier(False)
+        self.down.add(adapter)
+        self.unplugged.add(adapter)
+        self._changed()
+
     def adapter_up(self, adapter: str) -> None:
         """With all that was ever taken from it."""
         self._before_main()
         self.lab.uplinks[adapter].restore()
+        if adapter in self.unplugged:
+            self.lab.uplinks[adapter].forget_neighbours()  # or main's IPv6 passes it by for a while
         self.down.discard(adapter)
+        self.unplugged.discard(adapter)
         self.bare = {one for one in self.bare if one[0] != adapter}
         self.off_main = {one for one in self.off_main if one[0] != adapter}
         self._changed()
@@ -247,12 +279,37 @@ class World(Setting):
     def may(self, person: Person) -> dict[int, frozenset[str]]:
         """By which adapters it may speak to the world."""
         if person.route is not None:
-            return dict.fromkeys(FAMILIES, frozenset({person.route.adapter}))
-        return {family: frozenset({d} if (d := self.default(family)) else ()) for family in FAMILIES}
+            return dict.fromkeys(FAMILIES, person.route.adapters)
+        return {family: self._by_main(family) for family in FAMILIES}
+
+    def _by_main(self, family: int) -> frozenset[str]:
+        adapter = self.default(family)
+        return ANY if adapter in self.unplugged else frozenset({adapter} if adapter else ())
+
+    def routed(self) -> dict[int, Route]:
+        """By its PID the route of each process that is on one."""
+        return {one.pid: one.route for one in self.people if one.route}
+
+    def more_wrong(self) -> list[str]:
+        """What else is not as it should be."""
+        return []
+
+    def ways(self, route: Route) -> frozenset[str]:
+        """By which adapter a route leaves now; more than one: by one of these, nobody knows by which."""
+        listed = (route.adapter, *route.others)
+        found = set()
+        for adapter in listed:
+            hurt = {(adapter, family) for family in FAMILIES} & (self.bare | self.off_main)
+            if adapter in self.down and not self.stale:
+                continue
+            found.add(adapter)
+            if not hurt and not self.stale:
+                break
+        return frozenset(found or listed)
 
     def _tell(self, person: Person) -> None:
         """A new phase of its life."""
-        asks = ANY if person.route is None else frozenset({person.route.adapter})
+        asks = ANY if person.route is None else person.route.adapters
         may = self.may(person)
         kept = self.phases.begin(f"{person.name}, by sockets that it keeps,", may)
         person.speak(self.phases.begin(person.name, may, asks), kept, SERVERS)

@@ -5,19 +5,20 @@ Run in a virtual machine (`make test-vm`), for a kernel with WireGuard. The peer
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Literal
+from typing import Final, Literal
 
 import pytest
 
 from procroute.lab import Lab, Uplink
-from tests.netns.checking import deafen
+from tests.netns.checking import checks, deafen, found, kind_of_check
 from tests.netns.daemons import daemon
 from tests.netns.inhabitants import Inhabitant, bystander, routed
 from tests.netns.running import procroute, unchanged, until
 from tests.netns.test_reload import ask, configure
 from tests.netns.traffic import FAMILIES, SERVER, both_families, gateway, own_address
+from tests.netns.uplinks import by
 from tests.vm import peer
 from tests.vm.wireguard import settle
 
@@ -135,6 +136,37 @@ def test_a_route_whose_adapter_has_not_come_yet(family: int) -> None:
             settle(lab)
             assert not [p for u in (lab.wan1, lab.wan2) for p in u.packets(where=peer.is_outer)]
             lab.ip("link property add dev wan1 altname late0")
+            until_right(lab, command, lab.wan1, family)
+
+
+DEATHS: Final[dict[str, Callable[[Lab, bool], object]]] = {
+    "peer": lambda lab, dead: lab.uplinks["wg0"].silence(dead, forget=False),
+    "uplink": lambda lab, dead: deafen(lab.wan1, dead),
+}
+"""What dies while all links stay up; False: it lives again. peer: it shakes hands, and carries nothing."""
+
+
+@pytest.mark.promise("OVER-10")
+@both_families
+@pytest.mark.parametrize("dies", DEATHS)
+def test_a_check_of_the_tunnel_finds_it_stale(dies: str, family: int) -> None:
+    """So a route that lists it goes on by its next adapter, and back; what is outer stays where it is."""
+    check = checks("wg0", kind_of_check("ping", 4), kind_of_check("ping", 6), interval=0.3, down=2)
+    text = '[route.best]\nadapters = ["wg0", "wan2"]\nhold = 0.3\n'
+    text += check.replace("[adapter.wg0]\n", OVER.format("wan1"), 1)
+    with tunnelled("wan2", family) as lab:
+        configure(lab, text)
+        with daemon(lab), routed(lab, via="best") as command:
+            until(lambda: found(lab, "wg0")["state"] == "up", 15)
+            until_right(lab, command, lab.wan1, family)
+            lab.clear()
+            DEATHS[dies](lab, True)
+            until(lambda: by(command) == ["wan2", "wan2"], 20)
+            settle(lab)
+            assert lab.wan1.packets(where=peer.is_outer), "checks go on"
+            assert not lab.wan2.packets(where=peer.is_outer)
+            DEATHS[dies](lab, False)
+            until(lambda: by(command) == ["wg", "wg"], 30)
             until_right(lab, command, lab.wan1, family)
 
 
