@@ -33,6 +33,13 @@ def as_table(rules: list[protocol.RuleFacts], columns: int) -> str:
     """For people, file by file. columns: of the terminal that shall show it, or 0."""
     if not rules:
         return "there are no rules"
+    table = _table(rules)
+    if columns and not tables.fits(table, columns):
+        return tables.page(_list(rules), columns=columns)
+    return tables.page(table, columns=columns)
+
+
+def _table(rules: list[protocol.RuleFacts]) -> Table:
     table = Table(box=box.SIMPLE_HEAD, show_edge=False)
     for heading in _HEADINGS:
         table.add_column(heading, overflow="fold")
@@ -47,4 +54,28 @@ def as_table(rules: list[protocol.RuleFacts], columns: int) -> str:
         finds = rule.finds if rule.enabled else "switched off"
         cells = (f"  {printable(path.name)}", whose(rule), who, way(rule), finds)
         table.add_row(*(Text(cell, style) for cell in cells))
-    return tables.page(table, columns=columns)
+    return table
+
+
+def _list(rules: list[protocol.RuleFacts]) -> Table:
+    """A few lines for each, where a table is too wide: the place, and below it what there is to say."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(overflow="fold")
+    for rule in rules:
+        style = "" if rule.enabled else "dim"
+        grid.add_row(Text(printable(rule.place), f"{style} bold".strip(), no_wrap=False, overflow="fold"))
+        inner = Table.grid(padding=(0, 2, 0, 0))
+        inner.add_column()
+        inner.add_column(overflow="fold")
+        finds = rule.finds if rule.enabled else "switched off"
+        for name, said in (
+            ("comment", printable(rule.comment)),
+            ("whose", whose(rule)),
+            ("who", what(rule)),
+            ("way", way(rule)),
+            ("finds", finds),
+        ):
+            if said:
+                inner.add_row(Text(f"  {name}", style), Text(said, style))
+        grid.add_row(inner)
+    return grid

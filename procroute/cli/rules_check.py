@@ -19,9 +19,9 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = words.add_parser(
         "check",
         help="say what is wrong with rule files",
-        description="Says what is wrong with rule files, and what they name that is not there now; asks no "
-        "daemon and needs no root. Without FILE it reads all rules as the daemon would, and says who else "
-        "can write to them. Exits with 1 if there are errors.",
+        description="Says what is wrong with rule files, what they name that is not there now, and which "
+        "rules nobody can meet; asks no daemon and needs no root. Without FILE it reads all rules as the "
+        "daemon would, and says who else can write to them. Exits with 1 if there are errors.",
     )
     parser.add_argument("files", metavar="FILE", nargs="*", help="a rule file, wherever it is")
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
@@ -34,24 +34,21 @@ def main(options: argparse.Namespace) -> int:
 
     from procroute.cli import findings
     from procroute.rulebook.doubts import doubts
+    from procroute.rulebook.unreachable import unreachable
 
-    book = _read([Path(file) for file in options.files])
-    found = sorted((*book.findings, *doubts(book.rules, _routes())))
-    findings.show(found, {"rules": len(book.rules)}, as_json=options.json)
+    books = _read([Path(file) for file in options.files])
+    rules = [rule for book in books for rule in book.rules]
+    found = [finding for book in books for finding in (*book.findings, *unreachable(book.rules))]
+    found = sorted((*found, *doubts(rules, _routes())))
+    findings.show(found, {"rules": len(rules)}, as_json=options.json)
     return Exit.FOUND if any(f.error for f in found) else Exit.OK
 
 
-def _read(files: Sequence[Path]) -> Rulebook:
+def _read(files: Sequence[Path]) -> list[Rulebook]:
+    """Each file by itself, or all as they are asked."""
     from procroute.rulebook import folders
-    from procroute.rulebook.route_rule import Rulebook
 
-    if not files:
-        return folders.load()
-    books = [folders.read_file(file) for file in files]
-    return Rulebook(
-        tuple(rule for book in books for rule in book.rules),
-        tuple(finding for book in books for finding in book.findings),
-    )
+    return [folders.read_file(file) for file in files] if files else [folders.load()]
 
 
 def _routes() -> frozenset[str]:

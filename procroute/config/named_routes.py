@@ -77,9 +77,9 @@ def named_route(written: WrittenRoute) -> Route | Wrong:
         return Wrong((key,), "is of one adapter, and the route has several", "leave it out")
     if not isinstance(written.lan, Maybe):
         return Wrong(("lan",), "is not supported yet", "leave it out; strict = true has no LAN at all")
-    options = given(written)
-    if isinstance(options, Wrong):
-        return options
+    options, wrong = given(written)
+    if wrong:
+        return wrong[0]
     return Route(
         adapters[0],
         **options,

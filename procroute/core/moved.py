@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from procroute.model import LiveRoute
 from procroute.protocol import Moved
+
+NOT_FOLLOWED: Final = "not followed"
+"""How those words begin that say so."""
 
 
 def total(one: Moved, other: Moved) -> Moved:
@@ -24,6 +29,6 @@ def dns_words(live: LiveRoute, daemon: str) -> str:
         return "refused: no name server is known for the adapter; --dns gives one"
     if daemon:
         what = f"start it by root's procroute run (--user NAME), or stop {daemon}"
-        return f"not followed: {daemon} asks for this process; {what}"
+        return f"{NOT_FOLLOWED}: {daemon} asks for this process; {what}"
     servers = ", ".join(map(str, live.servers))
     return f"followed: asked at {servers}" if servers else "left to the system"

@@ -7,6 +7,7 @@ from typing import Final
 
 from procroute.core.access import Peer, may_see
 from procroute.core.machine import Machine
+from procroute.core.moved import NOT_FOLLOWED, dns_words
 from procroute.daemon import subjects
 from procroute.daemon.assigning import Assigning
 from procroute.daemon.placing import Placing
@@ -19,6 +20,7 @@ from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, cgroups
 from procroute.kernel.linux import Linux
+from procroute.kernel.lookup_daemons import asked_by
 from procroute.kernel.process_facts import Facts
 from procroute.model import Existing
 from procroute.protocol import Assign, Assignment, Wanted
@@ -138,6 +140,21 @@ class ByRule:
                 if one.how == "rule" and may_see(peer, one.owner)
             ]
             return {pid for path in paths for pid, _ in cgroups.processes(path)}
+
+    def not_followed(self, peer: Peer) -> list[str]:
+        """Whose look-ups do not follow the route that a rule has put them on: a line for each rule, with what
+        helps; for users, of their own. Raises OSError."""
+        routes = {found.live.route.name: found for found in self._routes.all()}
+        told: dict[str, str] = {}
+        for one in self._register.known():
+            found = routes.get(one.route)
+            if one.how != "rule" or one.rule in told or found is None or not may_see(peer, one.owner):
+                continue
+            pids = (pid for pid, _ in cgroups.processes(self._register.path(one.cgroup)))
+            asks = (dns_words(found.live, asked_by(pid, found.path)) for pid in pids)
+            if words := next((said for said in asks if said.startswith(NOT_FOLLOWED)), ""):
+                told[one.rule] = f"{one.rule}: look-ups are {words}"
+        return list(told.values())
 
     def _stays(self, cgroup: str, found: OpenRoute) -> bool:
         """Whether who is in a cgroup is on that route by a rule, or where a person has put him."""

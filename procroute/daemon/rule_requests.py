@@ -70,7 +70,8 @@ class RuleRequests:
 
     async def _apply(self, peer: Peer, asked: protocol.ApplyRules) -> protocol.Applied:
         placed, released = await self._do(lambda: self._ruling.apply(peer, asked.existing))
-        return protocol.Applied(placed=placed, released=released, notes=_seen_by(peer, self._rules.notes))
+        notes = self._rules.notes + await self._do(lambda: self._ruling.not_followed(peer))
+        return protocol.Applied(placed=placed, released=released, notes=_seen_by(peer, notes))
 
     async def _add(self, peer: Peer, asked: protocol.AddRule) -> protocol.Edited:
         rule: RouteRule = await self._do(lambda: self._drafts.add(peer, asked))

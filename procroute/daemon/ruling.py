@@ -230,6 +230,10 @@ class Ruling:
         placed += sum(self._owning.follow(uid, who, after) for (uid, after), who in owned.items())
         return placed, sum(os.path.exists(f"/proc/{pid}") for pid in left)
 
+    def not_followed(self, peer: Peer) -> list[str]:
+        """Rules of whose processes look-ups do not follow; see ByRule. Raises OSError."""
+        return self._by_rule.not_followed(peer)
+
     def tried(self, pid: int) -> tuple[Tried, ...] | None:
         """Each rule in order, asked of a process, up to and with the one that holds; None: it has ended."""
         found = self._subjects.of(pid, self._rules.asked | {"user", "group", "parent"})

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from msgspec.structs import replace
+
 from procroute.rulebook.applications import UNIT_ENDINGS
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.shape import WrittenConditions, WrittenRule
 from procroute.rulebook.sound import SEVERAL, wrong_conditions, wrong_way
 from procroute.terminal import printable
-from procroute.written.document import UnreadableError, Wrong, convert_all, near, parse
+from procroute.written.document import UnreadableError, Wrong, convert_all, faults, near, parse
 from procroute.written.finding import Finding
 from procroute.written.lines import Key, lines, nearest_line
 from procroute.written.options import Maybe, given, words
@@ -31,18 +33,38 @@ def read_text(text: str, file: str, owner: int = 0) -> Rulebook:
     tables = document.get("rule", [])
     rules, findings = [], []
     for nth, written in enumerate(convert_all(tables, WrittenRule)):
-        rule = written if isinstance(written, Wrong) else _rule(written, owner, file, headers[nth], nth)
+        if isinstance(written, Wrong):
+            rule: RouteRule | list[Wrong] = _all_wrong(tables[nth])
+        else:
+            rule = _rule(written, owner, file, headers[nth], nth)
         if isinstance(rule, RouteRule):
             rules.append(rule)
-        else:
-            line = nearest_line(at, ("rule", nth, *rule.key))
-            findings.append(Finding(file, line, True, rule.message, rule.hint or _of_kind(rule)))
+            continue
+        for wrong in rule:
+            line = nearest_line(at, ("rule", nth, *wrong.key))
+            findings.append(Finding(file, line, True, wrong.message, wrong.hint or _of_kind(wrong)))
     return Rulebook(tuple(rules), tuple(findings))
 
 
 def rule_of(written: WrittenRule) -> RouteRule | Wrong:
     """A rule that is in no file yet, or what is wrong with it."""
-    return _rule(written, 0, "", 0, 0)
+    found = _rule(written, 0, "", 0, 0)
+    return found if isinstance(found, RouteRule) else found[0]
+
+
+def _all_wrong(table: object) -> list[Wrong]:
+    """What is wrong with a rule of which some keys or values cannot be: those, and others."""
+    wrong, left = faults(table, WrittenRule)
+    if left is None:
+        return wrong
+    bad = {found.key[0] for found in wrong}
+    if "via" in bad:
+        left = replace(left, via="x")
+    more = _rule(left, 0, "", 0, 0)
+    if isinstance(more, RouteRule):
+        return wrong
+    # What is missing, or seems to be empty, may be what was left out.
+    return [*wrong, *(found for found in more if found.key and found.key[0] not in bad)]
 
 
 def _not_rules(document: dict[str, Any], headers: list[int], at: dict[Key, int], file: str) -> Finding | None:
@@ -59,18 +81,16 @@ def _not_rules(document: dict[str, Any], headers: list[int], at: dict[Key, int],
     return None
 
 
-def _rule(written: WrittenRule, owner: int, file: str, line: int, nth: int) -> RouteRule | Wrong:
+def _rule(written: WrittenRule, owner: int, file: str, line: int, nth: int) -> RouteRule | list[Wrong]:
     conditions = _conditions(written)
     unless = None if isinstance(written.unless, Maybe) else _conditions(written.unless)
-    options = given(written)
-    if isinstance(options, Wrong):
-        return options
-    if wrong := (
-        wrong_way(written)
-        or wrong_conditions(conditions, ())
-        or (unless and wrong_conditions(unless, ("not",)))
-        or _empty(conditions, unless)
-    ):
+    options, wrong = given(written)
+    wrong += [*wrong_way(written), *wrong_conditions(conditions, ())]
+    if unless:
+        wrong += wrong_conditions(unless, ("not",))
+    if empty := _empty(conditions, unless):
+        wrong.append(empty)
+    if wrong:
         return wrong
     return RouteRule(
         conditions=conditions,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -22,37 +22,37 @@ SEVERAL: Final = 'several adapters: via = "wg0,wan1"'
 _ADAPTER = re.compile(r"[^/\s]+")
 
 
-def wrong_way(written: WrittenRule) -> Wrong | None:
-    """What is wrong with where a rule leads; None: nothing."""
+def wrong_way(written: WrittenRule) -> Iterator[Wrong]:
+    """What is wrong with where a rule leads."""
     direct = None if isinstance(written.direct, Maybe) else written.direct
     if isinstance(written.via, Maybe):
         if direct is None:
-            return Wrong((), "a rule needs a way", 'give via = "ROUTE or adapter", or direct = true')
-        if not direct:
-            return Wrong(("direct",), "is false, and there is no via", "leave one of them out, or say true")
-        for key in (*WAY_OPTIONS, "when_down"):
-            if not isinstance(getattr(written, key), Maybe):
-                return Wrong((key,), "belongs to via, and the rule says direct", "leave it out")
-        return None
+            yield Wrong((), "a rule needs a way", 'give via = "ROUTE or adapter", or direct = true')
+        elif not direct:
+            yield Wrong(("direct",), "is false, and there is no via", "leave one of them out, or say true")
+        else:
+            for key in (*WAY_OPTIONS, "when_down"):
+                if not isinstance(getattr(written, key), Maybe):
+                    yield Wrong((key,), "belongs to via, and the rule says direct", "leave it out")
+        return
     if direct:
-        return Wrong(("direct",), "and via cannot both hold", "leave one of them out")
+        yield Wrong(("direct",), "and via cannot both hold", "leave one of them out")
     if not _ADAPTER.fullmatch(written.via) or not written.via.isprintable():
-        return Wrong(("via",), f"cannot be {_quoted(written.via)}", "name a [route.NAME] or an adapter")
+        yield Wrong(("via",), f"cannot be {_quoted(written.via)}", "name a [route.NAME] or an adapter")
+        return
     try:
         route_words.adapters(written.via)
     except ValueError as e:
-        return Wrong(("via",), f"cannot be {e}", SEVERAL)
-    return None
+        yield Wrong(("via",), f"cannot be {e}", SEVERAL)
 
 
-def wrong_conditions(conditions: Conditions, where: tuple[str, ...]) -> Wrong | None:
-    """What is wrong with conditions; None: nothing. where: the key of the table that they are in."""
+def wrong_conditions(conditions: Conditions, where: tuple[str, ...]) -> Iterator[Wrong]:
+    """What is wrong with conditions. where: the key of the table that they are in."""
     for key, any_of in conditions.given.items():
         for text in any_of:
             if words := _cannot(key, text):
                 what, hint = words
-                return Wrong((*where, key), f"{what}: {_quoted(text)}", hint)
-    return None
+                yield Wrong((*where, key), f"{what}: {_quoted(text)}", hint)
 
 
 _Found = tuple[str, str] | None

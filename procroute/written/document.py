@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from typing import Any, Final, TypeVar, get_args
 
@@ -111,6 +111,28 @@ def convert_all(tables: list[Any], shape: type[_S]) -> list[_S | Wrong]:
         return list(msgspec.convert(tables, list[shape]))  # type: ignore[valid-type]
     except msgspec.ValidationError:
         return [convert(table, shape) for table in tables]
+
+
+def faults(table: object, shape: type[_S]) -> tuple[list[Wrong], _S | None]:
+    """All that is wrong with a table, and what is left of it without that; None: nothing that could be."""
+    found: list[Wrong] = []
+    while isinstance(got := convert(table, shape), Wrong):
+        found.append(got)
+        path = [name for name in got.key if isinstance(name, str)]
+        if not path or (table := _without(table, path)) is None:
+            return found, None
+    return found, got
+
+
+def _without(table: object, path: Sequence[str]) -> dict[str, Any] | None:
+    """A copy of a table without one key; None where there is none such."""
+    name, *rest = path
+    if not isinstance(table, dict) or name not in table:
+        return None
+    inner = _without(table[name], rest) if rest else None
+    return {key: value for key, value in table.items() if key != name} | (
+        {} if inner is None else {name: inner}
+    )
 
 
 def _wrong(says: str, table: object, shape: type[Struct], within: tuple[str | int, ...]) -> Wrong:

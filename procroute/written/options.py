@@ -67,31 +67,29 @@ def words(value: Words | Maybe) -> tuple[str, ...]:
     return () if isinstance(value, UnsetType) else (value,) if isinstance(value, str) else tuple(value)
 
 
-def given(options: Options) -> dict[str, Any] | Wrong:
-    """What is given of them, as model.Route has it; or what is wrong."""
+def given(options: Options) -> tuple[dict[str, Any], list[Wrong]]:
+    """What is given of them, as model.Route has it; and what is wrong with them."""
     found: dict[str, Any] = {}
+    wrong: list[Wrong] = []
     for key in ("strict", "hold", "inbound"):
         if not isinstance(value := getattr(options, key), UnsetType):
             found[key] = value
     if not isinstance(options.on_down, UnsetType):
         found["on_down"] = OnDown(options.on_down)
     if found.get("strict") and found.get("on_down") is OnDown.MAIN:
-        return Wrong(("on_down",), "cannot be main on a strict route", "next, or block")
+        wrong.append(Wrong(("on_down",), "cannot be main on a strict route", "next, or block"))
     if found.get("strict") and found.get("inbound"):
-        return Wrong(
-            ("inbound",),
-            "cannot be on a strict route: nobody is answered by another adapter",
-            "leave one out",
-        )
+        why = "cannot be on a strict route: nobody is answered by another adapter"
+        wrong.append(Wrong(("inbound",), why, "leave one out"))
     for key, read in (("gateway4", route_words.gateway4), ("gateway6", route_words.gateway6)):
         if text := getattr(options, key):
             try:
                 found[key] = read(text)
             except ValueError as e:
-                return Wrong((key,), f"cannot be so: {e}")
+                wrong.append(Wrong((key,), f"cannot be so: {e}"))
     if servers := words(options.dns):
         try:
             found["dns"] = route_words.servers(servers)
         except ValueError as e:
-            return Wrong(("dns",), f"cannot be so: {e}")
-    return found
+            wrong.append(Wrong(("dns",), f"cannot be so: {e}"))
+    return found, wrong

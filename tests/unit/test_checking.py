@@ -71,6 +71,18 @@ def test_errors_and_warnings_are_told_with_their_places(says: Says, file: Callab
 
 
 @pytest.mark.promise("RULE-11")
+def test_a_rule_that_nobody_can_meet_is_a_warning(says: Says, file: Callable[[str], str]) -> None:
+    name = file(f"{GOOD}\n{GOOD}")
+    assert says("rules", "check", name) == (
+        Exit.OK,
+        [
+            f"{name}:7: warning: nobody meets it: {name}:1 takes all that it means",
+            "2 rules; 0 errors, 1 warning",
+        ],
+    )
+
+
+@pytest.mark.promise("RULE-11")
 def test_warnings_alone_are_no_failure(says: Says, file: Callable[[str], str]) -> None:
     status, lines = says("rules", "check", file('[[rule]]\nname = "x"\nvia = "nosuch0"\n'))
     assert status == Exit.OK
@@ -91,7 +103,7 @@ def test_several_files_and_one_that_is_not_there(
 
 @pytest.mark.promise("RULE-11")
 def test_without_a_file_all_rules_are_read(says: Says, tmp_path: Path) -> None:
-    (tmp_path / "all.toml").write_text(GOOD + GOOD)
+    (tmp_path / "all.toml").write_text(GOOD + GOOD.replace('exe = "/bin/sh"\n', 'name = "sh"\n'))
     assert says("rules", "check") == (Exit.OK, ["2 rules; 0 errors, 0 warnings"])
 
 

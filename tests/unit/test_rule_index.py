@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from procroute.rulebook.index import Index
 from procroute.rulebook.route_rule import Conditions, RouteRule, Rulebook, Via
 from procroute.rulebook.subject import Ancestor, Subject
+from procroute.rulebook.unreachable import unreachable
 from tests.unit.rule_oracle import first
 
 pytestmark = pytest.mark.promise("RULE-29")
@@ -69,3 +70,10 @@ def test_of_keyed_rules_those_are_asked_that_are_told() -> None:
     index = Index([earlier, holds], lambda _: True)
     assert index.first(Subject(exes=("/elsewhere",)), ["/a"]) == holds
     assert index.first(Subject(exes=("/b",)), []) is None
+
+
+@pytest.mark.promise("RULE-11")
+@given(_RULES, _SUBJECTS)
+def test_nobody_meets_a_rule_of_which_that_is_said(rules: list[RouteRule], subject: Subject) -> None:
+    met = first(Rulebook(tuple(rules)), subject)
+    assert met is None or met.line not in [warning.line for warning in unreachable(rules)]

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 from msgspec.structs import replace
+from rich.text import Text
 
 from procroute import protocol
 from procroute.cli import main as command_line
+from procroute.cli import rule_table
 from procroute.errors import Exit, ProcrouteError
 from procroute.protocol import RuleFacts, TriedRule
 from procroute.rulebook.route_rule import WhenDown
@@ -61,6 +63,33 @@ def test_list_tells_each_rule_in_its_order(verb: Verb) -> None:
         "1.toml:1 uid 4242 name x* direct switched off",
     ]
     assert err == "procroute: 10-a.toml:4: there is no adapter wan1\n"
+
+
+@promise("RULE-20")
+@pytest.mark.parametrize("columns", [60, 80, 100, 300])
+def test_list_breaks_no_place_and_tells_all_of_the_way(columns: int) -> None:
+    place = "/etc/procroute/rules.d/40-a-rather-long-name-of-rules.toml:1234"
+    way = replace(
+        RULE,
+        place=place,
+        via="wan1,wan2",
+        strict=False,
+        gateway4="192.0.2.1",
+        gateway6="2001:db8::1",
+        dns=[],
+        on_down="main",
+        hold=2.5,
+        inbound=True,
+    )
+    text = Text.from_ansi(rule_table.as_table([way, WILD], columns)).plain
+    assert all(len(line) <= columns for line in text.splitlines())
+    assert (place if columns < 300 else place.rpartition("/")[2]) in text.replace(
+        "\n", "" if columns < 64 else "\n"
+    )
+    said = " ".join(text.split())
+    for words in ("not strict", "inbound", "gateway 192.0.2.1", "gateway 2001:db8::1", "dns system"):
+        assert words in said
+    assert "on_down main, hold 2.5" in said
 
 
 @promise("RULE-20")
