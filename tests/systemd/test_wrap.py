@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.core.service_texts import installed
-from tests.lab.systemd_box import SystemdBox
+from procroute.lab.topology import VPN
+from tests.lab.systemd_box import SYSTEMD, Suite, SystemdBox
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, ours, until
 from tests.systemd.daemons import SOCKET
 from tests.systemd.daemons import UNIT as DAEMON
@@ -18,6 +19,7 @@ from tests.systemd.wrapped import (
     ANCHOR,
     DROP_IN,
     FOLDER,
+    SEND,
     SPEAK,
     STAYING,
     UNIT,
@@ -263,3 +265,25 @@ def test_one_command_by_the_template(served: Service) -> None:
     assert out_by(box, "wan1") == {4: 2, 6: 2}
     assert out_by(box, "wan2") == NOTHING
     box.sh(f"rm {FOLDER}/{name}; systemctl daemon-reload; systemctl reset-failed")
+
+
+@promise("UNIT-17")
+@pytest.mark.parametrize("strict", [(), ("--strict",)], ids=["", "strict"])
+@pytest.mark.parametrize("suite", SYSTEMD)
+def test_until_the_adapter_comes_nothing_leaves(suite: Suite, strict: tuple[str, ...]) -> None:
+    lines = (f"ExecStartPre=-{SPEAK}", f"ExecStart=/bin/bash -c 'while sleep 0.1; do {SEND} done'")
+    with SystemdBox(suite, main="both") as box, service(box) as served, units(box, {UNIT: lines}):
+        done = unit(box, "wrap", "--via", VPN.adapter, *strict, UNIT)
+        assert done.returncode == 0, done.stderr
+        assert "there is no adapter vpn0 now" in done.stderr
+        box.clear()
+        assert systemctl(box, "start", UNIT).returncode == 0
+        systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
+        until(lambda: served.state() == "active", what="the next daemon")
+        assert out_by(box, "wan1") == out_by(box, "wan2") == NOTHING
+        assert systemctl(box, "restart", UNIT).returncode == 0
+        box.add(VPN)
+        for family, gateway in ((4, VPN.gateway4), (6, VPN.gateway6)):
+            box.ip(f"-{family} route add default via {gateway} dev vpn0 metric 300")
+        until(lambda: min(out_by(box, VPN.adapter).values()) > 5, what="its packets")
+        assert out_by(box, "wan1") == out_by(box, "wan2") == NOTHING
