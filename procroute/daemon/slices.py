@@ -37,11 +37,10 @@ class Slices:
             own = self._linux.cgroup_mount.of(peer.pid)
             if not own.startswith(f"{name}/"):
                 raise ProcrouteError(
-                    "slice-other", f"the slice of {found.live.route.name} is {name}, not {own}", _HINT
+                    "slice-other",
+                    f"the slice of {found.live.route.name} is {name}, not {own}",
+                    "procroute unit wrap writes what fits",
                 )
             # So its end is heard of, in a user's tree, too.
             self._register.take_in()
         return Opened(route=found.live.route.name, adapter=leaves_by(found.live), notes=notes)
-
-
-_HINT = "procroute unit wrap writes what fits"

@@ -79,6 +79,48 @@ def test_each_start_is_routed_from_its_first_packet_on(served: Service, how: str
         assert systemctl(box, "stop", UNIT).returncode == 0
 
 
+@promise("UNIT-12")
+@pytest.mark.parametrize("how", ["stop", "restart", "kill"])
+def test_who_waits_for_others_finds_its_route_still_there(served: Service, how: str) -> None:
+    """Its anchor is there long before. With nobody in the slice a daemon that ends would let the route go."""
+    box = served.box
+    waiting = (*STAYING, "[Unit]", "Wants=probed-slow.service", "After=probed-slow.service")
+    wait = "for i in $$(seq 600); do test -e /run/probed && break; sleep 0.1; done"
+    some = {UNIT: waiting, "probed-slow.service": ("Type=oneshot", f"ExecStart=/bin/sh -c '{wait}'")}
+    with units(box, some):
+        wrap(box, UNIT)
+        box.clear()
+        systemctl(box, "start", "--no-block", UNIT)
+        until(lambda: box.unit_property(ANCHOR, "ActiveState") == "active", what="the anchor")
+        if how == "kill":
+            systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
+        else:
+            systemctl(box, how, DAEMON)
+        assert box.unit_property(UNIT, "ActiveState") == "inactive"
+        box.sh("touch /run/probed")
+        until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+    box.sh("rm /run/probed")
+
+
+@promise("UNIT-12")
+def test_isolating_another_target_changes_nothing(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: AGAIN_AND_AGAIN}):
+        wrap(box, UNIT)
+        target = f"[Unit]\nRequires=multi-user.target\nWants={UNIT}\nAllowIsolate=yes\n"
+        box.path(f"{FOLDER}/probed.target").write_text(target)
+        systemctl(box, "daemon-reload")
+        box.clear()
+        systemctl(box, "start", "--no-block", UNIT)
+        until_started(box, UNIT, 3)
+        systemctl(box, "isolate", "--no-block", "probed.target")
+        until(lambda: box.unit_property("probed.target", "ActiveState") == "active", 30, "the target")
+        until_started(box, UNIT, 5)
+        assert out_by(box, "wan2") == NOTHING
+        systemctl(box, "stop", "probed.target")
+
+
 @promise("NEG-17")
 def test_without_the_anchor_that_would_be_noticed(served: Service) -> None:
     box = served.box
