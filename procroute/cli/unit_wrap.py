@@ -67,7 +67,8 @@ def wrap(options: argparse.Namespace) -> int:
     from procroute.engine.wrapping import Units
 
     units = Units(user=options.user)
-    changes = units.wrapping(options.unit, _wrapping(options))
+    wrapping, notes = _wrapping(options)
+    changes = units.wrapping(options.unit, wrapping, notes)
     if not options.dry_run:
         units.apply(changes)
     return _say(options, changes, "it takes its route from its next start on: systemctl {}restart {}")
@@ -85,7 +86,7 @@ def unwrap(options: argparse.Namespace) -> int:
     return _say(options, changes, "it leaves its route at its next start: systemctl {}restart {}")
 
 
-def _wrapping(options: argparse.Namespace) -> Wrapping:
+def _wrapping(options: argparse.Namespace) -> tuple[Wrapping, list[str]]:
     from procroute import config
     from procroute.engine.request import Request, named
     from procroute.engine.unit import wrapping_for

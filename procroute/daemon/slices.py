@@ -26,22 +26,21 @@ class Slices:
         self._tell = tell
 
     def open(self, peer: Peer, asked: Open) -> Opened:
-        """Have the route there in whose slice the asker is: it stays while he does.
+        """Have the route there in whose slice the asker is, as long as he is; its adapters need not be there.
 
         Raises ProcrouteError slice-other where he is in another one, and what a route may be refused for.
         """
         with lock(patient(self._tell)):
-            found, notes = self._placing.opened(peer, asked.route)
+            found, notes = self._placing.opened(peer, asked.route, absent=True)
             target = self._routes.target(found, peer.uid)
             name = self._register.cgroup(target)
             own = self._linux.cgroup_mount.of(peer.pid)
             if not own.startswith(f"{name}/"):
                 raise ProcrouteError(
-                    "slice-other", f"the slice of {found.live.route.name} is {name}, not {own}", _HINT
+                    "slice-other",
+                    f"the slice of {found.live.route.name} is {name}, not {own}",
+                    "procroute unit wrap writes what fits",
                 )
             # So its end is heard of, in a user's tree, too.
             self._register.take_in()
         return Opened(route=found.live.route.name, adapter=leaves_by(found.live), notes=notes)
-
-
-_HINT = "procroute unit wrap writes what fits"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from procroute.core.asking import options_of
 from procroute.core.unit_names import slice_of
@@ -41,15 +42,24 @@ def slice_for(identity: Identity, request: Request) -> Slice:
         return Slice(target.path.name if target else name, target is not None)
 
 
-def wrapping_for(identity: Identity, request: Request, *, stop: bool) -> Wrapping:
-    """What a unit is wrapped with, to take the route that a request means. stop: it ends with its adapter.
+def wrapping_for(identity: Identity, request: Request, *, stop: bool) -> tuple[Wrapping, list[str]]:
+    """What a unit is wrapped with, to take the route that a request means; and lines for people.
 
-    Raises ProcrouteError adapter-unknown, gateway-bad, usage.
+    stop: it ends with its adapter. Its adapters may not be there. Raises ProcrouteError gateway-bad, usage.
     """
+    notes = []
     with Linux(identity) as linux:
-        route = asked_for(linux.adapters_and_main(), request)
+        machine = linux.adapters_and_main()
+    try:
+        route = asked_for(machine, request)
+    except ProcrouteError as e:
+        if e.code != "adapter-unknown":
+            raise
+        route = asked_for(machine, replace(request, absent=True))
+        hint = f" ({e.hint})" if e.hint else ""
+        notes = [f"{e.message} now{hint}: until it comes the unit runs, and nothing of it leaves"]
     if stop and route.chooses:
         raise ProcrouteError(
             "usage", f"{route.name} goes on by another adapter where one goes", "leave out --on-down stop"
         )
-    return Wrapping(route.name, options_of(route), stop=stop)
+    return Wrapping(route.name, options_of(route), stop=stop), notes

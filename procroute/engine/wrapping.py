@@ -67,8 +67,11 @@ class Units:
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         self._folder = home / "systemd/user" if user else _SYSTEM
 
-    def wrapping(self, name: str, wrapping: Wrapping) -> Changes:
-        """What it takes to wrap a unit. Raises ProcrouteError, where it cannot be wrapped."""
+    def wrapping(self, name: str, wrapping: Wrapping, notes: Sequence[str] = ()) -> Changes:
+        """What it takes to wrap a unit. notes: more lines for people.
+
+        Raises ProcrouteError where it cannot be wrapped.
+        """
         asked = unit_fit.completed(name)
         facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
         unit = asked if unit_fit.is_template(asked) else facts.name
@@ -80,7 +83,9 @@ class Units:
             own_code.check_trusted()
         text = anchor(wrapping, own_code.program(), own_code.environment(), user=self._user)
         wanted = {place: drop_in(wrapping), self._folder / wrapping.anchor: text}
-        return Changes(unit, (*_changes(wanted), *self._unneeded(unit, wrapping.slice)), _notes(facts))
+        return Changes(
+            unit, (*_changes(wanted), *self._unneeded(unit, wrapping.slice)), (*notes, *_notes(facts))
+        )
 
     def unwrapping(self, name: str) -> Changes:
         """What it takes to unwrap one. Raises ProcrouteError unit-unwrapped where it is not wrapped."""

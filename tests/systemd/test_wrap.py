@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from procroute.core.service_texts import installed
-from tests.lab.systemd_box import SystemdBox
+from procroute.lab.topology import VPN
+from tests.lab.systemd_box import SYSTEMD, Suite, SystemdBox
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, ours, until
 from tests.systemd.daemons import SOCKET
 from tests.systemd.daemons import UNIT as DAEMON
@@ -18,6 +19,7 @@ from tests.systemd.wrapped import (
     ANCHOR,
     DROP_IN,
     FOLDER,
+    SEND,
     SPEAK,
     STAYING,
     UNIT,
@@ -75,6 +77,48 @@ def test_each_start_is_routed_from_its_first_packet_on(served: Service, how: str
         assert out_by(box, "wan2") == NOTHING
         assert min(out_by(box, "wan1").values()) >= 3 * 10
         assert systemctl(box, "stop", UNIT).returncode == 0
+
+
+@promise("UNIT-12")
+@pytest.mark.parametrize("how", ["stop", "restart", "kill"])
+def test_who_waits_for_others_finds_its_route_still_there(served: Service, how: str) -> None:
+    """Its anchor is there long before. With nobody in the slice a daemon that ends would let the route go."""
+    box = served.box
+    waiting = (*STAYING, "[Unit]", "Wants=probed-slow.service", "After=probed-slow.service")
+    wait = "for i in $$(seq 600); do test -e /run/probed && break; sleep 0.1; done"
+    some = {UNIT: waiting, "probed-slow.service": ("Type=oneshot", f"ExecStart=/bin/sh -c '{wait}'")}
+    with units(box, some):
+        wrap(box, UNIT)
+        box.clear()
+        systemctl(box, "start", "--no-block", UNIT)
+        until(lambda: box.unit_property(ANCHOR, "ActiveState") == "active", what="the anchor")
+        if how == "kill":
+            systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
+        else:
+            systemctl(box, how, DAEMON)
+        assert box.unit_property(UNIT, "ActiveState") == "inactive"
+        box.sh("touch /run/probed")
+        until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+    box.sh("rm /run/probed")
+
+
+@promise("UNIT-12")
+def test_isolating_another_target_changes_nothing(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: AGAIN_AND_AGAIN}):
+        wrap(box, UNIT)
+        target = f"[Unit]\nRequires=multi-user.target\nWants={UNIT}\nAllowIsolate=yes\n"
+        box.path(f"{FOLDER}/probed.target").write_text(target)
+        systemctl(box, "daemon-reload")
+        box.clear()
+        systemctl(box, "start", "--no-block", UNIT)
+        until_started(box, UNIT, 3)
+        systemctl(box, "isolate", "--no-block", "probed.target")
+        until(lambda: box.unit_property("probed.target", "ActiveState") == "active", 30, "the target")
+        until_started(box, UNIT, 5)
+        assert out_by(box, "wan2") == NOTHING
+        systemctl(box, "stop", "probed.target")
 
 
 @promise("NEG-17")
@@ -263,3 +307,25 @@ def test_one_command_by_the_template(served: Service) -> None:
     assert out_by(box, "wan1") == {4: 2, 6: 2}
     assert out_by(box, "wan2") == NOTHING
     box.sh(f"rm {FOLDER}/{name}; systemctl daemon-reload; systemctl reset-failed")
+
+
+@promise("UNIT-17")
+@pytest.mark.parametrize("strict", [(), ("--strict",)], ids=["", "strict"])
+@pytest.mark.parametrize("suite", SYSTEMD)
+def test_until_the_adapter_comes_nothing_leaves(suite: Suite, strict: tuple[str, ...]) -> None:
+    lines = (f"ExecStartPre=-{SPEAK}", f"ExecStart=/bin/bash -c 'while sleep 0.1; do {SEND} done'")
+    with SystemdBox(suite, main="both") as box, service(box) as served, units(box, {UNIT: lines}):
+        done = unit(box, "wrap", "--via", VPN.adapter, *strict, UNIT)
+        assert done.returncode == 0, done.stderr
+        assert "there is no adapter vpn0 now" in done.stderr
+        box.clear()
+        assert systemctl(box, "start", UNIT).returncode == 0
+        systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
+        until(lambda: served.state() == "active", what="the next daemon")
+        assert out_by(box, "wan1") == out_by(box, "wan2") == NOTHING
+        assert systemctl(box, "restart", UNIT).returncode == 0
+        box.add(VPN)
+        for family, gateway in ((4, VPN.gateway4), (6, VPN.gateway6)):
+            box.ip(f"-{family} route add default via {gateway} dev vpn0 metric 300")
+        until(lambda: min(out_by(box, VPN.adapter).values()) > 5, what="its packets")
+        assert out_by(box, "wan1") == out_by(box, "wan2") == NOTHING

@@ -23,17 +23,17 @@ FOLDER: Final = "/etc/systemd/system"
 ADAS: Final = "/home/ada/.config/systemd/user"
 DROP_IN: Final = f"{FOLDER}/{UNIT}.d/50-procroute.conf"
 ANCHOR: Final = "procroute-wan1.service"
-_SEND: Final = " ".join(f"echo x >/dev/udp/{SERVER[family]}/7000;" for family in (4, 6))
-SPEAK: Final = f"/bin/bash -c '{_SEND} true'"
+SEND: Final = " ".join(f"echo x >/dev/udp/{SERVER[family]}/7000;" for family in (4, 6))
+SPEAK: Final = f"/bin/bash -c '{SEND} true'"
 """One datagram of each family, by the first thing that bash does."""
 AGAIN_AND_AGAIN: Final = (
     f"ExecCondition={SPEAK}",
     f"ExecStartPre={SPEAK}",
-    f"ExecStart=/bin/bash -c '{_SEND} exit 1'",
+    f"ExecStart=/bin/bash -c '{SEND} exit 1'",
     "Restart=on-failure",
     "RestartSec=10ms",
 )
-STAYING: Final = (f"ExecStartPre={SPEAK}", f"ExecStart=/bin/bash -c '{_SEND} exec sleep 1000'")
+STAYING: Final = (f"ExecStartPre={SPEAK}", f"ExecStart=/bin/bash -c '{SEND} exec sleep 1000'")
 
 
 def unit(box: SystemdBox, *words: str, ada: bool = False) -> subprocess.CompletedProcess[str]:
