@@ -23,6 +23,13 @@ _MANAGER: Final = "org.freedesktop.systemd1.Manager"
 _UNIT: Final = "org.freedesktop.systemd1.Unit"
 _TOP: Final = "/org/freedesktop/systemd1"
 _GONE: Final = frozenset({"org.freedesktop.systemd1.NoSuchUnit", "org.freedesktop.DBus.Error.UnknownObject"})
+_EXISTS: Final = "org.freedesktop.systemd1.UnitExists"
+_AWAY: Final = frozenset(
+    f"org.freedesktop.DBus.Error.{name}"
+    for name in ("NoReply", "NameHasNoOwner", "ServiceUnknown", "Disconnected")
+)
+"""What the bus says for a manager that is not on it, as while it is reexecuted."""
+_PAUSE: Final = 0.02
 _SECONDS: Final = 10.0
 """So long may a call or a job take. A manager that is reexecuted answers within one second."""
 
@@ -64,14 +71,24 @@ class Manager:
         pid: it is in the scope when this returns. Raises ProcrouteError systemd-refused or systemd-silent.
         """
 
+        asked = False
+
         async def work(bus: _Bus) -> str:
+            nonlocal asked
             properties = [
                 ("Description", "s", description),
                 ("Slice", "s", slice_),
                 ("PIDs", "au", [pid]),
                 ("CollectMode", "s", "inactive-or-failed"),
             ]
-            await bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", [name, "fail", properties, []])
+            again, asked = asked, True
+            try:
+                await bus.job("StartTransientUnit", "ssa(sv)a(sa(sv))", [name, "fail", properties, []])
+            except RefusedError as e:
+                if not again or e.name != _EXISTS:
+                    raise
+                # It was made before the manager went away, which then could not say so.
+                await bus.job("StartUnit", "ss", [name, "fail"])
             return await bus.control_group(name, "Scope")
 
         return self._do(work, f"start {name}")
@@ -102,11 +119,21 @@ class Manager:
 
     def _do(self, work: Callable[[_Bus], Awaitable[_T]], what: str) -> _T:
         async def connected() -> _T:
-            async with asyncio.timeout(_SECONDS), _connect(self._address, what) as bus:
+            async with _connect(self._address, what) as bus:
                 return await work(bus)
 
+        async def answered() -> _T:
+            async with asyncio.timeout(_SECONDS):
+                while True:
+                    try:
+                        return await connected()
+                    except RefusedError as e:
+                        if e.name not in _AWAY:
+                            raise
+                    await asyncio.sleep(_PAUSE)
+
         try:
-            return passed("systemd", what, lambda: asyncio.run(connected()))
+            return passed("systemd", what, lambda: asyncio.run(answered()))
         except TimeoutError as e:
             raise ProcrouteError(
                 "systemd-silent", f"systemd did not {what} within {_SECONDS:.0f} s", "see systemctl list-jobs"

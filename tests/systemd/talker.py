@@ -75,7 +75,11 @@ def looked_up() -> str:
 
 def said_by(program: str) -> str:
     """What a program says that is started."""
-    return str(json.loads(subprocess.run([program], stdout=subprocess.PIPE, check=False).stdout)["router"])
+    try:
+        said = subprocess.run([program], stdout=subprocess.PIPE, timeout=SECONDS, check=False).stdout
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    return str(json.loads(said)["router"])
 
 
 def counted(heard: Counter[str], what: str, ask: Callable[..., str], *words: str) -> None:
