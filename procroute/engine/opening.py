@@ -10,9 +10,10 @@ from procroute.core import overlap
 from procroute.core.machine import Observed
 from procroute.engine.marking import marks_here
 from procroute.engine.reconcile import Routes, reconcile
-from procroute.engine.request import Request, route_for
+from procroute.engine.request import Request, route_for, with_routes
 from procroute.engine.user import User
 from procroute.engine.words import Tell
+from procroute.errors import ProcrouteError
 from procroute.kernel import cgroups, records
 from procroute.kernel.bpf import support
 from procroute.kernel.linux import Linux
@@ -27,7 +28,10 @@ def decide(linux: Linux, request: Request, settings: Settings) -> tuple[Observed
     overlap.check_identities(linux.identity, records.identities(linux.mount, linux.namespace))
     observed = linux.observe()
     marks = marks_here(linux.cgroup_mount, packet_marks=settings.packet_marks)
-    live, notes = route_for(linux, observed, request, marks)
+    try:
+        live, notes = route_for(linux, observed, request, marks)
+    except ProcrouteError as e:
+        raise with_routes(e, request.adapter, settings.route) from None
     if live.marks is Marks.PACKETS and not support.switched_off():
         notes.append(
             "without cgroup BPF nft marks packets: procroute status lists what cannot be promised so"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address
 
 from msgspec import Struct
@@ -11,12 +11,14 @@ from msgspec.structs import replace
 from procroute import route_words
 from procroute.core import choose, failover, lookups, overlap
 from procroute.core.machine import Machine, Observed
+from procroute.core.nearest import nearest
 from procroute.core.overview import Servers
 from procroute.engine import kept
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.interface import Kernel
 from procroute.model import HOLD, Adapter, IPAddress, LiveRoute, Marks, OnDown, Route
+from procroute.terminal import printable
 
 
 class Request(Struct, frozen=True):
@@ -63,6 +65,19 @@ def named(request: Request, routes: Mapping[str, Route]) -> Request:
         hold=meant.hold if request.hold is None else request.hold,
         inbound=request.inbound or meant.inbound,
     )
+
+
+def with_routes(error: ProcrouteError, asked: str, routes: Iterable[str]) -> ProcrouteError:
+    """The error adapter-unknown, its hint with the names of the configuration's routes; another as it is.
+
+    asked: what was asked for instead.
+    """
+    known = sorted(routes)
+    if error.code != "adapter-unknown" or not known:
+        return error
+    meant = " or ".join(nearest(asked, known))
+    hint = f"did you mean the route {printable(meant)}? {error.hint}" if meant else error.hint
+    return ProcrouteError(error.code, error.message, f"{hint}; routes: {printable(', '.join(known))}")
 
 
 def route_for(

@@ -18,6 +18,10 @@ _S = TypeVar("_S", bound=Struct)
 # How msgspec words what it refuses (msgspec.ValidationError).
 _EXPECTED: Final = re.compile(r"Expected `([^`]+)`, got `([^`]+)`")
 _LENGTH: Final = re.compile(r"of length (>=|<=) (\d+)")
+_MISSING: Final = re.compile(r"missing required field `(.*)`$", re.DOTALL)
+_BOUND: Final = re.compile(r"Expected `[^`]+` ([<>]=?) (\S+)$")
+_BOUNDS: Final = {">=": "at least", ">": "more than", "<=": "at most", "<": "less than"}
+_WITH_UNIT: Final = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*(?:s|sec|seconds?)?\s*")
 _UNKNOWN: Final = re.compile(r"unknown field `(.*)`$", re.DOTALL)
 _KEYS: Final = re.compile(r"[.]([A-Za-z0-9_]+)")
 _KINDS: Final = {
@@ -154,8 +158,20 @@ def _wrong(says: str, table: object, shape: type[Struct], within: tuple[str | in
         kinds = [_KINDS.get(kind, kind) for kind in expected[1].split(" | ") if kind != "null"]
         got = _KINDS.get(expected[2], expected[2])
         words = f"must be {' or '.join(dict.fromkeys(kinds))}, not {got}"
+        if "a number" in kinds and isinstance(value, str) and key and "[" not in where:
+            return Wrong(key, words, _bare(str(key[-1]), value))
         return Wrong(key, words if "[" not in where else f"{words}, in its list")
+    if missing := _MISSING.search(what):
+        return Wrong(key, f"has no {printable(missing[1])}")
+    if bound := _BOUND.search(what):
+        return Wrong(key, f"must be {_BOUNDS[bound[1]]} {float(bound[2]):g}, not {printable(repr(value))}")
     return Wrong(key, f"cannot be so: {printable(what)}")
+
+
+def _bare(key: str, value: str) -> str:
+    """How a number that was written as a text, or in seconds with their unit, is written."""
+    found = _WITH_UNIT.fullmatch(value)
+    return f"{key} = {found[1]}" if found else "without quotes, and without a unit"
 
 
 def _names(shape: type[Struct]) -> tuple[str, ...]:

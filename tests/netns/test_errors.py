@@ -9,6 +9,7 @@ import pytest
 from procroute.lab import WAN1, Lab
 from tests.netns.refusals import Wrong, in_vain, refused
 from tests.netns.running import procroute, unchanged, until
+from tests.netns.uplinks import configured
 
 promise = pytest.mark.promise
 
@@ -139,6 +140,14 @@ OTHERS = {
 @pytest.mark.parametrize("name", ADAPTERS)
 def test_an_adapter_that_cannot_be_meant(lab: Lab, name: str) -> None:
     assert not in_vain(lab, ADAPTERS[name])
+
+
+@promise("ERR-01")
+def test_a_misspelt_route_of_the_configuration(lab: Lab) -> None:
+    with configured(lab, '[route.always]\nadapters = ["wan1", "wan2"]\n'):
+        told = procroute(lab, "run", "--via", "alwys", "--", "true").stderr
+    assert "did you mean the route always?" in told
+    assert "; routes: always" in told
 
 
 @promise("ERR-02")

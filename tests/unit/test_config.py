@@ -182,6 +182,8 @@ def test_routes_can_have_names() -> None:
         ('adapters = ["a", "b"]\nstrict = true\non_down = "main"', 4, "cannot be main on a strict route", ""),
         ('adapters = ["wan1"]\nlan = true', 3, "route.vpn.lan is not supported yet", "strict"),
         ('adapters = ["wan1"]\nstrict = 1', 3, "route.vpn.strict must be true or false, not a number", ""),
+        ('adapters = ["wan1"]\nhold = -1', 3, "route.vpn.hold must be at least 0, not -1", ""),
+        ('adapters = ["wan1"]\nhold = "10s"', 3, "route.vpn.hold must be a number", "hold = 10"),
         ('adapters = ["wan1"]\ngateway4 = "::1"', 3, "route.vpn.gateway4 cannot be so: ::1", ""),
         (
             'adapters = ["wan1"]\ngateway = "192.0.2.1"',

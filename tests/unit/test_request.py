@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from procroute.core.overview import Servers
 from procroute.engine.reconcile import reconcile
-from procroute.engine.request import Request, route_for
+from procroute.engine.request import Request, route_for, with_routes
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel import name_servers
@@ -173,3 +173,14 @@ def test_one_that_was_opened_by_another_name_before_its_adapter_came_is_the_same
     kernel = running(Route("fibre"), Route("wan2"))
     live, _ = ask(kernel, "fibre", absent=True)
     assert (live.route, live.number, live.servers) == (Route("fibre"), 1, (ip_address("192.0.2.53"),))
+
+
+@pytest.mark.promise("ERR-01")
+def test_of_an_unknown_adapter_the_routes_that_have_names_are_told_too() -> None:
+    error = ProcrouteError("adapter-unknown", "there is no adapter alway", "adapters here: wan1")
+    told = with_routes(error, "alway", ["vpn", "always"])
+    assert told.hint == "did you mean the route always? adapters here: wan1; routes: always, vpn"
+    assert with_routes(error, "fibre", ["vpn"]).hint == "adapters here: wan1; routes: vpn"
+    assert with_routes(error, "alway", []) is error
+    other = ProcrouteError("adapter-unfit", "lo is the loopback")
+    assert with_routes(other, "alway", ["always"]) is other

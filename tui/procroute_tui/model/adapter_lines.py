@@ -15,8 +15,9 @@ _WIDE, _MIDDLE = 132, 76
 """From so many cells on an adapter's addresses have room beside its rates; from so many, bars."""
 
 
-def adapter_lines(machine: Machine, room: int, *, second: bool) -> list[list[Part]]:
-    """A line for each adapter; with `second` and no room beside, one more with its addresses."""
+def adapter_lines(machine: Machine, room: int, now: float, *, second: bool) -> list[list[Part]]:
+    """A line for each adapter; where there is no room beside, one more: with `second` with the addresses of
+    each, else of each dead one with why. now: seconds since the epoch."""
     lines: list[list[Part]] = []
     names = max([4, *(len(printable(a.name)) for a in machine.adapters)])
     states = max([2, *(len(_state(a)) for a in machine.adapters)])
@@ -25,14 +26,15 @@ def adapter_lines(machine: Machine, room: int, *, second: bool) -> list[list[Par
     for adapter in machine.adapters:
         line = list(_first(machine, adapter, min(names, 15), states, room))
         dropped = f"  {_dropped(machine, adapter)} dropped" if _dropped(machine, adapter) else ""
-        about = list(_about(adapter))
+        about = list(_about(adapter, now))
         if room >= _WIDE:
             line += [(f"{dropped:<{drops}}", "bad"), ("  ", ""), *about]
         elif dropped:
             line.append((dropped, "bad"))
         lines.append(line)
-        if second and room < _WIDE and about:
-            lines.append([(" " * 4, ""), *about])
+        below = about if second else list(_why(adapter, now))
+        if room < _WIDE and below:
+            lines.append([(" " * 4, ""), *below])
     return lines
 
 
@@ -69,13 +71,18 @@ def _dropped(machine: Machine, adapter: AdapterFacts) -> int:
     return sum(routes[name].dropped for name in adapter.routes if name in routes)
 
 
-def _about(adapter: AdapterFacts) -> Iterator[Part]:
-    """What a tunnel is over; why it is dead; its first address of each family with the gateway there; its
-    name servers."""
+def _why(adapter: AdapterFacts, now: float) -> Iterator[Part]:
+    """For how long it has been dead, and why."""
+    if adapter.health is not None and _is_dead(adapter):
+        yield f"for {words.ago(now - adapter.health.since)}: {printable(adapter.health.reason)}  ", "bad"
+
+
+def _about(adapter: AdapterFacts, now: float) -> Iterator[Part]:
+    """What a tunnel is over; for how long it has been dead, and why; its first address of each family with
+    the gateway there; its name servers."""
     if adapter.over:
         yield f"over {printable(adapter.over)}  ", ""
-    if adapter.health is not None and _is_dead(adapter):
-        yield f"{printable(adapter.health.reason)}  ", "bad"
+    yield from _why(adapter, now)
     for family, colon in (("ipv4", False), ("ipv6", True)):
         own = [a.partition("/")[0] for a in adapter.addresses if (":" in a) == colon]
         own = [a for a in own if not a.lower().startswith("fe80:")] or own

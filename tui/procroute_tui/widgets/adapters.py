@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from textual.content import Content
 from textual.widgets import Static
 
@@ -44,7 +46,7 @@ class AdapterBar(Static):
             return  # the end has begun
         height = self.app.size.height
         second = not self.brief and len(self._machine.adapters) * 2 <= height // 4
-        lines = adapter_lines(self._machine, self.size.width, second=second)
+        lines = adapter_lines(self._machine, self.size.width, time.time(), second=second)
         most = max(height // 4, 2)
         if len(lines) > most:
             lines = [
