@@ -142,9 +142,9 @@ def elsewhere(machine: Machine, live: LiveRoute, server: IPAddress) -> bool:
         zones = (adapter.name, *adapter.altnames, str(adapter.ifindex)) if adapter else ()
         return server.scope_id not in zones
     nearest = _nearest(machine, live, server)
-    if nearest is None or adapter is None:
+    if nearest is None:
         return False
-    return all(h.ifindex != adapter.ifindex for h in nearest.hops)
+    return adapter is None or all(h.ifindex != adapter.ifindex for h in nearest.hops)
 
 
 def _nearest(machine: Machine, live: LiveRoute, server: IPAddress) -> Entry | None:

@@ -10,9 +10,11 @@ from typing import Literal
 import pytest
 
 from procroute.lab import Lab, Uplink
-from procroute.lab.topology import VPN, Main
+from procroute.lab.topology import VPN, WAN2, Main
 from tests.netns.daemons import ALICE, daemon
 from tests.netns.inhabitants import Command, routed
+from tests.netns.resolving import EVERY_WAY, TO_SYSTEM4, TO_SYSTEM6, look_up, wrong
+from tests.netns.resolving import astray as questions_astray
 from tests.netns.ruled import PROGRAM, done, pid_of, rule, script, started, write
 from tests.netns.running import ours, procroute, run, until
 from tests.netns.test_over import over
@@ -194,6 +196,35 @@ def test_outer_packets_of_a_tunnel_wait_for_the_adapter_of_their_route(
                 with server(come(lab), family):
                     until_inside(command, "vpn")
                 assert set(outer(lab)) == {"vpn0"}
+
+
+@promise("ABSENT-07")
+def test_look_ups_go_nowhere_and_then_to_the_servers_of_the_adapter() -> None:
+    """The system's own lie on the LAN of wan2."""
+    with machine(HELD) as lab:
+        configure(lab, f'[adapter.vpn0]\ndns = ["{VPN.dns4}", "{VPN.dns6}"]\n')
+        with daemon(lab) as running:
+            answers = look_up(lab, *EVERY_WAY, by=[PROGRAM])
+            assert all(answer["error"] for answer in answers.values()), answers
+            assert questions_astray(lab, "vpn0") == []
+            come(lab)
+            asked = (*TO_SYSTEM4, *TO_SYSTEM6)
+            until(lambda: not wrong(look_up(lab, *asked, by=[PROGRAM]), "vpn"), 5, running.log())
+            look_up(lab, *EVERY_WAY, by=[PROGRAM])
+            assert {query.server for query in lab.uplinks["vpn0"].queries()} == {VPN.dns4, VPN.dns6}
+            assert questions_astray(lab, "vpn0") == []
+
+
+@promise("ABSENT-07")
+def test_given_servers_on_the_lan_of_another_adapter_are_not_asked_there() -> None:
+    with Lab(main="both") as lab:
+        script(lab)
+        way = f'via = "vpn0"\ndns = ["{WAN2.dns4}", "{WAN2.dns6}"]'
+        write(lab, rule(CONDITION[HELD], way=way))
+        with daemon(lab):
+            answers = look_up(lab, *EVERY_WAY, by=[PROGRAM])
+            assert all(answer["error"] for answer in answers.values()), answers
+            assert questions_astray(lab, "vpn0") == []
 
 
 @promise("NEG-18")

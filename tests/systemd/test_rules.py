@@ -17,7 +17,7 @@ from tests.netns.holding import first, programs
 from tests.netns.inhabitants import Inhabitant
 from tests.netns.ruled import FOLDER
 from tests.netns.running import until
-from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, gateway
+from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, gateway, own_address
 from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, started
 from tests.systemd.unit_rules import RULE, came_out, holds_first_programs, rules, unit_file, unit_rule
 
@@ -79,9 +79,10 @@ def test_no_unit_is_denied_its_start(running: Daemon) -> None:
     """Neither where its route cannot be, nor where nobody answers."""
     box = running.box
     at_once(box, 4)
-    rules(running, unit_rule("probed", way='via = "vpn9"\nstrict = true', more='when_down = "deny"'))
+    bad = f'via = "wan1"\nstrict = true\ngateway4 = "{own_address(box.wan1, 4)}"'
+    rules(running, unit_rule("probed", way=bad, more='when_down = "deny"'))
     assert [one.keys() for one in restarted(box, 1)] == [{"wan2"}]
-    assert "there is no adapter vpn9" in running.log()
+    assert "is this machine's own address" in running.log()
     assert "denied" not in running.log()
     rules(running, unit_rule("probed", way='via = "wan1"\nstrict = true'))
     with running.stopped():
