@@ -13,6 +13,7 @@ from procroute.engine.words import Tell
 from procroute.kernel import cgroups, sockets
 from procroute.kernel.linux import Linux
 from procroute.model import Marks
+from procroute.told import NOTICE, told
 
 _SOON, _LATER, _LATEST = 0.02, 1.0, 60.0
 """When to look again, in seconds. Nobody tells of the end of connections that were kept: these are looked at
@@ -78,7 +79,9 @@ class Closing:
                 sockets.destroy(each)
             unmark(self._identity, self._mount, kept)
             if kept:
-                self._tell(f"{len(kept)} connections that were kept on {found.live.route.name} were ended")
+                route = found.live.route.name
+                line = f"{len(kept)} connections that were kept on {route} were ended"
+                self._tell(told(line, NOTICE, route=route))
         self._goodbyes.clear()  # they may have been given longer
         waiting, deadline = unused, time.monotonic() + _AT_MOST
         while (waiting := [f for f in waiting if not self._is_said(f, _AT_THE_END)]) and (

@@ -20,6 +20,7 @@ from procroute.holder.link import Link
 from procroute.holder.words import Decided, Exec, Said
 from procroute.holder.words import Holding as Held
 from procroute.terminal import printable
+from procroute.told import NOTICE, told
 
 _AGAIN, _AGAIN_AT_MOST = 0.05, 5.0
 """Seconds before a holder is started again that has ended; twice as long each time that cannot be done."""
@@ -187,7 +188,7 @@ class Holding:
                 await self._open()
             except ProcrouteError as e:
                 self._tell(f"execs are not held: {e.message}")
-        self._tell("starts are held again")
+        self._tell(told("starts are held again", NOTICE))
 
     def _leave(self) -> None:
         if self._link is not None:

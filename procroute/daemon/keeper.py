@@ -23,6 +23,7 @@ from procroute.kernel import nft
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute
 from procroute.protocol import AdaptersChanged, Event, Switched
+from procroute.told import ERROR, told
 
 _PRIORITY: Final = -10
 """Of the thread (setpriority(2); Linux has one each): on a busy machine repairs must not wait either."""
@@ -87,7 +88,7 @@ class Keeper:
             except (ProcrouteError, OSError) as e:
                 self._tell(f"what was heard could not be looked at: {e}")
             except Exception as e:  # noqa: BLE001 - a fault of ours must not end the keeping
-                self._tell("".join(traceback.format_exception(e)))
+                self._tell(told("".join(traceback.format_exception(e)), ERROR))
 
     def _look_at(self, machine: Machine) -> None:
         """Tell where adapters or their ways out are other than at the last look."""

@@ -43,6 +43,7 @@ from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError, refused
 from procroute.kernel.service_manager import ServiceManager
 from procroute.terminal import printable
+from procroute.told import ERROR, NOTICE, WARNING, told
 from procroute.user_names import user_name
 
 _T = TypeVar("_T")
@@ -118,7 +119,7 @@ class Daemon:
             await self._server.start()
             self._works.begin(self._checking.want(self._writer.checks))
             self._tidying.soon()
-            self._tell(f"ready; {_assignments(adopted)} adopted" if adopted else "ready")
+            self._tell(told(f"ready; {_assignments(adopted)} adopted" if adopted else "ready"))
             self._manager.ready()
             self._works.begin(self._show_that_it_lives())
             await over.wait()
@@ -151,7 +152,7 @@ class Daemon:
         self._watched.close()
         goes_on = "stay on their routes" if stay > 1 else "stays on its route"
         more = f"; {_assignments(stay)} {goes_on}, which nobody keeps in step until the next start"
-        self._tell("ended" + (more if stay else ""))
+        self._tell(told("ended" + (more if stay else "")))
 
     async def _do(self, work: Callable[[], _T]) -> _T:
         return await self._loop.run_in_executor(self._thread, work)
@@ -185,7 +186,7 @@ class Daemon:
         except ProcrouteError:
             raise
         except Exception as e:  # one request's fault of ours is not everybody's
-            self._tell("".join(traceback.format_exception(e)))
+            self._tell(told("".join(traceback.format_exception(e)), ERROR))
             hint = "the daemon's log has the details; please report it"
             raise ProcrouteError("internal", f"a fault in the daemon: {e!r}", hint) from e
         finally:
@@ -212,7 +213,7 @@ class Daemon:
         self._keeper.nudge()
 
     def _tell_reread(self, notes: Sequence[str]) -> None:
-        for line in ("the configuration was read again", *notes):
+        for line in (told("the configuration was read again"), *notes):
             self._tell(line)
 
     async def _reload(self) -> None:
@@ -250,7 +251,9 @@ class Daemon:
 
     def _health_changed(self, found: AdapterFound) -> None:
         why = f": {found.reason}" if found.reason else ""
-        self._tell(printable(f"the health of adapter {found.name} is {found.state}{why}"))
+        level = WARNING if found.state == "down" else NOTICE
+        line = printable(f"the health of adapter {found.name} is {found.state}{why}")
+        self._tell(told(line, level, adapter=found.name))
         self._said(protocol.HealthChanged(at=found.since, adapter=found.name, health=health_facts(found)))
         self._keeper.nudge()
 

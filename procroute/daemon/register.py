@@ -125,7 +125,8 @@ class Register(Remembered):
         self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
         asked = f" {printable(rule)}" if rule else "" if by == owner else f", asked for by {spoken(by)}"
-        self._tell(f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}")
+        line = f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}"
+        self._tell(log_words.told_of(assignment, line))
         return assignment
 
     def switched(self, route: str, adapter: str) -> None:
@@ -157,7 +158,8 @@ class Register(Remembered):
             elif path.exists() and not cgroups.populated(path):
                 self._linux.placement.end(path)
         self._said(Removed(at=time.time(), assignment=assignment, why=why, ending=ending))
-        self._tell(f"{log_words.about(assignment)}: {why}{'' if by is None else f' by {spoken(by)}'}")
+        line = f"{log_words.about(assignment)}: {why}{'' if by is None else f' by {spoken(by)}'}"
+        self._tell(log_words.told_of(assignment, line))
 
     def end_with(self, number: int) -> None:
         """The end of all on a route that has no process any more and is about to be closed.
@@ -187,7 +189,7 @@ class Register(Remembered):
             self._leavers.forget(before, ended=False)
             self._ledger.remove(before.id)
             self._said(Removed(at=time.time(), assignment=before, why="released"))
-            self._tell(f"{log_words.about(before)}: gets another route")
+            self._tell(log_words.told_of(before, f"{log_words.about(before)}: gets another route"))
 
     def tidy(self) -> None:
         """Remove what could not be removed before. Takes no lock. Raises OSError."""

@@ -10,6 +10,7 @@ from procroute.daemon.works import Works
 from procroute.daemon.writer import Writer
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
+from procroute.told import told
 
 _AGAIN: Final = 0.25
 _AGAIN_AT_MOST: Final = 60.0
@@ -60,7 +61,7 @@ class Tidying:
             again, self._again = self._again, min(2 * self._again, _AGAIN_AT_MOST)
         else:
             if self._untidy:
-                self._tell("what has ended is removed now")
+                self._tell(told("what has ended is removed now"))
             self._untidy.clear()
             self._again = _AGAIN
         if self._timer is not None:

@@ -19,6 +19,7 @@ from procroute.kernel.interface import Kernel
 from procroute.kernel.witness import ROUTING, Witness
 from procroute.protocol import Repaired
 from procroute.terminal import printable
+from procroute.told import NOTICE, told
 
 Told = Callable[[Repaired], None]
 
@@ -104,7 +105,7 @@ class Reporter:
         if last is None:
             put_right = _once(s for each in after.passes for s in each.steps if repr(s) not in missing)
             if put_right:
-                self._tell(f"put right at the start: {', '.join(things(put_right))}")
+                self._tell(told(f"put right at the start: {', '.join(things(put_right))}", NOTICE))
             return
         done = (damage(each.steps, each.before, last) for each in after.passes)
         found = _once(step for some in done for step in some if repr(step) not in missing)
@@ -115,7 +116,8 @@ class Reporter:
             return
         by = [authors.found(ROUTING, author) for author in blamed(found, deeds)]
         who, what = printable(spoken(a for a in by if not a.ours)), things(found)
-        self._tell(f"repaired in {ms:.0f} ms: {', '.join(what)}; changed by {who or 'nobody knows whom'}")
+        line = f"repaired in {ms:.0f} ms: {', '.join(what)}; changed by {who or 'nobody knows whom'}"
+        self._tell(told(line, NOTICE, by=who))
         self._told(Repaired(at=time.time(), what=what, who=who, ms=round(ms, 1)))
 
 

@@ -10,6 +10,7 @@ from procroute.engine.words import Tell
 from procroute.identity import Identity
 from procroute.kernel import sockets
 from procroute.model import Adapter, LiveRoute
+from procroute.told import NOTICE, told
 
 Switched = Callable[[LiveRoute, str], None]
 _PROTOCOLS = (sockets.TCP, sockets.UDP)
@@ -77,7 +78,8 @@ class Switches:
                 continue
             words = failover.told(machine, old, live)
             if words:
-                self._tell(words)
+                by = machine.adapter_of(live)
+                self._tell(told(words, NOTICE, route=live.route.name, adapter=by and by.name))
                 self._switched(live, words)
                 if (live.route.reset or old.by_main) and not live.by_main:
                     _end(self._identity, live, machine.adapter_of(live))

@@ -131,3 +131,22 @@ def test_programs_are_held_wherever_they_lie(box: SystemdBox, folder: str) -> No
         assert "SCHED_RR" in box.sh(f"chrt -p {holder}")
         box.sh(f"rm -r {FOLDER}")
         running.ask("reload")
+
+
+@promise("SERVICE-09")
+def test_the_journal_keeps_levels_and_fields(served: Service) -> None:
+    served.start()
+    box = served.box
+
+    def said(*which: str) -> str:
+        box.run(["journalctl", "--sync"])
+        return box.run(["journalctl", "--no-pager", "-o", "cat", "-u", UNIT, *which]).stdout
+
+    with placed(box, AS_ADA):
+        assert "assignment" in said("PROCROUTE_ROUTE=wan1", "PROCROUTE_UID=1000")
+        assert "assignment" not in said("PROCROUTE_ROUTE=wan2")
+        assert "assignment" not in said("-p", "notice")
+        box.run(["nft", "flush", "ruleset"], check=True)
+        until(lambda: "repaired in" in said("-p", "notice"), what="a notice of the repair")
+        assert "repaired in" not in said("-p", "warning")
+        assert "procrouted: " not in said("SYSLOG_IDENTIFIER=procrouted")
