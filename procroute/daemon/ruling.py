@@ -10,8 +10,6 @@ import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Final
 
-from msgspec.structs import replace
-
 from procroute.core.access import Peer
 from procroute.core.hold_rules import NO_STARTER, HoldRule
 from procroute.core.outer import label, with_tunnels
@@ -24,7 +22,6 @@ from procroute.core.ruling import (
     hold_rules,
     kind,
     needs_news,
-    wanted,
 )
 from procroute.daemon import rules_in_use
 from procroute.daemon.by_rule import ByRule
@@ -34,24 +31,20 @@ from procroute.daemon.owning import Owning
 from procroute.daemon.recent import Recent
 from procroute.daemon.routes import Routes
 from procroute.daemon.rule_subjects import RuleSubjects, facts_of
+from procroute.daemon.taking import Taking, peer_of
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.holder.words import Exec
 from procroute.identity import SLICE
-from procroute.kernel import user_managers
 from procroute.kernel.pinned import Known
-from procroute.kernel.process_facts import Facts
 from procroute.kernel.unit_starter import unit_starter
 from procroute.model import Existing
-from procroute.protocol import RuleFacts, Wanted
+from procroute.protocol import RuleFacts
 from procroute.rulebook import folders
-from procroute.rulebook.applications import unit_around
 from procroute.rulebook.matching import Tried, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook, WhenDown
 from procroute.rulebook.subject import Subject
-from procroute.user_names import user_name
 
-_ROOT: Final = Peer(0, 0, "root")
 _FREE: Final = 4096
 """So many processes are remembered that have executed a program which is excepted."""
 _NOT_MEANT: Final = frozenset({"other-namespace", "process-unknown", "process-unfit"})
@@ -88,6 +81,7 @@ class Ruling:
         self._by_rule = by_rule
         self._letting_go = letting_go
         self._owning = owning
+        self._taking = Taking(routes, by_rule, letting_go, owning)
         self._tell = tell
         self._said: set[str] = set()
         self._execs = HeldExecs(subjects)
@@ -137,7 +131,7 @@ class Ruling:
         for rule, peer in self._leading():
             if (key := (peer.uid, rule.via)) not in numbers:
                 try:
-                    numbers[key], wrong[key] = self._by_rule.keep(peer, self._wanted(rule))
+                    numbers[key], wrong[key] = self._by_rule.keep(peer, self._taking.wanted(rule))
                 except ProcrouteError as e:
                     numbers[key], wrong[key] = None, e.message
             if wrong[key]:
@@ -154,7 +148,7 @@ class Ruling:
         """The execs that are to be held."""
         self._starter = unit_starter() if self._by_rule.by_systemd else NO_STARTER
         return hold_rules(
-            self.book, lambda rule: self._routes.meant(self._wanted(rule)).strict, self._starter
+            self.book, lambda rule: self._routes.meant(self._taking.wanted(rule)).strict, self._starter
         )
 
     def waited_for(self, asked: Exec) -> bool:
@@ -178,7 +172,7 @@ class Ruling:
             self._free[key] = self._rules.order[rule.place]
         once = _Once(answer)
         try:
-            self._take(rule, executing.then, executing.now, lambda: once(True))
+            self._taking.take(self._rules, rule, executing.then, executing.now, lambda: once(True))
         except OSError:
             once(True)  # it has ended, or was let go on without us
         except ProcrouteError as e:
@@ -248,7 +242,7 @@ class Ruling:
             before = self._free.get((found.pid, began), placed)
             if before is not None and before < self._rules.order[rule.place]:
                 return False  # by what it was executed as, which may be a script
-            return self._take(rule, found, facts_of(found, began), existing=existing)
+            return self._taking.take(self._rules, rule, found, facts_of(found, began), existing=existing)
         except OSError:
             return False  # it has ended
         except ProcrouteError as e:
@@ -256,50 +250,8 @@ class Ruling:
                 self._say(f"{rule.place}: {describe(found.pid)} was not placed: {e.message}")
         return False
 
-    def _take(
-        self,
-        rule: RouteRule,
-        who: Subject,
-        facts: Facts,
-        placed: Callable[[], None] = lambda: None,
-        existing: Existing | None = None,
-    ) -> bool:
-        """Put a process where its rule says; whether it was moved to a route. Raises ProcrouteError.
-
-        placed: see ByRule.place.
-        """
-        if rule.via is None:
-            self._letting_go.by_rule(Known(facts.pid, facts.began))
-            return False
-        if self._owning.has(rule, who.uids[1]):
-            return False
-        if existing is not None:
-            rule = replace(rule, existing=existing)
-        peer, route = self._peer(rule), self._wanted(rule)
-        if unit := self._unit(rule, who):
-            return self._by_rule.unit(peer, unit, route, rule)
-        command = " ".join(who.command) or who.exes[0]
-        return self._by_rule.place(peer, facts, command, route, rule, placed)
-
-    def _unit(self, rule: RouteRule, who: Subject) -> str:
-        """The cgroup of the unit that follows in place for a process; empty: it is to be moved itself."""
-        its = kind(rule)
-        if its is Kind.USER:
-            uid = user_managers.tree_of(f"{who.cgroup}/")
-            whole = rule.place not in self._rules.excepted and self._by_rule.by_systemd
-            hers = whole and uid == who.uids[1]
-            return user_managers.slice_of(uid) if hers else ""
-        return unit_around(who.cgroup, rule.owner) if its is Kind.UNIT else ""
-
     def _leading(self) -> Iterator[tuple[RouteRule, Peer]]:
-        return ((rule, self._peer(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
-
-    def _wanted(self, rule: RouteRule) -> Wanted:
-        return wanted(rule, self._routes.settings.route)
-
-    @staticmethod
-    def _peer(rule: RouteRule) -> Peer:
-        return Peer(rule.owner, 0, user_name(rule.owner)) if rule.owner else _ROOT
+        return ((rule, peer_of(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
 
     def _say(self, line: str) -> None:
         """Once, until the rules are read again."""
