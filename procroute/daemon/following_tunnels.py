@@ -122,11 +122,11 @@ class FollowingTunnels:
 
     def _look_anew(self, moved: frozenset[int]) -> None:
         async def look_anew() -> None:
-            await self._do(lambda: self._tunnels.look_anew(moved))
+            await self._do(lambda: self._tunnels.kernels.look_anew(moved))
 
         if not self._over:
             self._works.begin(look_anew())
 
     def _keep(self) -> tuple[Undone, frozenset[int]]:
         self._due = False  # what is heard from now on counts anew
-        return self._tunnels.keep(), self._tunnels.moved()
+        return self._tunnels.keep(), self._tunnels.kernels.moved()

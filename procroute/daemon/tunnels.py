@@ -7,29 +7,28 @@ kernel sends by itself: ip rules tell its packets by their port (docs/decisions/
 
 from __future__ import annotations
 
-import contextlib
 import errno
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from msgspec.structs import replace
 
 from procroute.core.access import Peer
-from procroute.core.machine import Machine, Observed
+from procroute.core.machine import Machine
 from procroute.core.moving import LISTENING
 from procroute.core.outer import is_label, label, unfit
 from procroute.daemon.assigning import Assigning
+from procroute.daemon.kernel_tunnels import KernelTunnel, KernelTunnels
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.register import Register
 from procroute.daemon.routes import OpenRoute, Routes
 from procroute.daemon.undone import Undone
 from procroute.engine.lock import lock, patient
-from procroute.engine.reconcile import reconcile
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.identity import CONFIG_FILE
 from procroute.kernel import adapters, cgroups, tun_owners, wireguard
 from procroute.kernel.linux import Linux
-from procroute.model import Adapter, LiveRoute
+from procroute.model import Adapter
 from procroute.protocol import Assign, Wanted
 from procroute.terminal import printable
 from procroute.tunnels import Tunnel
@@ -38,12 +37,9 @@ _ROOT = Peer(0, 0, "root")
 _NOT_MEANT = frozenset({"other-namespace", "process-unknown"})
 """Errors of who ends meanwhile, or only has a device of that name elsewhere."""
 
-_Kernels = tuple[int, int]
-"""A tunnel of the kernel's: ifindex and UDP port (LiveRoute.tunnels)."""
-
 
 class Tunnels:
-    """In the writer's thread. Takes the lock itself."""
+    """In the writer's thread. Takes the lock itself. kernels: the kernel's among them."""
 
     def __init__(
         self,
@@ -60,11 +56,10 @@ class Tunnels:
         self._assigning = assigning
         self._letting_go = letting_go
         self._tell = tell
+        self.kernels = KernelTunnels(linux, routes, tell)
         self._owners: dict[str, list[int]] = {}
         self._devices: Mapping[str, str] = {}
         self._taken: Mapping[str, OpenRoute] = {}
-        self._ways: dict[int, tuple[int, bool]] = {}
-        self._moved: set[int] = set()
         self._undone = Undone()
 
     @property
@@ -86,7 +81,7 @@ class Tunnels:
         return self._undone
 
     def _keep(self) -> None:
-        self._follow_switches()
+        self.kernels.follow_switches()
         routes = self._opened()
         self._routes.outer = frozenset(found.live.number for found in routes.values())
         self._let_go()
@@ -104,10 +99,10 @@ class Tunnels:
         # Where its route cannot be opened now, a tunnel stays where it is: nothing leaves by main.
         staying = {a.ifindex for name, a in there.items() if name not in routes}
         try:
-            self._carry(wanted, staying)
+            self.kernels.carry(wanted, staying)
         except (ProcrouteError, OSError) as e:
             self._undone.add(f"{CONFIG_FILE}: tunnels of the kernel's", e)
-        self._follow_switches()
+        self.kernels.follow_switches()
         tuns = {name: there[name].name if name in there else "" for name in routes}
         self._taken = routes
         self._devices = {n: t for n, t in tuns.items() if not t or (n in fit and fit[n].kind == "tun")}
@@ -149,9 +144,9 @@ class Tunnels:
 
     def _kernels(
         self, devices: Mapping[str, Adapter], routes: Mapping[str, OpenRoute]
-    ) -> dict[int, tuple[_Kernels, ...]]:
+    ) -> dict[int, tuple[KernelTunnel, ...]]:
         """By the routes' numbers, the kernel's tunnels that take them."""
-        found: dict[int, tuple[_Kernels, ...]] = {}
+        found: dict[int, tuple[KernelTunnel, ...]] = {}
         for name, adapter in devices.items():
             try:
                 port = wireguard.port(adapter.ifindex)
@@ -161,57 +156,6 @@ class Tunnels:
             number = routes[name].live.number
             found[number] = (*found.get(number, ()), (adapter.ifindex, port))
         return found
-
-    def _carry(self, wanted: Mapping[int, tuple[_Kernels, ...]], staying: Collection[int]) -> None:
-        """Have these tunnels of the kernel's take these routes, and no others any, but for those that stay
-        where they are, by their ifindexes. Raises ProcrouteError."""
-
-        def tunnels(live: LiveRoute) -> tuple[_Kernels, ...]:
-            return (*wanted.get(live.number, ()), *(one for one in live.tunnels if one[0] in staying))
-
-        def routes(now: Observed) -> list[LiveRoute]:
-            return [replace(live, tunnels=tunnels(live)) for live in now.alive()]
-
-        with lock(patient(self._tell)):
-            lives = [found.live for found in self._routes.all()]
-            changed = [live for live in lives if live.tunnels != tunnels(live)]
-            if not changed:
-                return
-            reconcile(self._linux, self._linux.identity, routes)
-            self._routes.refresh()
-        concerned = (one for live in changed for one in (*live.tunnels, *tunnels(live)))
-        self._look_anew(sorted({ifindex for ifindex, _ in concerned}))
-
-    def _follow_switches(self) -> None:
-        """Have tunnels of the kernel's notice where their route leaves by another adapter."""
-        if not any(found.live.tunnels for found in self._routes.all()):
-            return
-        with lock(patient(self._tell)):
-            self._routes.refresh()
-        for live in (found.live for found in self._routes.all()):
-            way = (live.ifindex, live.by_main)
-            if live.tunnels and self._ways.get(live.number, way) != way:
-                self._look_anew([ifindex for ifindex, _ in live.tunnels])
-            self._ways[live.number] = way
-
-    def _look_anew(self, ifindexes: Iterable[int]) -> None:
-        for ifindex in ifindexes:
-            with contextlib.suppress(ProcrouteError):  # it has gone
-                wireguard.forget_ways(ifindex)
-                self._moved.add(ifindex)
-
-    def moved(self) -> frozenset[int]:
-        """The ifindexes of the kernel's tunnels that take another way since this was asked last."""
-        found, self._moved = frozenset(self._moved), set()
-        return found
-
-    def look_anew(self, ifindexes: Iterable[int]) -> None:
-        """Have tunnels of the kernel's look for their ways and sources once more.
-
-        What their peers had sent on the old way has come since, and has told them of its address.
-        """
-        self._look_anew(ifindexes)
-        self._moved.clear()
 
     def _place(self) -> None:
         """Put on its route who speaks for a tun device, or did."""
