@@ -12,8 +12,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable, Iterable, Iterator
-from functools import lru_cache
-from ipaddress import ip_address
 from pathlib import Path
 
 import msgspec
@@ -24,42 +22,9 @@ from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, XATTR, Identity
 from procroute.kernel import cgroups, files
 from procroute.kernel.refusal import refused
+from procroute.kernel.route_record import Record, decoded, encoded, live_of
 from procroute.kernel.user_managers import TREE
-from procroute.model import HOLD, IPAddress, LiveRoute, Marks, OnDown, Owner, Route
-
-
-class _Record(msgspec.Struct, frozen=True, cache_hash=True):
-    """What is written on a target."""
-
-    namespace: int
-    identity: Identity
-    number: int
-    adapter: str
-    strict: bool
-    gateway4: str
-    gateway6: str
-    dns: tuple[str, ...] | None
-    servers: tuple[str, ...]
-    known: tuple[str, ...]
-    silent: tuple[str, ...] = ()
-    no_lookups: bool = False
-    ifindex: int = 0
-    marks: Marks = Marks.SOCKETS
-    others: tuple[str, ...] = ()
-    on_down: OnDown | None = None
-    reset: bool = False
-    hold: float = HOLD
-    inbound: bool = False
-    members: tuple[int, ...] = ()
-    left: tuple[int, ...] = ()
-    by_main: bool = False
-    silent_others: tuple[tuple[int, str], ...] = ()
-    owners: tuple[Owner, ...] = ()
-    tunnels: tuple[tuple[int, int], ...] = ()
-
-
-_RECORD = msgspec.json.Decoder(_Record)
-"""Made here, by one thread: two that decode a type for the first time at once may crash in msgspec (0.22)."""
+from procroute.model import LiveRoute
 
 
 class Target(Struct, frozen=True):
@@ -95,7 +60,7 @@ def those_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
     for path in sorted(paths):
         record = _read(path)
         if record is not None and record.namespace == namespace:
-            live = _live(record)
+            live = live_of(record)
             used = bool(live.owners) or cgroups.in_use(path) or carries(live)
             found.append(Target(path, record.identity, live, used))
     return found
@@ -191,36 +156,8 @@ def add_target(
 
 def describe(path: Path, namespace: int, identity: Identity, live: LiveRoute) -> None:
     """Write on a target what it is."""
-    route = live.route
-    record = _Record(
-        namespace=namespace,
-        identity=identity,
-        number=live.number,
-        adapter=route.adapter,
-        strict=route.strict,
-        gateway4=str(route.gateway4 or ""),
-        gateway6=str(route.gateway6 or ""),
-        dns=None if route.dns is None else tuple(map(str, route.dns)),
-        servers=tuple(map(str, live.servers)),
-        known=tuple(map(str, live.known)),
-        silent=tuple(map(str, live.silent)),
-        no_lookups=live.no_lookups,
-        ifindex=live.ifindex,
-        marks=live.marks,
-        others=route.others,
-        on_down=route.on_down,
-        reset=route.reset,
-        hold=route.hold,
-        inbound=route.inbound,
-        members=live.members,
-        left=live.left,
-        by_main=live.by_main,
-        silent_others=tuple((ifindex, str(g)) for ifindex, g in live.silent_others),
-        owners=live.owners,
-        tunnels=live.tunnels,
-    )
     try:
-        files.set_attribute(path, XATTR, msgspec.json.encode(record))
+        files.set_attribute(path, XATTR, encoded(namespace, identity, live))
     except OSError as e:
         raise refused(e, "cgroup", f"write on the cgroup {path}") from e
 
@@ -241,50 +178,8 @@ def plain_ids(path: Path) -> frozenset[int]:
     return frozenset(number for _, number in cgroups.tree(path, but=named))
 
 
-def _read(path: Path) -> _Record | None:
+def _read(path: Path) -> Record | None:
     try:
-        return _decoded(os.getxattr(path, XATTR))
+        return decoded(os.getxattr(path, XATTR))
     except (OSError, msgspec.DecodeError):
         return None
-
-
-@lru_cache(4096)  # the same bytes say the same: most of what is there was there at the last look
-def _decoded(text: bytes) -> _Record:
-    return _RECORD.decode(text)
-
-
-@lru_cache(4096)
-def _live(record: _Record) -> LiveRoute:
-    route = Route(
-        adapter=record.adapter,
-        strict=record.strict,
-        gateway4=ip_address(record.gateway4) if record.gateway4 else None,  # type: ignore[arg-type]
-        gateway6=ip_address(record.gateway6) if record.gateway6 else None,  # type: ignore[arg-type]
-        dns=None if record.dns is None else _addresses(record.dns),
-        others=record.others,
-        on_down=record.on_down,
-        reset=record.reset,
-        hold=record.hold,
-        inbound=record.inbound,
-    )
-    servers, known, silent = map(_addresses, (record.servers, record.known, record.silent))
-    return LiveRoute(
-        route,
-        record.number,
-        servers,
-        known,
-        silent,
-        record.no_lookups,
-        record.ifindex,
-        record.marks,
-        record.members,
-        record.left,
-        record.by_main,
-        tuple((ifindex, ip_address(g)) for ifindex, g in record.silent_others),
-        record.owners,
-        record.tunnels,
-    )
-
-
-def _addresses(texts: tuple[str, ...]) -> tuple[IPAddress, ...]:
-    return tuple(ip_address(text) for text in texts)
