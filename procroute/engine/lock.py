@@ -148,7 +148,8 @@ def _release(directory: Path) -> None:
         try:
             files.rmdir(directory)
         except OSError as e:
-            if e.errno != errno.ENOTEMPTY:
+            # Busy: in a unit's sandbox its RuntimeDirectory= is a mount point.
+            if e.errno not in (errno.ENOTEMPTY, errno.EBUSY):
                 raise
 
 

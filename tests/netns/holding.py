@@ -29,7 +29,7 @@ from tests.netns.inhabitants import routed
 from tests.netns.running import ENVIRONMENT, until
 from tests.netns.traffic import SERVER
 
-PLACE: Final = "/run/held"
+PLACE: Final = os.environ.get("PROCROUTE_PROGRAMS", "/run/held")
 """The folder of programs in the lab: on its own file system, so that no mark is on a file of the host."""
 _HERE: Final = Path(__file__).parent
 _MADE: Final = _HERE.parents[1] / "build/programs"

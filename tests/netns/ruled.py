@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from typing import Any, Final
@@ -17,7 +18,7 @@ from tests.netns.inhabitants import PROBE, Command, commanded
 from tests.netns.running import ENVIRONMENT, PROCROUTE
 
 FOLDER: Final = "/etc/procroute/rules.d"
-PROGRAMS: Final = "/run/programs"
+PROGRAMS: Final = os.environ.get("PROCROUTE_PROGRAMS", "/run/programs")
 PROGRAM: Final = f"{PROGRAMS}/wrap"
 
 
