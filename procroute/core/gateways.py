@@ -227,7 +227,8 @@ def gateways_to_ask(
     """Those of the awaited gateways that can be asked again without harm to bystanders.
 
     IPv6 passes by a router that is known to be dead, but not one that is being asked (rt6_check_neigh): where
-    main has another that bystanders use in its stead it is left alone until it speaks itself.
+    main has another that bystanders use in its stead it is left alone until it speaks itself, or the kernel
+    has forgotten it.
     """
     return frozenset(n for n in awaited if n in machine.stirring_gateways or not _is_replaced(machine, n))
 

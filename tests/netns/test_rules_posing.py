@@ -15,7 +15,7 @@ from tests.netns.holding import first, programs, routers
 from tests.netns.inhabitants import PROBE, commanded
 from tests.netns.ruled import PROGRAMS, done, rule, script, write
 from tests.netns.running import procroute
-from tests.netns.traffic import FAMILIES, astray, both_families
+from tests.netns.traffic import FAMILIES, astray, both_families, own_address
 
 promise = pytest.mark.promise
 MEANT: Final = f"{PROGRAMS}/meant"
@@ -89,7 +89,8 @@ def test_a_script_stays_excepted_when_rules_are_read_again(running: Daemon) -> N
 @both_families
 def test_who_was_denied_a_program_and_executes_another(running: Daemon, family: int) -> None:
     lab = running.lab
-    denied = rule(f'exe = "{OTHER}"', way='via = "vpn0"\nstrict = true')
+    bad = f'via = "wan1"\nstrict = true\ngateway4 = "{own_address(lab.wan1, 4)}"'
+    denied = rule(f'exe = "{OTHER}"', way=bad)
     hold(running, denied + rule(f'exe = "{first(family)}"'))
     tries = [sys.executable, "-S", "-c", TRIES, OTHER, first(family)]
     assert dict(routers(lab.run(tries).stdout)) == {"wan1": 1}
