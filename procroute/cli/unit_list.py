@@ -14,8 +14,8 @@ def add(words: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "list",
         help="list the units that are wrapped",
         description="Lists the units that are wrapped: their route, their state, and whether what runs of "
-        "them is routed now. restart it: it was started before it was wrapped; another slice: a later "
-        "drop-in of somebody's has taken it elsewhere.",
+        "them is routed now. restart it: it was started before it was wrapped, or was let go; another "
+        "slice: a later drop-in of somebody's has taken it elsewhere.",
     )
     parser.add_argument("--user", action="store_true", help="those of your own manager")
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")

@@ -34,7 +34,9 @@ _MANAGERS: Final = frozenset(
 
 class UnitFacts(Struct, frozen=True):
     """What systemd says of a unit. name: without aliases; load: its load state; texts: of its files and
-    drop-ins, by their paths; before: the units that wait for it; sockets: the units that hand it sockets."""
+    drop-ins, by their paths; before: the units that wait for it; sockets: the units that hand it sockets;
+    apart: it runs in another network namespace than systemd; lasting: its stop may leave processes of it;
+    cgroup: where it has processes, empty: it has none."""
 
     name: str
     load: str
@@ -42,6 +44,9 @@ class UnitFacts(Struct, frozen=True):
     texts: Mapping[str, str] = {}
     before: Collection[str] = ()
     sockets: Collection[str] = ()
+    apart: bool = False
+    lasting: bool = False
+    cgroup: str = ""
 
 
 def completed(name: str) -> str:
@@ -90,6 +95,13 @@ def check(facts: UnitFacts, asked: str) -> None:
         raise ProcrouteError("unit-unfit", f"{name} is procroute's own")
     if name.removesuffix(".service") in _MANAGERS:
         raise ProcrouteError("unit-unfit", f"{name} sets up the adapters, and speaks by each of them")
+    if facts.apart:
+        raise ProcrouteError(
+            "unit-unfit",
+            f"{name} runs in a network namespace of its own (PrivateNetwork=, NetworkNamespacePath=): "
+            "this one's routes are not its",
+            "what its namespace is connected to decides",
+        )
     for path, text in facts.texts.items():
         if not text.startswith(MARK) and (slice_ := own_slice(text)):
             raise ProcrouteError(
@@ -97,6 +109,21 @@ def check(facts: UnitFacts, asked: str) -> None:
                 f"{name} has a slice of its own ({slice_}, by {path}), whose limits it would lose",
                 f"procroute rules add --unit {name} has it follow where it is; or take that Slice= away",
             )
+
+
+def check_left(facts: UnitFacts, slice_: str) -> None:
+    """Refuse a unit that would be started beside what is left of it, in the cgroup that this is still in.
+
+    Raises ProcrouteError unit-unfit.
+    """
+    if facts.lasting and facts.cgroup and f"/{slice_}/" not in facts.cgroup:
+        name = facts.name
+        raise ProcrouteError(
+            "unit-unfit",
+            f"{name} has processes that its stop may leave (KillMode=), "
+            f"and its next start would be beside them, in {facts.cgroup}",
+            f"systemctl stop {name}; systemctl kill --signal=KILL {name} ends those, too; then wrap it",
+        )
 
 
 def check_early(

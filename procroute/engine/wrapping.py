@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -25,7 +25,7 @@ from procroute.kernel import files, own_code, systemctl, unit_facts
 
 _MODE: Final = 0o644
 _SYSTEM: Final = Path("/etc/systemd/system")
-_STATE: Final = "Id,ActiveState,ControlGroup,Slice"
+_STATE: Final = "Id,ActiveState,ControlGroup,Slice,MainPID"
 Now = Literal["routed", "at its next start", "restart it", "another slice"]
 
 
@@ -77,6 +77,8 @@ class Units:
         unit = asked if unit_fit.is_template(asked) else facts.name
         place = self._drop_in(unit)
         unit_fit.check(facts, asked)
+        for one in self._loaded(unit, facts):
+            unit_fit.check_left(one, wrapping.slice)
         first = unit_fit.FIRST_OF_USERS if self._user else unit_fit.FIRST
         unit_fit.check_early(facts, first, lambda some: unit_facts.after(some, user=self._user))
         if not self._user:
@@ -130,9 +132,15 @@ class Units:
                 found.append(Row(unit, said.route, said.slice, "template", "at its next start"))
             names = unit_facts.instances(unit, user=self._user) if template else [unit]
             for one in unit_facts.shown(names, _STATE, user=self._user) if names else ():
-                now = _now(one["ActiveState"], one["ControlGroup"], one["Slice"], said.slice)
+                now = _now(one, said.slice)
                 found.append(Row(one["Id"], said.route, said.slice, one["ActiveState"], now))
         return found
+
+    def _loaded(self, unit: str, facts: unit_fit.UnitFacts) -> list[unit_fit.UnitFacts]:
+        """The unit itself, or a template's instances that systemd knows of. facts: of either."""
+        if not unit_fit.is_template(unit):
+            return [facts]
+        return [unit_facts.facts(one, user=self._user) for one in unit_facts.instances(unit, user=self._user)]
 
     def _drop_in(self, unit: str) -> Path:
         return self._folder / f"{unit}.d" / DROP_IN
@@ -187,9 +195,13 @@ def _notes(facts: unit_fit.UnitFacts) -> tuple[str, ...]:
     return (f"{', '.join(handed)}: these sockets are made by systemd and are not routed; its own are",)
 
 
-def _now(state: str, cgroup: str, slice_: str, wanted: str) -> Now:
-    if slice_ not in ("", wanted):
+def _now(unit: Mapping[str, str], wanted: str) -> Now:
+    """How a unit is that shall be in that slice. unit: its properties."""
+    cgroup, runs = unit["ControlGroup"], unit["ActiveState"] not in ("inactive", "failed")
+    if unit["Slice"] not in ("", wanted):
         return "another slice"
-    if f"/{wanted}/" in f"{cgroup}/":
+    # What was let go is in none of its cgroups, whatever systemd says.
+    let_go = unit["MainPID"] not in ("", "0") and not unit_facts.peopled(cgroup)
+    if f"/{wanted}/" in f"{cgroup}/" and not let_go:
         return "routed"
-    return "restart it" if cgroup and state not in ("inactive", "failed") else "at its next start"
+    return "restart it" if cgroup and runs else "at its next start"

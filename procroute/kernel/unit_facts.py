@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Final
 
 from procroute.core.unit_fit import UnitFacts
-from procroute.kernel import systemctl
+from procroute.kernel import cgroup_mount, cgroups, systemctl
+
+_FACTS: Final = (
+    "Id,LoadState,Transient,FragmentPath,DropInPaths,Before,TriggeredBy,"
+    "PrivateNetwork,NetworkNamespacePath,KillMode,ControlGroup"
+)
 
 
 def manager(*, user: bool) -> tuple[str, ...]:
@@ -16,8 +22,7 @@ def manager(*, user: bool) -> tuple[str, ...]:
 
 def facts(name: str, *, user: bool) -> UnitFacts:
     """Of one unit, no template. Raises ProcrouteError systemd-missing, systemd-refused."""
-    names = "Id,LoadState,Transient,FragmentPath,DropInPaths,Before,TriggeredBy"
-    (found,) = shown([name], names, user=user)
+    (found,) = shown([name], _FACTS, user=user)
     paths = [found["FragmentPath"], *found["DropInPaths"].split()]
     sockets = [unit for unit in found["TriggeredBy"].split() if unit.endswith(".socket")]
     return UnitFacts(
@@ -27,6 +32,9 @@ def facts(name: str, *, user: bool) -> UnitFacts:
         {path: _text(path) for path in filter(None, paths)},
         found["Before"].split(),
         sockets,
+        apart=found["PrivateNetwork"] == "yes" or bool(found["NetworkNamespacePath"]),
+        lasting=found["KillMode"] in ("process", "none"),
+        cgroup=found["ControlGroup"] if peopled(found["ControlGroup"]) else "",
     )
 
 
@@ -49,6 +57,11 @@ def instances(template: str, *, user: bool) -> list[str]:
     words = (*manager(user=user), "list-units", "--all", "--plain", "--no-legend", "--no-pager")
     listed = systemctl.run(*words, template.replace("@.", "@*.")).splitlines()
     return [line.split()[0] for line in listed if line.strip()]
+
+
+def peopled(cgroup: str) -> bool:
+    """Whether somebody is in a cgroup, as systemd names it, or below; in none: nobody."""
+    return bool(cgroup) and cgroups.populated(cgroup_mount.find().path / cgroup.lstrip("/"))
 
 
 def _text(path: str) -> str:

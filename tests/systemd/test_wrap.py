@@ -204,6 +204,7 @@ def test_what_was_let_go_is_routed_at_its_next_start(served: Service) -> None:
             served.ask("release", f"%{one['id']}")
         until(lambda: box.unit_property(ANCHOR, "ActiveState") == "failed", what="the anchor's end")
         assert box.unit_property(UNIT, "ActiveState") == "active"
+        assert [row["now"] for row in listed(box)] == ["restart it"]
         box.clear()
         assert systemctl(box, "restart", UNIT).returncode == 0
         until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
@@ -256,6 +257,8 @@ REFUSED = {
     "systemd-journald": "that for it: systemd-journald.service before ",
     "systemd-networkd": "sets up the adapters",
     "procrouted": "is procroute's own",
+    "probed-apart": "in a network namespace of its own",
+    "probed-elsewhere": "in a network namespace of its own",
     "probed-foreign": f"not made by procroute: {FOLDER}/probed-foreign.service.d/50-procroute.conf",
 }
 
@@ -270,6 +273,8 @@ def test_what_cannot_be_wrapped_is_refused_with_its_reason(served: Service) -> N
         "probed-dropped.service": plain,
         "probed-early.service": (*early, "Before=sysinit.target"),
         "probed-before.service": (*early, "Before=procrouted.service"),
+        "probed-apart.service": (*plain, "PrivateNetwork=yes"),
+        "probed-elsewhere.service": (*plain, "NetworkNamespacePath=/run/netns/elsewhere"),
         "probed-foreign.service": plain,
     }
     with units(box, some):
@@ -288,6 +293,35 @@ def test_what_cannot_be_wrapped_is_refused_with_its_reason(served: Service) -> N
         assert unit(box, "wrap", "--via", "wan1", "/etc/passwd").returncode == 2
         assert not box.path(f"{FOLDER}/{ANCHOR}").exists()
         box.sh(f"rm -rf {FOLDER}/probed*; systemctl daemon-reload")
+
+
+@promise("UNIT-15")
+@pytest.mark.parametrize("name", [UNIT, "probed@one.service"])
+def test_nothing_is_wrapped_whose_start_would_be_beside_what_is_left_of_it(
+    served: Service, name: str
+) -> None:
+    """systemd starts it in the cgroup that is still there, whatever its slice is by then."""
+    box = served.box
+    leaves = f"ExecStart=/bin/bash -c 'sleep 1000 & {SEND} exec sleep 1000'"
+    of = name.replace("@one", "@")
+    with units(box, {of: (leaves, "KillMode=process")}):
+        systemctl(box, "start", name)
+        for _ in range(2):  # while it runs, and what is left of it after its stop
+            done = unit(box, "wrap", "--via", "wan1", of)
+            assert done.returncode == 125, done.stdout
+            assert "in /system.slice/" in done.stderr
+            systemctl(box, "stop", name)
+        assert systemctl(box, "kill", "--signal=KILL", name).returncode == 0
+        until(lambda: unit(box, "wrap", "--via", "wan1", of).returncode == 0)
+        box.clear()
+        for _ in range(2):  # then beside what is left of it on its route
+            assert systemctl(box, "restart", name).returncode == 0
+        until(lambda: min(out_by(box, "wan1").values()) >= 1, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+        assert wrap(box, of) == ""
+        assert unit(box, "wrap", "--via", "wan2", of).returncode == 125
+        systemctl(box, "stop", name)
+        systemctl(box, "kill", "--signal=KILL", name)
 
 
 @promise("UNIT-16")
