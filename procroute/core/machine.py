@@ -29,7 +29,8 @@ class Machine(Struct, frozen=True):
 
     main: the entries of table main. rules: other people's ip rules. failed_gateways: those that failed to
     answer and have not since; stirring_gateways: those of them that have spoken themselves meanwhile (STALE,
-    rtnetlink(7)), or that the kernel has no entry of; probing_gateways: others that are being asked for (INCOMPLETE).
+    rtnetlink(7)), or that the kernel has no entry of; probing_gateways: others that are being asked for
+    (INCOMPLETE).
     rp_filter: adapter -> the value in force. checks_reverse_path: a firewall compares the way back itself
     (nft `fib`, xt_rpfilter). learnt: ifindex -> gateways that are known for an adapter beside main, the
     most trusted first. resolvers: the system's name servers. ipv6: the kernel has it. names_tables:

@@ -83,7 +83,7 @@ class Surroundings:
         self.heard_failing = set(unanswering(self.heard_failing | written, answers))
         failed = gateways & self.heard_failing
         probing = {neighbour for neighbour, a in answers.items() if a is Answer.AWAITED} - failed
-        # One without an entry, as after a loss of carrier, is no dead router to the kernel: bystanders use it.
+        # One without an entry, as after a loss of carrier, is no dead one to the kernel: bystanders use it.
         stirring = {n for n in failed if answers.get(n, Answer.OLD) is Answer.OLD}
         return replace(
             machine,
