@@ -138,9 +138,11 @@ def test_the_journal_keeps_levels_and_fields(served: Service) -> None:
     served.start()
     box = served.box
 
+    this = f"_SYSTEMD_INVOCATION_ID={box.unit_property(UNIT, 'InvocationID')}"
+
     def said(*which: str) -> str:
         box.run(["journalctl", "--sync"])
-        return box.run(["journalctl", "--no-pager", "-o", "cat", "-u", UNIT, *which]).stdout
+        return box.run(["journalctl", "--no-pager", "-o", "cat", this, *which]).stdout
 
     with placed(box, AS_ADA):
         assert "assignment" in said("PROCROUTE_ROUTE=wan1", "PROCROUTE_UID=1000")

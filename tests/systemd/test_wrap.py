@@ -96,7 +96,7 @@ def test_who_waits_for_others_finds_its_route_still_there(served: Service, how: 
             systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
         else:
             systemctl(box, how, DAEMON)
-        assert box.unit_property(UNIT, "ActiveState") == "inactive"
+        assert box.unit_property(UNIT, "ActiveState") not in ("active", "activating")
         box.sh("touch /run/probed")
         until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
         assert out_by(box, "wan2") == NOTHING

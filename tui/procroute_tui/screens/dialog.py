@@ -27,6 +27,7 @@ class Dialog(ModalScreen[Answer]):
     }
     Dialog.-low > .box { padding: 0 1; max-height: 100%; }
     Dialog.-low > .box * { margin: 0; }
+    Dialog.-low > .box > .keys { dock: bottom; background: $surface; }
     Dialog .said { height: auto; margin: 0 0 1 0; color: $foreground 80%; }
     Dialog .keys { height: auto; margin: 1 0 0 0; color: $foreground 60%; }
     Dialog .wrong { height: auto; margin: 1 0 0 0; color: $error; display: none; }
