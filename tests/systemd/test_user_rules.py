@@ -50,7 +50,7 @@ def test_what_she_runs_goes_nowhere_while_the_adapter_of_her_route_has_not_come(
                 assert not elsewhere(box)
                 box.ip("link property add dev wan1 altname late0")
                 for family in FAMILIES:
-                    until(lambda: its.ask("udp", to=SERVER[family]).router == "wan1", 1)  # noqa: B023
+                    until(lambda: its.ask("udp", to=SERVER[family]).router == "wan1", 5)  # noqa: B023
                     assert not astray(box, its, "tcp", family, box.wan1), running.log()
     finally:
         box.sh(f"rm -r {FOLDER}; ip link property del dev wan1 altname late0")
