@@ -36,7 +36,7 @@ from tests.netns.stand_in import stand_in
 
 _SECONDS = 10 * FACTOR
 _PASSES = frozenset({"ENOMEM", "EBUSY", "ENOBUFS"})
-"""Ways to fail after which the daemon tries again by itself."""
+"""Ways to fail after which the daemon tries again by itself, unless it has refused what it was asked for."""
 
 
 def shape() -> list[str]:
@@ -59,6 +59,7 @@ class Sweep:
                 client.ask(Assign(pids=[given["pid"]], route=Wanted(via=given["route"])))
         self._once()
         self._notes: list[str] = []
+        self._refused = False
         self._before = self._settled()
         self._after: list[str] = []
 
@@ -66,6 +67,7 @@ class Sweep:
         """The deed with this fate: the calls that were made."""
         self._daemon.arm(fate)
         error = self._happen() if self._of_news else self._reload(self._given["after"])
+        self._refused = bool(error)
         if fate is None:
             calls = self._daemon.calls()[0]
             self._after = self._settled()
@@ -92,7 +94,8 @@ class Sweep:
             if not self._daemon.begun():
                 return [f"no daemon again: {self._daemon.said()}"]
         wrong: list[str] = []
-        if not self._of_news and not (lived and fate and fate.way in _PASSES):
+        tries_again = lived and fate is not None and fate.way in _PASSES and not self._refused
+        if not self._of_news and not tries_again:
             wrong += self._reload(self._given["after"]) + self._notes
         # Killed on the way out, a process may have a socket that carries the mark: for that the route stays.
         stays = fate is not None and fate.kills and not self._of_news and not self._given["after"]
