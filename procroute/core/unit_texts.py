@@ -141,7 +141,7 @@ def words_of(options: Options) -> list[str]:
         ("--gateway6", options.gateway6),
         ("--dns", None if options.dns is None else ",".join(options.dns) or "system"),
         ("--on-down", options.on_down),
-        ("--existing", None if options.existing == "keep" else options.existing),
+        ("--existing", options.existing),
         ("--hold", None if options.hold is None else f"{options.hold:g}"),
     ):
         words += [] if value is None else [name, value]

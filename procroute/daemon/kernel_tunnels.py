@@ -66,12 +66,6 @@ class KernelTunnels:
                 self._look_anew([ifindex for ifindex, _ in live.tunnels])
             self._ways[live.number] = way
 
-    def _look_anew(self, ifindexes: Iterable[int]) -> None:
-        for ifindex in ifindexes:
-            with contextlib.suppress(ProcrouteError):  # it has gone
-                wireguard.forget_ways(ifindex)
-                self._moved.add(ifindex)
-
     def moved(self) -> frozenset[int]:
         """The ifindexes of the kernel's tunnels that take another way since this was asked last."""
         found, self._moved = frozenset(self._moved), set()
@@ -84,3 +78,9 @@ class KernelTunnels:
         """
         self._look_anew(ifindexes)
         self._moved.clear()
+
+    def _look_anew(self, ifindexes: Iterable[int]) -> None:
+        for ifindex in ifindexes:
+            with contextlib.suppress(ProcrouteError):  # it has gone
+                wireguard.forget_ways(ifindex)
+                self._moved.add(ifindex)

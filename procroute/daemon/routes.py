@@ -22,7 +22,7 @@ from procroute.engine.settle import settle, undoing
 from procroute.engine.user import find
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, records
+from procroute.kernel import adapters, cgroups, records
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute, Marks
 from procroute.protocol import Wanted
@@ -235,10 +235,7 @@ class Routes:
 
 def _has_adapter(live: LiveRoute) -> bool:
     """Whether the adapter is there that a route left by last."""
-    try:
-        return live.by_main or bool(live.ifindex and socket.if_indextoname(live.ifindex))
-    except OSError:
-        return False
+    return live.by_main or adapters.is_there(live.ifindex)
 
 
 def _is_there(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from collections import defaultdict
 from collections.abc import Collection
@@ -73,6 +74,14 @@ def read(netlink: Rtnetlink) -> tuple[Adapter, ...]:
         addresses[ifindex].append(address)
     links = [_adapter(_steady(data, _LINK_HEADER, _LINK)) for data in netlink.dump(_GET_LINK, _EVERY_LINK)]
     return tuple(replace(link, addresses=tuple(addresses[link.ifindex])) for link in links)
+
+
+def is_there(ifindex: int) -> bool:
+    """Whether an adapter of that number is in this network namespace; 0 is none."""
+    try:
+        return bool(socket.if_indextoname(ifindex))
+    except OSError:
+        return False
 
 
 def _steady(message: bytes, header: int, wanted: Collection[int]) -> bytes:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import socket
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from msgspec import Struct
 from procroute.core.unit_names import slice_of
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, XATTR, Identity
-from procroute.kernel import cgroups, files
+from procroute.kernel import adapters, cgroups, files
 from procroute.kernel.refusal import refused
 from procroute.kernel.route_record import Record, decoded, encoded, live_of
 from procroute.kernel.user_managers import TREE
@@ -68,14 +67,7 @@ def those_of(namespace: int, paths: Iterable[Path]) -> list[Target]:
 
 def carries(live: LiveRoute) -> bool:
     """Whether a tunnel of the kernel's that takes a route is there: so it is in use, as by a process."""
-    return any(port and _is_there(ifindex) for ifindex, port in live.tunnels)
-
-
-def _is_there(ifindex: int) -> bool:
-    try:
-        return bool(socket.if_indextoname(ifindex))
-    except OSError:
-        return False
+    return any(port and adapters.is_there(ifindex) for ifindex, port in live.tunnels)
 
 
 def identities(mount: Path, namespace: int) -> set[Identity]:
