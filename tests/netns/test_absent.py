@@ -19,7 +19,7 @@ from tests.netns.ruled import PROGRAM, done, pid_of, rule, script, started, writ
 from tests.netns.running import ours, procroute, run, until
 from tests.netns.test_over import over
 from tests.netns.test_reload import configure
-from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, astray, both_families, elsewhere
+from tests.netns.traffic import FAMILIES, SERVER, assert_nowhere, astray, both_families
 from tests.netns.tunnelling import DEVICE, client, inside, outer, server, servers, until_inside
 
 promise = pytest.mark.promise
@@ -50,15 +50,6 @@ def come(lab: Lab) -> Uplink:
     for family, gateway in ((4, VPN.gateway4), (6, VPN.gateway6)):
         lab.ip(f"-{family} route add default via {gateway} dev vpn0 metric 300")
     return uplink
-
-
-def assert_nowhere(lab: Lab, who: Command) -> None:
-    """Nothing that it sends leaves, and it is told at once."""
-    lab.clear()
-    for family in FAMILIES:
-        for how in ("tcp", "udp", "unconnected"):
-            assert who.ask(how, to=SERVER[family], seconds=0.3).error in NO_WAY
-    assert not elsewhere(lab)
 
 
 def assert_comes(lab: Lab, who: Command) -> None:

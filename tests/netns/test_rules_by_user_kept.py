@@ -12,17 +12,15 @@ from procroute.lab.topology import VPN
 from tests.netns.by_user import HERS, at_the_root, finds, starts, take_off
 from tests.netns.daemons import ALICE, BOB, daemon
 from tests.netns.holding import programs
-from tests.netns.inhabitants import Command
 from tests.netns.ruled import FOLDER, done, rule, started, write
 from tests.netns.running import ours, procroute, run, until
 from tests.netns.traffic import (
     FAMILIES,
-    NO_WAY,
     SERVER,
+    assert_nowhere,
     astray,
     both_families,
     delete_our_rules,
-    elsewhere,
     gateway,
 )
 
@@ -179,12 +177,3 @@ def test_an_adapter_that_is_deleted_sends_her_nowhere_else(strict: str) -> None:
                     assert not astray(lab, his, "tcp", family, lab.wan2)
                 done(lab, "disable", f"{FOLDER}/50-test.toml:1")
                 assert not astray(lab, hers, "tcp", 4, lab.wan2)
-
-
-def assert_nowhere(lab: Lab, who: Command) -> None:
-    """Nothing that it sends leaves."""
-    lab.clear()
-    for family in FAMILIES:
-        for how in ("tcp", "udp", "unconnected"):
-            assert who.ask(how, to=SERVER[family], seconds=0.3).error in NO_WAY
-    assert not elsewhere(lab)

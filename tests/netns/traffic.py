@@ -64,6 +64,15 @@ def astray(
     return findings + elsewhere(lab, uplink.adapter)
 
 
+def assert_nowhere(lab: Lab, who: Inhabitant) -> None:
+    """Nothing that it sends leaves, and it is told at once."""
+    lab.clear()
+    for family in FAMILIES:
+        for how in ("tcp", "udp", "unconnected"):
+            assert who.ask(how, to=SERVER[family], seconds=0.3).error in NO_WAY
+    assert not elsewhere(lab)
+
+
 def _wrong(heard: Heard, way: str, uplink: Uplink, source: str) -> list[str]:
     if way == "ping":
         return []

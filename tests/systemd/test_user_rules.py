@@ -7,7 +7,7 @@ import pytest
 from tests.lab.systemd_box import ADA, SystemdBox
 from tests.netns.ruled import FOLDER, PROGRAM, script, write
 from tests.netns.running import until
-from tests.netns.traffic import FAMILIES, NO_WAY, SERVER, astray, both_families, elsewhere
+from tests.netns.traffic import FAMILIES, SERVER, assert_nowhere, astray, both_families
 from tests.systemd.daemons import AS_ADA, daemon, started
 
 pytestmark = pytest.mark.promise("RULE-46")
@@ -43,11 +43,7 @@ def test_what_she_runs_goes_nowhere_while_the_adapter_of_her_route_has_not_come(
             box.run([*AS_ADA, "systemd-run", "--user", "--wait", "--quiet", "true"], check=True)
             until(lambda: [one["route"] for one in running.ps()] == ["late0"], what="her slice on its route")
             with started(box, *hers, before=AS_ADA) as its:
-                box.clear()
-                for family in FAMILIES:
-                    for how in ("tcp", "udp", "unconnected"):
-                        assert its.ask(how, to=SERVER[family], seconds=0.3).error in NO_WAY
-                assert not elsewhere(box)
+                assert_nowhere(box, its)
                 box.ip("link property add dev wan1 altname late0")
                 for family in FAMILIES:
                     until(lambda: its.ask("udp", to=SERVER[family]).router == "wan1", 5)  # noqa: B023

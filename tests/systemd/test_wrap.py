@@ -10,6 +10,7 @@ import pytest
 from procroute.core.service_texts import installed
 from procroute.lab.topology import VPN
 from tests.lab.systemd_box import SYSTEMD, Suite, SystemdBox
+from tests.netns.holding import busy
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, ours, until
 from tests.systemd.daemons import SOCKET
 from tests.systemd.daemons import UNIT as DAEMON
@@ -24,7 +25,6 @@ from tests.systemd.wrapped import (
     STAYING,
     UNIT,
     listed,
-    load,
     out_by,
     systemctl,
     unit,
@@ -70,7 +70,7 @@ def test_each_start_is_routed_from_its_first_packet_on(served: Service, how: str
     with units(box, {UNIT: AGAIN_AND_AGAIN}):
         wrap(box, UNIT)
         box.clear()
-        with load(box):
+        with busy(box):
             systemctl(box, "start", "--no-block", UNIT)
             meddle(box, how)
             until_started(box, UNIT, 5)

@@ -105,16 +105,3 @@ def out_by(box: SystemdBox, adapter: str) -> dict[int, int]:
     box.settle()
     uplink = box.uplinks[adapter]
     return {family: len(uplink.packets(protocol=UDP, destination=to)) for family, to in SERVER.items()}
-
-
-@contextlib.contextmanager
-def load(box: SystemdBox) -> Iterator[None]:
-    """Both cores are busy, for a minute at most."""
-    words = ["timeout", "60", "sh", "-c", "while :; do :; done"]
-    busy = [box.popen(words) for _ in range(2)]
-    try:
-        yield
-    finally:
-        for one in busy:
-            one.kill_session()
-            one.wait(10)
