@@ -41,6 +41,17 @@ async def test_the_cursor_stays_on_its_process(on: Driver) -> None:
 
 
 @driven()
+async def test_the_cursor_stays_on_a_process_that_was_acted_on(on: Driver) -> None:
+    """Though it was never moved: a second key means the same process, wherever the first has put that."""
+    chosen = on.app.table.cursor
+    await on.press("r")
+    await on.press("escape")
+    on.daemon.tell(protocol.Processes(at=NOW, now=[running(n, 1, "aaa", on=5) for n in range(9000, 9040)]))
+    await on.until(lambda: on.app.table.at == 40)
+    assert on.app.table.cursor == chosen
+
+
+@driven()
 async def test_moving_far(on: Driver) -> None:
     await on.press("end")
     assert on.app.table.at == 18

@@ -240,7 +240,7 @@ class Tui(Ruling):
         """The marked processes, else the chosen one, else those of the chosen unit."""
         if self.table.marked:
             return sorted(self.table.marked)
-        return self.processes_of(self.table.cursor)
+        return self.processes_of(self.table.choose())
 
     def unmark(self) -> None:
         """No row is marked any more."""

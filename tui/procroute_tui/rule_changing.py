@@ -32,7 +32,7 @@ class RuleChanger:
         from procroute_tui.screens.why import WhyDialog
 
         app = self._app
-        pid = next(iter(app.processes_of(app.table.cursor)), 0)
+        pid = next(iter(app.processes_of(app.table.choose())), 0)
         if pid not in app.machine.processes:
             app.say("no process is chosen", wrong=True)
             return
@@ -50,7 +50,7 @@ class RuleChanger:
         from procroute_tui.screens.make_rule import MakeRuleDialog
 
         app = self._app
-        pid = next(iter(app.processes_of(app.table.cursor)), 0)
+        pid = next(iter(app.processes_of(app.table.choose())), 0)
         if not pid or app.machine.is_thread(pid):
             app.say("no process is chosen", wrong=True)
             return

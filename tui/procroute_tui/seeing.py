@@ -118,8 +118,9 @@ class Seeing(Lending):
 
     def action_fold(self, folded: bool) -> None:
         """Hide what is below the chosen row, or show it."""
-        if self.table.cursor is not None:
-            self.listing.fold(self.table.cursor, folded=folded)
+        chosen = self.table.choose()
+        if chosen is not None:
+            self.listing.fold(chosen, folded=folded)
             self.draw()
 
     async def action_columns(self) -> None:

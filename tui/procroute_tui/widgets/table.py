@@ -48,16 +48,16 @@ class Table(Rows):
         self.wanted: tuple[str, ...] = ()
         self.marked: set[int] = set()
         self.cursor: Key | None = None
-        self._moved = False
+        self._chosen = False
 
     # --- what is shown
 
     def show_rows(self) -> None:
-        """The rows are others, or elsewhere. Once the cursor was moved it keeps its place on the screen."""
+        """The rows are others, or elsewhere. Once the cursor is chosen it keeps its place on the screen."""
         rows = self.listing.rows
         old, top = self._at, round(self.scroll_offset.y)
         seen = top <= old < top + self.size.height
-        if self._moved and self.cursor is not None:
+        if self._chosen and self.cursor is not None:
             try:
                 self._at = rows.index(self.cursor)
             except ValueError:
@@ -65,7 +65,7 @@ class Table(Rows):
         else:
             self._at = min(old, max(len(rows) - 1, 0))
         self.lay_out()
-        if self._moved and seen and self._at != old and top:
+        if self._chosen and seen and self._at != old and top:
             self.scroll_to(y=max(top + self._at - old, 0), animate=False, force=True, immediate=True)
         self._place(rows)
         self.refresh()
@@ -95,8 +95,13 @@ class Table(Rows):
         """How many rows there are."""
         return len(self.listing.rows)
 
+    def choose(self) -> Key | None:
+        """The cursor's row, for a key that acts on it: the cursor stays on it from then on."""
+        self._chosen = True
+        return self.cursor
+
     def _was_put(self) -> None:
-        self._moved = True
+        self._chosen = True
         self._place(self.listing.rows)
 
     def _place(self, rows: list[Key]) -> None:
