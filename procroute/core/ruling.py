@@ -36,13 +36,17 @@ class Kind(Enum):
     NEWS = "news"
 
 
+_WHOLE: Final = {"unit": Kind.UNIT, "app": Kind.UNIT, "user": Kind.USER}
+"""Of the conditions that hold of all that is in a cgroup, or of nobody there: a desktop application is a unit."""
+
+
 def kind(rule: RouteRule) -> Kind:
     """How a rule finds its processes, as far as that hangs on the rule alone: OWNER takes more."""
     given = rule.conditions.given
     if "exe" in given and not _AFTER & set(given):
         return Kind.HELD
-    if rule.unless is None and set(given) in ({"unit"}, {"user"}):
-        return Kind.UNIT if "unit" in given else Kind.USER
+    if rule.unless is None and len(given) == 1:
+        return _WHOLE.get(*given, Kind.NEWS)
     return Kind.NEWS
 
 

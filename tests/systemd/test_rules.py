@@ -61,6 +61,28 @@ def test_first_packets_of_a_unit(running: Daemon, family: int) -> None:
     }
 
 
+@promise("RULE-60")
+@both_families
+def test_first_packets_of_an_application(running: Daemon, family: int) -> None:
+    """As desktops start it: a service of the user's manager."""
+    box = running.box
+    programs(box)
+    words = [*AS_ADA, "systemd-run", "--user", "--wait", "--collect", "--unit=app-org.example.service"]
+
+    def launched() -> set[str]:
+        box.clear()
+        box.run([*words, first(family)], check=True)
+        return set(came_out(box))
+
+    assert launched() == {"wan2"}
+    rules(running, '[[rule]]\napp = "org.example"\nvia = "wan1"\n')
+    found = [launched() for _ in range(10)]
+    if holds_first_programs(box):
+        assert found == [{"wan1"}] * 10, running.log()
+    else:
+        assert {"wan2"} <= set().union(*found), "systemd of this age forks: it cannot be held"
+
+
 @promise("RULE-60", "RULE-40")
 @both_families
 def test_first_packets_of_a_unit_whose_program_is_named(running: Daemon, family: int) -> None:
@@ -332,6 +354,6 @@ def test_an_application_of_a_users_manager(running: Daemon) -> None:
     ):
         until(running.ps, what="its place on the route")
         (found,) = running.ps()
-        assert (found["owner"], found["rule"]) == (ADA, f"{RULE}:1")
+        assert (found["owner"], found["rule"], found["in_place"]) == (ADA, f"{RULE}:1", True)
         goes_by(box, its, "wan1")
         goes_by(box, beside, "wan2")
