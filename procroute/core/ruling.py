@@ -37,7 +37,7 @@ class Kind(Enum):
 
 
 _WHOLE: Final = {"unit": Kind.UNIT, "app": Kind.UNIT, "user": Kind.USER}
-"""Of the conditions that hold of all that is in a cgroup, or of nobody there: a desktop application is a unit."""
+"""Of conditions that hold of all that is in a cgroup, or of nobody there. A desktop application is a unit."""
 
 
 def kind(rule: RouteRule) -> Kind:
@@ -45,9 +45,8 @@ def kind(rule: RouteRule) -> Kind:
     given = rule.conditions.given
     if "exe" in given and not _AFTER & set(given):
         return Kind.HELD
-    if rule.unless is None and len(given) == 1:
-        return _WHOLE.get(*given, Kind.NEWS)
-    return Kind.NEWS
+    alone = next(iter(given)) if rule.unless is None and len(given) == 1 else ""
+    return _WHOLE.get(alone, Kind.NEWS)
 
 
 def hold_rules(
