@@ -25,6 +25,7 @@ from procroute.kernel.process_facts import Facts
 from procroute.model import Existing
 from procroute.protocol import Assign, Assignment, Wanted
 from procroute.rulebook.route_rule import RouteRule
+from procroute.told import WARNING, told
 
 _TRIES: Final = 20
 """To have a unit follow in which somebody ends while all of it is looked at."""
@@ -85,7 +86,8 @@ class ByRule:
             try:
                 self._placing.noted(peer, found, entered, "rule", command, rule.place)
             except (ProcrouteError, OSError) as e:
-                self._tell(f"{describe(who.pid)} is on its route, and not among the assignments yet: {e}")
+                line = f"{describe(who.pid)} is on its route, and not among the assignments yet: {e}"
+                self._tell(told(line, WARNING, pid=who.pid, route=found.live.route.name, rule=rule.place))
         return True
 
     def unit(self, peer: Peer, cgroup: str, wanted: Wanted, rule: RouteRule) -> bool:

@@ -17,6 +17,7 @@ from msgspec import Struct
 
 from procroute.core.leaving import Member, outside, remedy, report
 from procroute.core.unit_names import slice_of
+from procroute.daemon.log_words import told_of
 from procroute.engine.ending import ENDED, end_all, went
 from procroute.engine.lock import lock, patient
 from procroute.engine.words import Tell
@@ -25,6 +26,7 @@ from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import name_of
 from procroute.protocol import Assignment, Event, Left, Process
+from procroute.told import NOTICE, WARNING
 
 _REMEMBERED: Final = 256
 """So many assignments that have ended are known still: who left last may be heard of after that."""
@@ -107,7 +109,8 @@ class Leavers:
             for key in self._left.news():
                 kept = self._kept.get(key)
                 if kept is not None and not self._is_routed(kept.assignment.cgroup):
-                    self._tell(f"assignment {key} was let go by a forced cleanup")
+                    line = f"assignment {key} was let go by a forced cleanup"
+                    self._tell(told_of(kept.assignment, line, NOTICE))
                 elif kept is not None or (kept := self._ended.get(key)) is not None:
                     self._judge(self._left, kept)
 
@@ -169,7 +172,8 @@ class Leavers:
         for member, followers in news:
             told.add((member.pid, member.began))
             what = f"{went(member, followers)}{ENDED if ended else ''}"
-            self._tell(f"assignment {kept.assignment.id} ({kept.assignment.route}): {what}")
+            line = f"assignment {kept.assignment.id} ({kept.assignment.route}): {what}"
+            self._tell(told_of(kept.assignment, line, WARNING, pid=member.pid))
             self._said(
                 Left(
                     at=time.time(),

@@ -8,6 +8,7 @@ from pathlib import Path
 from procroute.core.access import Peer, may_see
 from procroute.core.machine import Machine
 from procroute.core.moved import total
+from procroute.daemon.log_words import told_of
 from procroute.daemon.register import Register
 from procroute.daemon.routes import Routes
 from procroute.engine.let_go import let_go
@@ -21,6 +22,7 @@ from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known, identify, pinned
 from procroute.model import Existing
 from procroute.protocol import Assignment, Moved, Release, Released
+from procroute.told import WARNING
 
 
 class LettingGo:
@@ -82,7 +84,7 @@ class LettingGo:
                     try:
                         self.let_go(one, by=peer.uid)
                     except (ProcrouteError, OSError) as e:
-                        self._tell(f"assignment {one.id} could not be let go: {e}")
+                        self._tell(told_of(one, f"assignment {one.id} could not be let go: {e}", WARNING))
 
     def let_go(self, assignment: Assignment, existing: Existing = "keep", by: int | None = None) -> Moved:
         """Move every process back, and what it has open, as far as that can be; then it is forgotten.

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import inspect
 import sys
+from types import FrameType
 
 from procroute.kernel import journal
-from procroute.terminal import printable
-from procroute.told import fields_of, level_of
 
 
 def log(line: str) -> None:
     """A line; several of them at once keep together. Where stderr has gone nobody can be told."""
-    said = [printable(part) for part in line.splitlines()]
+    here = inspect.currentframe()
     with contextlib.suppress(OSError, ValueError, AttributeError):
-        stderr = sys.stderr.fileno()
-        if not (journal.has(stderr) and journal.send(_entry(line, said))):
-            os.write(stderr, "".join(f"procrouted: {part}\n" for part in said).encode(errors="replace"))
+        journal.write(sys.stderr.fileno(), "procrouted", line, _code(here and here.f_back))
 
 
-def _entry(line: str, said: list[str]) -> dict[str, str]:
-    fields = {f"PROCROUTE_{name.upper()}": value for name, value in fields_of(line).items()}
-    facts = {"PRIORITY": str(level_of(line)), "SYSLOG_IDENTIFIER": "procrouted", "SYSLOG_FACILITY": "3"}
-    return {"MESSAGE": "\n".join(said), **facts, **fields}
+def _code(frame: FrameType | None) -> dict[str, str]:
+    """Where it is said."""
+    if frame is None:
+        return {}
+    code = frame.f_code
+    return {
+        "CODE_FILE": code.co_filename,
+        "CODE_LINE": str(frame.f_lineno),
+        "CODE_FUNC": code.co_qualname,
+    }

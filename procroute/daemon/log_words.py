@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
-from procroute.kernel import cgroups
+from procroute.core.unit_names import unit_of
+from procroute.kernel import cgroups, user_managers
 from procroute.protocol import Assignment
 from procroute.terminal import printable
-from procroute.told import Told, told
+from procroute.told import INFO, Told, told
 from procroute.user_names import spoken
 
 
@@ -16,11 +18,17 @@ def about(assignment: Assignment) -> str:
     return f"assignment {assignment.id} of {spoken(assignment.owner)} on {printable(assignment.route)}"
 
 
-def told_of(assignment: Assignment, line: str) -> Told:
-    """A line about one, as the journal keeps it."""
+def told_of(assignment: Assignment, line: str, level: int = INFO, *, pid: int | None = None) -> Told:
+    """A line about one, as the journal keeps it. pid: of the process that it is about."""
+    of_user = user_managers.owner(Path(assignment.cgroup)) is not None
+    unit = unit_of(assignment.cgroup)
     return told(
         line,
+        level,
         assignment=assignment.id,
+        pid=pid,
+        unit="" if of_user else unit,
+        user_unit=unit if of_user else "",
         route=assignment.route,
         adapter=assignment.adapter,
         uid=assignment.owner,
@@ -29,9 +37,13 @@ def told_of(assignment: Assignment, line: str) -> Told:
     )
 
 
-def program(path: Path, command: str) -> str:
+def pids_in(path: Path) -> list[int]:
+    """Those in a cgroup that can be seen from here."""
+    return [pid for pid, _ in cgroups.processes(path) if pid]
+
+
+def program(pids: Sequence[int], command: str) -> str:
     """What runs in a cgroup: no arguments, which are not for everybody who may read the log."""
-    pids = [pid for pid, _ in cgroups.processes(path) if pid]
     name = printable(command.partition(" ")[0].rpartition("/")[2]) or "a process"
     more = f" and {len(pids) - 1} more" if len(pids) > 1 else ""
     return f"{name} (pid {pids[0]}){more}" if pids else name

@@ -125,8 +125,9 @@ class Register(Remembered):
         self._watch(assignment)
         self._said(Added(at=assignment.since, assignment=assignment))
         asked = f" {printable(rule)}" if rule else "" if by == owner else f", asked for by {spoken(by)}"
-        line = f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(path, command)}"
-        self._tell(log_words.told_of(assignment, line))
+        pids = log_words.pids_in(path)
+        line = f"{log_words.about(assignment)} ({how}{asked}): {log_words.program(pids, command)}"
+        self._tell(log_words.told_of(assignment, line, pid=next(iter(pids), None)))
         return assignment
 
     def switched(self, route: str, adapter: str) -> None:

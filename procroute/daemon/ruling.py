@@ -44,6 +44,7 @@ from procroute.rulebook import folders
 from procroute.rulebook.matching import Tried, trial
 from procroute.rulebook.route_rule import RouteRule, Rulebook, WhenDown
 from procroute.rulebook.subject import Subject
+from procroute.told import WARNING, told
 
 _FREE: Final = 4096
 """So many processes are remembered that have executed a program which is excepted."""
@@ -247,7 +248,8 @@ class Ruling:
             return False  # it has ended
         except ProcrouteError as e:
             if e.code not in _NOT_MEANT:
-                self._say(f"{rule.place}: {describe(found.pid)} was not placed: {e.message}")
+                line = f"{rule.place}: {describe(found.pid)} was not placed: {e.message}"
+                self._say(told(line, WARNING, pid=found.pid, rule=rule.place))
         return False
 
     def _leading(self) -> Iterator[tuple[RouteRule, Peer]]:

@@ -21,6 +21,7 @@ from procroute.holder.report import Report
 from procroute.kernel.libc import call
 from procroute.kernel.urgency import urgent
 from procroute.places import HOLD_LOCK, HOLD_SOCKET, RUN_DIRECTORY
+from procroute.told import ERROR, told
 
 _MCL_CURRENT, _MCL_FUTURE, _MCL_ONFAULT = 1, 2, 4  # mlockall(2)
 _MOST_FILES: Final = 1 << 17
@@ -52,7 +53,7 @@ def main() -> int:
             holder.live()
         status = 0
     except Exception as e:  # noqa: BLE001 - who starts the next one has to know why
-        report.say(f"ended by a fault: {e!r}")
+        report.say(told(f"ended by a fault: {e!r}", ERROR))
     finally:
         with contextlib.suppress(OSError):
             for path in (HOLD_SOCKET, HOLD_LOCK):

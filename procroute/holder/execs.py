@@ -16,6 +16,7 @@ from procroute.holder.waiting import OneExec, Waiting
 from procroute.kernel.exec_hold import Asked, still
 from procroute.kernel.executing import Executing, executing, program
 from procroute.kernel.set_ids import KEPT, set_ids
+from procroute.told import WARNING, told
 
 
 class Execs:
@@ -57,7 +58,8 @@ class Execs:
         try:
             one.hold.answer(one.asked, allow=allow)
         except OSError as e:
-            self._report.say(f"PID {one.asked.pid} could not be answered: {e}")
+            line = f"PID {one.asked.pid} could not be answered: {e}"
+            self._report.say(told(line, WARNING, pid=one.asked.pid))
 
     def _asked(self, gate: Gate, asked: Asked, daemon: Peer | None) -> None:
         allow = gate.opens  # who opens a library may be process 1 itself
@@ -67,7 +69,8 @@ class Execs:
                 return
             allow = verdict
         except OSError as e:
-            self._report.say(f"PID {asked.pid} was {'allowed' if allow else 'denied'}: {e}")
+            line = f"PID {asked.pid} was {'allowed' if allow else 'denied'}: {e}"
+            self._report.say(told(line, WARNING, pid=asked.pid))
         gate.hold.answer(asked, allow=allow)
 
     def _judge(self, gate: Gate, asked: Asked, daemon: Peer | None) -> bool | None:

@@ -27,6 +27,7 @@ from procroute.holder.gate import Gate, Gates
 from procroute.holder.peer import Peer
 from procroute.holder.report import Report
 from procroute.kernel.dead_man import DeadMan
+from procroute.told import ERROR, told
 
 _HANGS: Final = 0.12
 """So long after somebody is due this process is taken to hang: in seconds."""
@@ -197,7 +198,7 @@ class Holder:
         except (EOFError, ConnectionError):
             self._hang_up()
         except (OSError, ValueError, KeyError, TypeError) as e:
-            self._report.say(f"the daemon was not understood: {e!r}")
+            self._report.say(told(f"the daemon was not understood: {e!r}", ERROR))
             self._hang_up()
 
     def _heard(self, heard: dict[str, Any]) -> None:

@@ -1,15 +1,16 @@
-"""What the holder says on stderr, a line each: by whoever started the daemon, it ends in the journal."""
+"""What the holder says on stderr, which is the daemon's, a line each; to the journal as the daemon does."""
 
 from __future__ import annotations
 
 import contextlib
-import os
 import select
 import time
 from typing import Final
 
 from procroute.holder.words import Decided
+from procroute.kernel import journal
 from procroute.terminal import printable
+from procroute.told import NOTICE, WARNING, told
 
 _STDERR: Final = 2
 _MOST: Final = 20
@@ -36,10 +37,13 @@ class Report:
         """An exec was decided without the daemon."""
         what = "allowed" if one.allow else "denied"
         who = f"PID {one.pid}" if one.pid else "a process"
-        self.say(f"{who}: {one.path} was {what} ({', '.join(one.keys)}): {_WHY.get(one.why, one.why)}")
+        rules = printable(", ".join(one.keys))
+        line = f"{who}: {printable(one.path)} was {what} ({rules}): {_WHY.get(one.why, one.why)}"
+        level = NOTICE if one.why == "own" else WARNING
+        self.say(told(line, level, pid=one.pid or None, rule=rules))
 
     def say(self, line: str) -> None:
-        """A line."""
+        """A line (told.py)."""
         second = int(time.monotonic())
         if second != self._second:
             left, self._second, self._lines = self._lines - _MOST, second, 0
@@ -52,4 +56,4 @@ class Report:
     def _write(self, line: str) -> None:
         with contextlib.suppress(OSError):
             if any(what & select.POLLOUT for _, what in self._poll.poll(0)):
-                os.write(_STDERR, f"procroute-hold: {printable(line)}\n".encode(errors="replace"))
+                journal.write(_STDERR, "procroute-hold", line)

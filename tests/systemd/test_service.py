@@ -152,3 +152,15 @@ def test_the_journal_keeps_levels_and_fields(served: Service) -> None:
         until(lambda: "repaired in" in said("-p", "notice"), what="a notice of the repair")
         assert "repaired in" not in said("-p", "warning")
         assert "procrouted: " not in said("SYSLOG_IDENTIFIER=procrouted")
+        (its,) = (one for one in served.ps() if one["route"] == "wan1")
+        (first, *_) = its["processes"]
+        unit = its["cgroup"].rpartition("/")[2]
+        # What journald adds to OBJECT_PID=, arguments among it, is nobody's who may read the log.
+        assert "assignment" in said(f"PROCROUTE_PID={first['pid']}", f"OBJECT_SYSTEMD_USER_UNIT={unit}")
+        assert "OBJECT_CMDLINE" not in said("-o", "export")
+    box.run(["systemd-run", "--quiet", "--unit=backup", "sleep", "1000"], check=True)
+    served.ask("assign", "--unit", "backup", "--via", "wan1")
+    box.run(["journalctl", "--sync"])
+    assert "backup.service" in box.sh("journalctl --no-pager -o cat -F OBJECT_SYSTEMD_UNIT")
+    assert "(assign): sleep" in box.sh("journalctl --no-pager -o cat -u backup")
+    box.run(["systemctl", "stop", "backup"])

@@ -10,10 +10,15 @@ from types import SimpleNamespace
 import pytest
 
 from procroute.daemon.log import log
+from procroute.daemon.log_words import told_of
+from procroute.holder.report import Report
+from procroute.holder.words import Decided
 from procroute.kernel import journal
+from procroute.protocol import Assignment
 from procroute.told import NOTICE, told
 
 promise = pytest.mark.promise
+ADAS = "/user.slice/user-1000.slice/user@1000.service"
 
 
 def taken(listener: socket.socket) -> dict[bytes, bytes]:
@@ -53,7 +58,11 @@ def listener(tmp_path: Path, stderr: Path, monkeypatch: pytest.MonkeyPatch) -> I
 @promise("SERVICE-09")
 def test_an_entry_has_a_level_and_fields(listener: socket.socket, stderr: Path) -> None:
     log(told("it leaves by wan2", NOTICE, route="wan1", adapter="wan2", uid=0, rule=""))
-    assert taken(listener) == {
+    found = taken(listener)
+    assert found.pop(b"CODE_FILE").endswith(b"/tests/unit/test_log.py")
+    assert found.pop(b"CODE_FUNC") == test_an_entry_has_a_level_and_fields.__name__.encode()
+    assert found.pop(b"CODE_LINE").isdigit()
+    assert found == {
         b"MESSAGE": b"it leaves by wan2",
         b"PRIORITY": b"5",
         b"SYSLOG_IDENTIFIER": b"procrouted",
@@ -83,7 +92,52 @@ def test_without_the_journal_it_is_a_line(stderr: Path, monkeypatch: pytest.Monk
 
 
 @promise("SERVICE-09")
-def test_where_the_journal_takes_nothing_it_is_a_line(listener: socket.socket, stderr: Path) -> None:
+def test_where_the_journal_takes_no_entry_each_line_has_its_level(
+    listener: socket.socket, stderr: Path
+) -> None:
+    """sd-daemon(3): what comes by a stream is of the level that is before the line."""
     listener.close()
-    log("ready")
-    assert stderr.read_text() == "procrouted: ready\n"
+    log(told("ready"))
+    log("it failed\nhint: try again")
+    assert stderr.read_text().splitlines() == [
+        "<6>procrouted: ready",
+        "<4>procrouted: it failed",
+        "<4>procrouted: hint: try again",
+    ]
+
+
+@promise("SERVICE-09")
+@pytest.mark.parametrize(
+    ("cgroup", "field"),
+    [
+        ("/system.slice/a.service", {b"OBJECT_SYSTEMD_UNIT": b"a.service"}),
+        (f"{ADAS}/app.slice/b.service", {b"OBJECT_SYSTEMD_USER_UNIT": b"b.service"}),
+        ("/procroute.slice", {}),
+    ],
+)
+def test_journalctl_finds_what_is_about_a_unit(
+    listener: socket.socket, cgroup: str, field: dict[bytes, bytes]
+) -> None:
+    log(told_of(Assignment(7, "wan1", "wan1", "run", 1000, 0, cgroup), "it ends", pid=42))
+    found = taken(listener)
+    assert {name: value for name, value in found.items() if name.startswith(b"OBJECT_")} == field
+    assert (found[b"PROCROUTE_PID"], found[b"PROCROUTE_ASSIGNMENT"]) == (b"42", b"7")
+
+
+@promise("SERVICE-09")
+@pytest.mark.parametrize(("why", "level"), [("late", b"4"), ("own", b"5")])
+def test_what_the_holder_says_has_levels_too(
+    listener: socket.socket, stderr: Path, monkeypatch: pytest.MonkeyPatch, why: str, level: bytes
+) -> None:
+    with stderr.open("a") as its:
+        monkeypatch.setattr("procroute.holder.report._STDERR", its.fileno())
+        report = Report()
+        report.decided(Decided(42, 1, ("f:1",), "/x\ny", False, why, 0.0))
+        found = taken(listener)
+        listener.close()
+        report.say("it failed")
+    assert found[b"PRIORITY"] == level
+    assert (found[b"SYSLOG_IDENTIFIER"], found[b"PROCROUTE_PID"]) == (b"procroute-hold", b"42")
+    assert found[b"PROCROUTE_RULE"] == b"f:1"
+    assert len(found[b"MESSAGE"].splitlines()) == 1
+    assert stderr.read_text() == "<4>procroute-hold: it failed\n"
