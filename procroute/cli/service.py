@@ -5,9 +5,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from procroute.cli import output
 from procroute.errors import Exit, ProcrouteError
+
+if TYPE_CHECKING:
+    from procroute.engine.wrapped_units import WrappedUnit
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,14 +36,16 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         "remove",
         help="stop it, and take its files away",
         description="Stops the daemon and takes away what install has put there, and nothing else. What is "
-        "routed stays routed until it ends; `procroute cleanup` lets it go. Needs root.",
+        "routed stays routed until it ends; `procroute cleanup` lets it go. Names the units that are wrapped "
+        "and will not start without it. Needs root.",
     )
     parser.set_defaults(main=remove)
     parser = words.add_parser(
         "status",
         help="say what is in place, and whether it runs",
         description="Says of each file whether it is in place and up to date, of the units whether they are "
-        "enabled and active, and which code others than root could change. Exits with 1 unless all is well.",
+        "enabled and active, which code others than root could change, and which units are wrapped. Exits "
+        "with 1 unless all is well.",
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=status)
@@ -61,12 +68,29 @@ def remove(_: argparse.Namespace) -> int:
     """Remove it."""
     _need_root("remove")
     from procroute.engine import service
+    from procroute.engine.wrapped_units import everybodys
 
     gone = service.remove()
     for path in gone:
         output.answer(str(path))
     output.tell("removed" if gone else "nothing of it was there")
+    _tell_wrapped(everybodys())
     return Exit.OK
+
+
+def _tell_wrapped(left: Sequence[WrappedUnit]) -> None:
+    """What becomes of units that need it."""
+    from procroute.cli.service_table import named
+
+    if left:
+        several = len(left) > 1
+        output.tell(
+            f"wrapped {'units' if several else 'unit'} that will not start, as nobody can put "
+            f"{'them on their routes' if several else 'it on its route'}: {', '.join(map(named, left))}"
+        )
+    for one in left:
+        by = f"by {one.user}: " if one.user else ""
+        output.tell(f"hint: {by}procroute unit unwrap {'--user ' if one.user else ''}{one.unit}")
 
 
 def status(options: argparse.Namespace) -> int:

@@ -9,6 +9,8 @@ from rich.text import Text
 
 from procroute.cli import tables
 from procroute.engine.service import Status
+from procroute.engine.wrapped_units import WrappedUnit
+from procroute.terminal import printable
 
 VERSION: Final = 1
 _GOOD: Final = {"as shipped", "enabled", "active"}
@@ -26,7 +28,13 @@ def plain(found: Status) -> dict[str, Any]:
         "files": [{"path": str(file.path), "state": file.state} for file in found.files],
         "units": {unit: {"enabled": on, "active": now} for unit, (on, now) in found.units.items()},
         "distrusted": found.distrusted,
+        "wrapped": [{"unit": one.unit, "user": one.user} for one in found.wrapped],
     }
+
+
+def named(one: WrappedUnit) -> str:
+    """A wrapped unit, and whose it is."""
+    return f"{one.unit} of {one.user}" if one.user else one.unit
 
 
 def table(found: Status, columns: int) -> str:
@@ -37,6 +45,8 @@ def table(found: Status, columns: int) -> str:
         drawn.add_row(name, Text(", ").join(said))
     for problem in found.distrusted:
         drawn.add_row("others can change", Text(problem, style="red"))
+    for one in found.wrapped:
+        drawn.add_row("wrapped", printable(named(one)))
     return tables.page(drawn, columns=columns)
 
 

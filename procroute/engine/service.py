@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from procroute.core.service_texts import MARK, PLACES, SERVICE, SOCKET, installed
 from procroute.engine.words import Tell
+from procroute.engine.wrapped_units import WrappedUnit, everybodys
 from procroute.errors import ProcrouteError
 from procroute.kernel import files, own_code, systemctl
 
@@ -26,11 +27,12 @@ class File(Struct, frozen=True):
 
 class Status(Struct, frozen=True):
     """files: each; units: the service and its socket, by what `systemctl is-enabled` and `is-active` say.
-    distrusted: places of code that others than root could write to."""
+    distrusted: places of code that others than root could write to; wrapped: the units that need it."""
 
     files: list[File]
     units: dict[str, tuple[str, str]]
     distrusted: list[str]
+    wrapped: list[WrappedUnit]
 
 
 def install(tell: Tell) -> list[Path]:
@@ -97,7 +99,7 @@ def status() -> Status:
         )
         for unit in (SOCKET, SERVICE)
     }
-    return Status(found, units, own_code.distrusted())
+    return Status(found, units, own_code.distrusted(), everybodys())
 
 
 def _texts() -> dict[Path, str]:

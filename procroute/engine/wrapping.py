@@ -18,13 +18,12 @@ from procroute.core.unit_texts import (
     anchor,
     anchor_of,
     drop_in,
-    wrapped,
 )
+from procroute.engine.wrapped_units import OF_USER, SYSTEM, wrapped_in
 from procroute.errors import ProcrouteError
 from procroute.kernel import files, own_code, systemctl, unit_facts
 
 _MODE: Final = 0o644
-_SYSTEM: Final = Path("/etc/systemd/system")
 _STATE: Final = "Id,ActiveState,ControlGroup,Slice,MainPID"
 Now = Literal["routed", "at its next start", "restart it", "another slice"]
 
@@ -65,7 +64,7 @@ class Units:
         systemctl.need()
         self._user = user
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
-        self._folder = home / "systemd/user" if user else _SYSTEM
+        self._folder = home / OF_USER if user else SYSTEM
 
     def wrapping(self, name: str, wrapping: Wrapping, notes: Sequence[str] = ()) -> Changes:
         """What it takes to wrap a unit. notes: more lines for people.
@@ -147,10 +146,7 @@ class Units:
 
     def _wrapped(self) -> dict[str, Wrapped]:
         """Units with a drop-in of ours."""
-        there = {
-            p.parent.name.removesuffix(".d"): _read(p) for p in self._folder.glob(f"*.service.d/{DROP_IN}")
-        }
-        return {unit: said for unit, text in there.items() if text and (said := wrapped(text))}
+        return wrapped_in(self._folder)
 
     def _unneeded(self, unit: str, slice_: str) -> Iterator[Change]:
         """The anchors that nobody needs, once that unit is wrapped with a slice, or with none."""

@@ -16,8 +16,10 @@ from tests.lab.systemd_box import SystemdBox
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT
 from tests.netns.traffic import FAMILIES, astray
 from tests.systemd.daemons import AS_ADA, placed
+from tests.systemd.wrapped import STAYING, UNIT, out_by, systemctl, unit, units, wrap
 
 promise = pytest.mark.promise
+STATUS = ("service", "status", "--json")
 
 
 def service(box: SystemdBox, *words: str, path: str = "") -> subprocess.CompletedProcess[str]:
@@ -57,6 +59,32 @@ def test_installed_it_runs_and_is_taken_away_again(bare: SystemdBox) -> None:
     assert bare.unit_property(SERVICE, "LoadState") == "not-found"
     assert service(bare, "remove").stdout == ""
     bare.run([*PROCROUTE, "cleanup"], env=ENVIRONMENT)
+
+
+@promise("SERVICE-06", "UNIT-14")
+def test_what_will_not_start_without_it_is_named(bare: SystemdBox) -> None:
+    """And does not, until it is unwrapped."""
+    assert service(bare, "install").returncode == 0
+    bare.sh("usermod -aG procroute ada")
+    with units(bare, {UNIT: STAYING}), units(bare, {"probed-hers.service": STAYING}, ada=True):
+        assert "wrapped" not in service(bare, "status").stdout
+        wrap(bare, UNIT)
+        wrap(bare, "probed-hers", ada=True)
+        found = json.loads(service(bare, "status", "--json").stdout)["wrapped"]
+        assert found == [{"unit": UNIT, "user": ""}, {"unit": "probed-hers.service", "user": "ada"}]
+        assert "probed-hers.service of ada" in service(bare, "status").stdout
+        assert json.loads(bare.as_ada([*PROCROUTE, *STATUS], env=ENVIRONMENT).stdout)["wrapped"] == found
+        said = service(bare, "remove").stderr
+        assert f"will not start, as nobody can put them on their routes: {UNIT}, probed-hers" in said
+        assert f"hint: procroute unit unwrap {UNIT}" in said
+        assert "hint: by ada: procroute unit unwrap --user probed-hers.service" in said
+        bare.clear()
+        assert systemctl(bare, "start", UNIT).returncode != 0
+        assert systemctl(bare, "start", "probed-hers", ada=True).returncode != 0
+        assert out_by(bare, "wan1") == out_by(bare, "wan2") == {4: 0, 6: 0}
+        assert unit(bare, "unwrap", UNIT).returncode == 0
+        assert systemctl(bare, "start", UNIT).returncode == 0
+        assert UNIT not in service(bare, "remove").stderr
 
 
 @promise("SERVICE-06")
