@@ -9,7 +9,6 @@ from procroute.errors import ProcrouteError
 
 _START = "start it: sudo procroute daemon"
 _LOG = "its log may tell why: its stderr, or journalctl -u procrouted"
-_JOIN = "sudo usermod -aG procroute $USER, and log in again"
 
 
 def unreachable(path: str, problem: OSError) -> ProcrouteError:
@@ -22,22 +21,16 @@ def unreachable(path: str, problem: OSError) -> ProcrouteError:
         return ProcrouteError(
             "not-permitted",
             f"{path} may be used by root and by members of the group procroute only",
-            _JOIN
-            if _group()
-            else f"there is no such group: sudo groupadd --system procroute, sudo procroute reload, {_JOIN}",
+            _hint(),
         )
     why = os.strerror(problem.errno) if problem.errno else str(problem)
     return ProcrouteError("daemon-missing", f"procrouted cannot be reached by {path}: {why}", _START)
 
 
-def _group() -> bool:
-    import grp
+def _hint() -> str:
+    from procroute.client import group
 
-    try:
-        grp.getgrnam("procroute")
-    except KeyError:
-        return False
-    return True
+    return group.hint({os.getegid(), *os.getgroups()})
 
 
 def silent(seconds: float) -> ProcrouteError:

@@ -6,14 +6,11 @@ import grp
 import os
 import socket
 from pathlib import Path
-from typing import Final
 
 from procroute.engine.words import Tell
 from procroute.kernel import files, service_manager
 from procroute.kernel.faults import passed
-
-GROUP: Final = "procroute"
-"""Its members may ask, besides root."""
+from procroute.places import GROUP
 
 
 class Listening:

@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from procroute.client import group
 from procroute.core import unit_fit
 from procroute.core.unit_texts import (
     DROP_IN,
@@ -21,7 +22,7 @@ from procroute.core.unit_texts import (
 )
 from procroute.engine.wrapped_units import OF_USER, SYSTEM, wrapped_in
 from procroute.errors import ProcrouteError
-from procroute.kernel import files, own_code, systemctl, unit_facts
+from procroute.kernel import files, own_code, systemctl, unit_facts, user_managers
 
 _MODE: Final = 0o644
 _STATE: Final = "Id,ActiveState,ControlGroup,Slice,MainPID"
@@ -84,9 +85,8 @@ class Units:
             own_code.check_trusted()
         text = anchor(wrapping, own_code.program(), own_code.environment(), user=self._user)
         wanted = {place: drop_in(wrapping), self._folder / wrapping.anchor: text}
-        return Changes(
-            unit, (*_changes(wanted), *self._unneeded(unit, wrapping.slice)), (*notes, *_notes(facts))
-        )
+        its = (*notes, *_notes(facts), *(_notes_of_user() if self._user else ()))
+        return Changes(unit, (*_changes(wanted), *self._unneeded(unit, wrapping.slice)), its)
 
     def unwrapping(self, name: str) -> Changes:
         """What it takes to unwrap one. Raises ProcrouteError unit-unwrapped where it is not wrapped."""
@@ -189,6 +189,12 @@ def _notes(facts: unit_fit.UnitFacts) -> tuple[str, ...]:
         return ()
     handed: Sequence[str] = sorted(facts.sockets)
     return (f"{', '.join(handed)}: these sockets are made by systemd and are not routed; its own are",)
+
+
+def _notes_of_user() -> tuple[str, ...]:
+    has = user_managers.groups(os.getuid())
+    why = None if has is None else group.left_out(has)
+    return () if why is None else (why,)
 
 
 def _now(unit: Mapping[str, str], wanted: str) -> Now:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from procroute.errors import ProcrouteError
+from procroute.kernel import cgroup_mount, cgroups
 
 TREE: Final = "user.slice/user-{0}.slice/user@{0}.service"
 _UID: Final = re.compile(r"/user\.slice/user-(\d+)\.slice/user@\1\.service/")
@@ -59,6 +60,22 @@ def _listened_to(path: str) -> bool:
         except OSError:
             return False
     return True
+
+
+def groups(uid: int) -> frozenset[int] | None:
+    """The groups that a user's manager gives to its units: those that he had when it was started.
+
+    None: it does not run, or is not seen.
+    """
+    place = cgroup_mount.find().path / leaf(uid).lstrip("/")
+    for pid, _ in cgroups.processes(place) if place.exists() else ():
+        try:
+            lines = Path(f"/proc/{pid}/status").read_text(errors="replace").splitlines()
+        except OSError:
+            continue
+        said = dict(line.split(":", 1) for line in lines if line.startswith(("Gid:", "Groups:")))
+        return frozenset(int(group) for words in said.values() for group in words.split())
+    return None
 
 
 def address(uid: int) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from procroute.core.service_texts import installed
 from procroute.lab.topology import VPN
-from tests.lab.systemd_box import SYSTEMD, Suite, SystemdBox
+from tests.lab.systemd_box import ADA, SYSTEMD, Suite, SystemdBox
 from tests.netns.holding import busy
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, ours, until
 from tests.systemd.daemons import SOCKET
@@ -174,6 +174,26 @@ def test_a_unit_of_a_users_manager(served: Service, how: str) -> None:
         assert min(out_by(box, "wan1").values()) >= 3 * 9
         systemctl(box, "stop", UNIT, ada=True)
         assert unit(box, "wrap", "--via", "wan1", "--strict", UNIT, ada=True).returncode == 2
+
+
+@promise("UNIT-14")
+def test_who_came_into_the_group_after_her_login_is_told(served: Service) -> None:
+    """Her manager gives its units the groups that she had when it was started."""
+    box = served.box
+    box.sh("gpasswd --delete ada procroute || true")
+    older = ["setpriv", "--reuid=ada", "--regid=ada", "--clear-groups", *PROCROUTE, "ps"]
+    with units(box, {UNIT: STAYING}, ada=True):
+        done = unit(box, "wrap", "--via", "wan1", UNIT, ada=True)
+        assert "you are not in the group procroute" in done.stderr
+        assert "sudo usermod -aG procroute" in box.run(older, env=ENVIRONMENT).stderr
+        box.sh("usermod -aG procroute ada")
+        done = unit(box, "wrap", "--dry-run", "--via", "wan1", UNIT, ada=True)
+        assert "your manager is older" in done.stderr
+        assert "log out and in again" in box.run(older, env=ENVIRONMENT).stderr
+        assert systemctl(box, "start", UNIT, ada=True).returncode != 0
+        box.sh(f"systemctl restart user@{ADA}")
+        assert "your manager" not in unit(box, "wrap", "--via", "wan1", UNIT, ada=True).stderr
+        assert systemctl(box, "start", UNIT, ada=True).returncode == 0
 
 
 @promise("UNIT-14")

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -197,7 +198,9 @@ def test_who_may_not_is_told_of_the_group(tmp_path: Path) -> None:
         os.chmod(daemon.path, 0o660)
         os.chmod(tmp_path, 0o755)
         reading, writing = os.pipe()
-        import_module("grp")  # while it can be read: nobody may be kept from the interpreter, too
+        import_module(
+            "procroute.client.group"
+        )  # while it can be read: nobody may be kept from the interpreter, too
         pid = os.fork()
         if pid == 0:
             try:
@@ -216,18 +219,29 @@ def test_who_may_not_is_told_of_the_group(tmp_path: Path) -> None:
 
 
 @promise("CLIENT-02")
-@pytest.mark.parametrize(("there", "makes_it"), [(True, False), (False, True)])
-def test_without_the_group_the_hint_makes_it(
-    there: bool, makes_it: bool, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("group", "at_login", "now", "hint"),
+    [
+        (None, [], [], "groupadd --system procroute"),
+        (990, [], [], "usermod -aG procroute"),
+        (990, [990], [], "log out and in again"),
+        (990, [990], [990], "sudo procroute reload"),
+    ],
+)
+def test_the_hint_is_what_brings_one_into_the_group(
+    group: int | None, at_login: list[int], now: list[int], hint: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def group(name: str) -> object:
-        if there:
-            return object()
-        raise KeyError(name)
+    def by_name(name: str) -> object:
+        if group is None:
+            raise KeyError(name)
+        return SimpleNamespace(gr_gid=group)
 
-    monkeypatch.setattr("grp.getgrnam", group)
-    hint = failures.unreachable("/x", PermissionError(errno.EACCES, "denied")).hint
-    assert ("groupadd --system procroute" in hint) is makes_it
+    monkeypatch.setattr("grp.getgrnam", by_name)
+    monkeypatch.setattr("os.getgrouplist", lambda *_: at_login)
+    monkeypatch.setattr("os.getgroups", lambda: now)
+    said = failures.unreachable("/x", PermissionError(errno.EACCES, "denied")).hint
+    assert hint in said
+    assert ("usermod" in said) is (not at_login)
 
 
 @promise("CLIENT-02")
