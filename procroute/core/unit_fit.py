@@ -26,6 +26,7 @@ _KINDS: Final = {
     "swap": "is the kernel's business: its packets are no process's",
     "device": "has no processes",
 }
+_INSTANCE: Final = "procroute"
 _MANAGERS: Final = frozenset(
     {"systemd-networkd", "NetworkManager", "dhcpcd", "connman", "wpa_supplicant", "iwd", "ModemManager"}
 )
@@ -61,7 +62,15 @@ def completed(name: str) -> str:
 
 def instance(name: str) -> str:
     """What systemd is asked about: of a template an instance, as it tells nothing of itself."""
-    return name.replace("@.", "@procroute.")
+    return name.replace("@.", f"@{_INSTANCE}.")
+
+
+def real(asked: str, told: str) -> str:
+    """The name of a unit, or of a template, that may have been asked for by an alias.
+
+    told: what systemd calls that unit, or the `instance` of that template.
+    """
+    return told.replace(f"@{_INSTANCE}.", "@.") if is_template(asked) else told
 
 
 def is_template(name: str) -> bool:

@@ -74,7 +74,7 @@ class Units:
         """
         asked = unit_fit.completed(name)
         facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
-        unit = asked if unit_fit.is_template(asked) else facts.name
+        unit = unit_fit.real(asked, facts.name)
         place = self._drop_in(unit)
         unit_fit.check(facts, asked)
         for one in self._loaded(unit, facts):
@@ -92,8 +92,9 @@ class Units:
         """What it takes to unwrap one. Raises ProcrouteError unit-unwrapped where it is not wrapped."""
         asked = unit_fit.completed(name)
         place = self._drop_in(asked)
-        if not place.exists() and not unit_fit.is_template(asked):
-            asked = unit_facts.facts(asked, user=self._user).name
+        if not place.exists():
+            facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
+            asked = unit_fit.real(asked, facts.name)
             place = self._drop_in(asked)
         before = _read(place)
         if before is None:

@@ -155,6 +155,36 @@ def test_a_template_and_one_of_its_instances(served: Service) -> None:
         assert unit(box, "unwrap", "probed@two").returncode == 0
 
 
+@promise("UNIT-15")
+@pytest.mark.parametrize(
+    ("alias", "of", "started"),
+    [
+        ("probed-as@.service", "probed@.service", "probed-as@one.service"),
+        ("probed-as@one.service", "probed@one.service", "probed-as@one.service"),
+        ("probed-as.service", UNIT, "probed-as.service"),
+    ],
+)
+def test_an_alias_is_wrapped_by_the_units_own_name(
+    served: Service, alias: str, of: str, started: str
+) -> None:
+    box = served.box
+    with units(box, {of.replace("@one", "@"): STAYING}):
+        box.sh(f"ln -s {of.replace('@one', '@') if '@' in alias else of} {FOLDER}/{alias}")
+        systemctl(box, "daemon-reload")
+        assert wrap(box, alias).split() == [f"{FOLDER}/{of}.d/50-procroute.conf", f"{FOLDER}/{ANCHOR}"]
+        box.clear()
+        assert systemctl(box, "start", started).returncode == 0
+        until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+        assert {(row["unit"], row["now"]) for row in listed(box)} >= {(of.replace("@.", "@one."), "routed")}
+        assert unit(box, "unwrap", alias).stdout.split() == [
+            f"{FOLDER}/{of}.d/50-procroute.conf",
+            f"{FOLDER}/{ANCHOR}",
+        ]
+        assert listed(box) == []
+        systemctl(box, "stop", started)
+
+
 @promise("UNIT-13")
 @pytest.mark.parametrize("how", ["nothing", "restart", "kill", "daemon-reload"])
 def test_a_unit_of_a_users_manager(served: Service, how: str) -> None:
