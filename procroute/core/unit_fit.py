@@ -135,6 +135,17 @@ def check_left(facts: UnitFacts, slice_: str) -> None:
         )
 
 
+def stays(facts: UnitFacts) -> str | None:
+    """Why a unit stays where it is beyond its next start, and what helps; None: it does not."""
+    if not (facts.lasting and facts.cgroup):
+        return None
+    name = facts.name
+    return (
+        f"{name} has processes that its stop may leave (KillMode=): while one of them lives, it is started "
+        f"beside them, on their route; systemctl stop {name}, systemctl kill --signal=KILL {name} ends all"
+    )
+
+
 def check_early(
     facts: UnitFacts, first: Iterable[str], after: Callable[[list[str]], Mapping[str, list[str]]]
 ) -> None:

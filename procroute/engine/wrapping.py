@@ -100,7 +100,9 @@ class Units:
         if before is None:
             raise ProcrouteError("unit-unwrapped", f"{asked} is not wrapped", "procroute unit list")
         _check_ours(place, before)
-        return Changes(asked, (Change(place, before, None), *self._unneeded(asked, "")))
+        facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
+        notes = filter(None, map(unit_fit.stays, self._loaded(asked, facts)))
+        return Changes(asked, (Change(place, before, None), *self._unneeded(asked, "")), tuple(notes))
 
     def apply(self, changes: Changes) -> None:
         """Have files so, and systemd know it. What runs goes on.

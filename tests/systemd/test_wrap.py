@@ -374,6 +374,35 @@ def test_nothing_is_wrapped_whose_start_would_be_beside_what_is_left_of_it(
         systemctl(box, "kill", "--signal=KILL", name)
 
 
+@promise("UNIT-15")
+@pytest.mark.parametrize("name", [UNIT, "probed@one.service"])
+def test_what_is_unwrapped_stays_with_what_is_left_of_it_which_is_told(served: Service, name: str) -> None:
+    box = served.box
+    leaves = f"ExecStart=/bin/bash -c 'sleep 1000 & {SEND} exec sleep 1000'"
+    of = name.replace("@one", "@")
+    with units(box, {of: (leaves, "KillMode=process")}):
+        wrap(box, of)
+        systemctl(box, "start", name)
+        done = unit(box, "unwrap", of)
+        assert done.returncode == 0
+        assert f"systemctl kill --signal=KILL {name} ends all" in done.stderr
+        box.clear()
+        for how in ("restart", "stop", "start"):
+            assert systemctl(box, how, name).returncode == 0
+            served.start()  # a daemon that looks for what nobody needs
+        until(lambda: out_by(box, "wan1") == {4: 2, 6: 2}, what="its packets")
+        assert out_by(box, "wan2") == NOTHING
+        systemctl(box, "stop", name)
+        systemctl(box, "kill", "--signal=KILL", name)
+        until(lambda: not box.sh("ls -d /sys/fs/cgroup/procroute.slice 2>/dev/null || true"), what="the end")
+        box.clear()
+        systemctl(box, "start", name)
+        until(lambda: out_by(box, "wan2") == {4: 1, 6: 1}, what="its packets by main")
+        assert out_by(box, "wan1") == NOTHING
+        systemctl(box, "stop", name)
+        systemctl(box, "kill", "--signal=KILL", name)
+
+
 @promise("UNIT-16")
 def test_one_command_by_the_template(served: Service) -> None:
     box = served.box
