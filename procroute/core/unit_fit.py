@@ -11,9 +11,10 @@ from procroute.core.service_texts import SERVICE, SOCKET
 from procroute.core.unit_texts import MARK, own_slice
 from procroute.errors import ProcrouteError
 
-FIRST: Final = (SERVICE, SOCKET, "dbus.service", "dbus-broker.service", "dbus.socket", "basic.target")
-"""What the system's anchors wait for, and what the daemon asks for slices."""
 FIRST_OF_USERS: Final = ("dbus.service", "dbus-broker.service", "dbus.socket", "basic.target")
+"""What anchors of a user's manager wait for."""
+FIRST: Final = (SERVICE, SOCKET, *FIRST_OF_USERS)
+"""What the system's anchors wait for, and what the daemon asks for slices."""
 _KINDS: Final = {
     "scope": "is made while it runs; procroute assign --unit moves what is in it",
     "socket": "has no processes; wrap the service that it starts, whose own sockets are routed then",

@@ -201,7 +201,7 @@ def _now(unit: Mapping[str, str], wanted: str) -> Now:
     if unit["Slice"] not in ("", wanted):
         return "another slice"
     # What was let go is in none of its cgroups, whatever systemd says.
-    let_go = unit["MainPID"] not in ("", "0") and not unit_facts.peopled(cgroup)
+    let_go = unit["MainPID"] not in ("", "0") and not unit_facts.populated(cgroup)
     if f"/{wanted}/" in f"{cgroup}/" and not let_go:
         return "routed"
     return "restart it" if cgroup and runs else "at its next start"
