@@ -7,6 +7,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from procroute.core import unit_names
 from procroute.core.service_texts import SERVICE, SOCKET
 from procroute.core.unit_texts import MARK, own_slice
 from procroute.errors import ProcrouteError
@@ -52,12 +53,12 @@ class UnitFacts(Struct, frozen=True):
 
 def completed(name: str) -> str:
     """The name of a service. Raises ProcrouteError unit-unfit for another kind of unit, usage for no name."""
-    stem, dot, kind = name.rpartition(".")
     if "/" in name or not name or name.isspace() or name.startswith("-"):
         raise ProcrouteError("usage", f"{name!r} is no unit", "systemctl list-unit-files lists them")
-    if dot and kind in _KINDS:
+    found = unit_names.completed(name)
+    if (kind := found.rpartition(".")[2]) in _KINDS:
         raise ProcrouteError("unit-unfit", f"a {kind} {_KINDS[kind]}")
-    return name if dot and stem and kind == "service" else f"{name}.service"
+    return found
 
 
 def instance(name: str) -> str:
