@@ -7,6 +7,7 @@ import json
 import os
 
 from procroute.cli import output
+from procroute.cli.verb_words import words_of
 from procroute.errors import Exit, ProcrouteError
 
 
@@ -17,7 +18,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="have systemd run the daemon",
         description="Has systemd run procrouted: at boot, by its socket, in a sandbox, with a watchdog.",
     )
-    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    words = words_of(verb)
     parser = words.add_parser(
         "install",
         help="put its files in place, and start it",
@@ -42,7 +43,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=status)
-    verb.verbs = words.choices  # type: ignore[attr-defined]
 
 
 def install(_: argparse.Namespace) -> int:
