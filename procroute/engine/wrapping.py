@@ -20,10 +20,11 @@ from procroute.core.unit_texts import (
     drop_in,
     wrapped,
 )
+from procroute.engine import marked_files
+from procroute.engine.marked_files import text_of
 from procroute.errors import ProcrouteError
 from procroute.kernel import files, own_code, systemctl, unit_facts
 
-_MODE: Final = 0o644
 _SYSTEM: Final = Path("/etc/systemd/system")
 _STATE: Final = "Id,ActiveState,ControlGroup,Slice,MainPID"
 Now = Literal["routed", "at its next start", "restart it", "another slice"]
@@ -96,7 +97,7 @@ class Units:
         if not place.exists() and not unit_fit.is_template(asked):
             asked = unit_facts.facts(asked, user=self._user).name
             place = self._drop_in(asked)
-        before = _read(place)
+        before = text_of(place)
         if before is None:
             raise ProcrouteError("unit-unwrapped", f"{asked} is not wrapped", "procroute unit list")
         _check_ours(place, before)
@@ -110,7 +111,7 @@ class Units:
         gone = [one.path for one in changes.files if one.after is None]
         for one in changes.files:
             if one.after is not None:
-                files.replace(one.path, one.after, _MODE)
+                marked_files.write(one.path, one.after)
             else:
                 files.unlink(one.path, missing_ok=True)
                 if one.path.name == DROP_IN and not any(one.path.parent.iterdir()):
@@ -148,7 +149,7 @@ class Units:
     def _wrapped(self) -> dict[str, Wrapped]:
         """Units with a drop-in of ours."""
         there = {
-            p.parent.name.removesuffix(".d"): _read(p) for p in self._folder.glob(f"*.service.d/{DROP_IN}")
+            p.parent.name.removesuffix(".d"): text_of(p) for p in self._folder.glob(f"*.service.d/{DROP_IN}")
         }
         return {unit: said for unit, text in there.items() if text and (said := wrapped(text))}
 
@@ -158,7 +159,7 @@ class Units:
         others.pop(unit, None)
         needed = {slice_, *(said.slice for said in others.values())}
         for path in sorted(self._folder.glob("procroute-*.service")):
-            text = _read(path)
+            text = text_of(path)
             if text and text.startswith(MARK) and path.name not in map(anchor_of, needed):
                 yield Change(path, text, None)
 
@@ -169,7 +170,7 @@ class Units:
 def _changes(wanted: dict[Path, str]) -> Iterator[Change]:
     """What is not so yet. Raises ProcrouteError file-foreign."""
     for path, text in wanted.items():
-        before = _read(path)
+        before = text_of(path)
         if before is not None:
             _check_ours(path, before)
         if before != text:
@@ -178,14 +179,7 @@ def _changes(wanted: dict[Path, str]) -> Iterator[Change]:
 
 def _check_ours(path: Path, text: str) -> None:
     if not text.startswith(MARK):
-        raise ProcrouteError("file-foreign", f"not made by procroute: {path}", "move it away first")
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
+        raise marked_files.foreign([path])
 
 
 def _notes(facts: unit_fit.UnitFacts) -> tuple[str, ...]:
