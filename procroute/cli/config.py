@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
+from procroute.cli.verb_words import words_of
 from procroute.errors import Exit
 from procroute.places import CONFIG_FILE
 
@@ -20,7 +21,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="check the configuration",
         description="Cares for the configuration (docs/configuration.md).",
     )
-    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    words = words_of(verb)
     parser = words.add_parser(
         "check",
         help="say what is wrong with the configuration",
@@ -30,7 +31,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.add_argument("file", metavar="FILE", nargs="?", default=CONFIG_FILE, help=f"else {CONFIG_FILE}")
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=main)
-    verb.verbs = words.choices  # type: ignore[attr-defined]
 
 
 def main(options: argparse.Namespace) -> int:

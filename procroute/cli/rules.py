@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from procroute.cli import rules_add, rules_apply, rules_check, rules_edit, rules_list, rules_test
+from procroute.cli.verb_words import words_of
 
 
 def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -15,7 +16,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         description="Cares for route rules: which programs find their route by themselves (docs/rules.md). "
         "All but check ask procrouted.",
     )
-    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    words = words_of(verb)
     for word in (rules_list, rules_add, rules_edit, rules_test, rules_apply, rules_check):
         word.add(words)
-    verb.verbs = words.choices  # type: ignore[attr-defined]

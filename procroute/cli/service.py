@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from procroute.cli import output
+from procroute.cli.verb_words import words_of
 from procroute.errors import Exit, ProcrouteError
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="have systemd run the daemon",
         description="Has systemd run procrouted: at boot, by its socket, in a sandbox, with a watchdog.",
     )
-    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    words = words_of(verb)
     parser = words.add_parser(
         "install",
         help="put its files in place, and start it",
@@ -49,7 +50,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
     parser.set_defaults(main=status)
-    verb.verbs = words.choices  # type: ignore[attr-defined]
 
 
 def install(_: argparse.Namespace) -> int:

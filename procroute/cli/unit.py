@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from procroute.cli import output, route_options, unit_anchor, unit_list, unit_run, unit_wrap
+from procroute.cli.verb_words import words_of
 from procroute.errors import Exit
 
 _ABOUT = """Prints the slice of the route by ADAPTER; the same options as for run mean
@@ -23,7 +24,7 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
         help="have systemd units take routes",
         description="Has systemd units take routes at every start, and says what to write into one by hand.",
     )
-    words = verb.add_subparsers(metavar="WORD", required=True, parser_class=type(verb))
+    words = words_of(verb)
     parser = words.add_parser(
         "slice",
         help="the slice of a route",
@@ -41,7 +42,6 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser.set_defaults(main=main)
     for word in (unit_wrap, unit_list, unit_run, unit_anchor):
         word.add(words)
-    verb.verbs = words.choices  # type: ignore[attr-defined]
 
 
 def main(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from procroute.errors import ProcrouteError
 from procroute.model import Allowed
-from procroute.protocol import Assignment
+from procroute.protocol import Added, Assignment, Event, Left, Process, Removed
 
 EVERYBODY = "*"
 
@@ -73,6 +73,16 @@ def may_see(peer: Peer, owner: int) -> bool:
 def of_another(assignment: Assignment) -> Assignment:
     """An assignment as it is told to whom `may_see` denies the rest; its processes are not looked at."""
     return replace(assignment, command="", rule="", options=None)
+
+
+def seen_by(peer: Peer, event: Event) -> Event:
+    """An event without what is not for who watches."""
+    if not isinstance(event, Added | Removed | Left) or may_see(peer, event.assignment.owner):
+        return event
+    hidden = replace(event, assignment=of_another(event.assignment))
+    if isinstance(hidden, Removed):
+        return replace(hidden, ending=None)
+    return replace(hidden, process=Process(hidden.process.pid)) if isinstance(hidden, Left) else hidden
 
 
 def doubts(

@@ -122,7 +122,7 @@ def passed_over(machine: Machine, live: LiveRoute) -> list[str]:
     return lines + ([f"{live.route.name} leaves by {_MAIN}"] if live.by_main else [])
 
 
-def told(machine: Machine, before: LiveRoute, now: LiveRoute) -> str:
+def switch_words(machine: Machine, before: LiveRoute, now: LiveRoute) -> str:
     """That a route leaves in another way than before, and why, for people; empty where it does not."""
     old, new = place_of(before), place_of(now)
     if old is None or new is None or (old == new and before.ifindex == now.ifindex):

@@ -30,7 +30,7 @@ def installed(name: str, shipped: str, program: Sequence[str], environment: Mapp
     """The text of a file that is shipped by that name. program: the words before a verb."""
     verbs = _VERBS.get(name, {})
     words = " ".join(map(quoted, program))
-    around = [f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(environment.items())]
+    around = environment_lines(environment)
     lines = []
     for line in shipped.splitlines():
         key = line.partition("=")[0]
@@ -40,6 +40,15 @@ def installed(name: str, shipped: str, program: Sequence[str], environment: Mapp
 
 
 def quoted(word: str) -> str:
-    """A word as systemd.service(5) and systemd.syntax(7) have it."""
-    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("$", "$$")
+    """A word of a command line (systemd.service(5), systemd.syntax(7))."""
+    return _quoted(word).replace("$", "$$")
+
+
+def environment_lines(environment: Mapping[str, str]) -> list[str]:
+    """A line for each variable; a `$` is nothing special there (systemd.exec(5), Environment=)."""
+    return [f"Environment={_quoted(f'{name}={value}')}" for name, value in sorted(environment.items())]
+
+
+def _quoted(word: str) -> str:
+    plain = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return plain if plain and not {" ", "\t", "'", ";", '"', "\\"} & {*plain} else f'"{plain}"'

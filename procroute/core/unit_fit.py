@@ -7,13 +7,15 @@ from typing import Final
 
 from msgspec import Struct
 
+from procroute.core import unit_names
 from procroute.core.service_texts import SERVICE, SOCKET
 from procroute.core.unit_texts import MARK, own_slice
 from procroute.errors import ProcrouteError
 
-FIRST: Final = (SERVICE, SOCKET, "dbus.service", "dbus-broker.service", "dbus.socket", "basic.target")
-"""What the system's anchors wait for, and what the daemon asks for slices."""
 FIRST_OF_USERS: Final = ("dbus.service", "dbus-broker.service", "dbus.socket", "basic.target")
+"""What anchors of a user's manager wait for."""
+FIRST: Final = (SERVICE, SOCKET, *FIRST_OF_USERS)
+"""What the system's anchors wait for, and what the daemon asks for slices."""
 _KINDS: Final = {
     "scope": "is made while it runs; procroute assign --unit moves what is in it",
     "socket": "has no processes; wrap the service that it starts, whose own sockets are routed then",
@@ -52,12 +54,12 @@ class UnitFacts(Struct, frozen=True):
 
 def completed(name: str) -> str:
     """The name of a service. Raises ProcrouteError unit-unfit for another kind of unit, usage for no name."""
-    stem, dot, kind = name.rpartition(".")
     if "/" in name or not name or name.isspace() or name.startswith("-"):
         raise ProcrouteError("usage", f"{name!r} is no unit", "systemctl list-unit-files lists them")
-    if dot and kind in _KINDS:
+    found = unit_names.completed(name)
+    if (kind := found.rpartition(".")[2]) in _KINDS:
         raise ProcrouteError("unit-unfit", f"a {kind} {_KINDS[kind]}")
-    return name if dot and stem and kind == "service" else f"{name}.service"
+    return found
 
 
 def instance(name: str) -> str:

@@ -6,6 +6,12 @@ import string
 
 _PLAIN = frozenset(string.ascii_letters + string.digits + ":_.")
 _UNITS = (".service", ".scope", ".socket", ".mount", ".swap")  # systemd.unit(5): those that have processes
+_ENDINGS = (*_UNITS, ".slice", ".target", ".timer", ".path", ".automount", ".device")
+
+
+def completed(name: str) -> str:
+    """A unit's name with its ending: without one of systemd's a service is meant, as by systemctl(1)."""
+    return name if name.endswith(_ENDINGS) else f"{name}.service"
 
 
 def escape(name: str) -> str:

@@ -16,7 +16,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from procroute.core.service_texts import SERVICE, SOCKET, quoted
+from procroute.core.service_texts import SERVICE, SOCKET, environment_lines, quoted
 from procroute.core.unit_names import escape, slice_of
 from procroute.protocol import Options
 
@@ -92,7 +92,7 @@ def anchor(
 ) -> str:
     """The unit that has the route there. program: the words before a verb; user: of a user's manager."""
     words = " ".join(map(quoted, [*program, "unit", "anchor", *words_of(wrapping.options)]))
-    around = "".join(f"Environment={quoted(f'{n}={v}')}\n" for n, v in sorted(environment.items()))
+    around = "".join(f"{line}\n" for line in environment_lines(environment))
     described = f"Route {wrapping.name.replace('%', '%%')} of units"
     daemon = f"Wants={SERVICE}\nAfter={SERVICE} {SOCKET} dbus.socket\nIgnoreOnIsolate=yes\n"
     return f"""{MARK}

@@ -8,22 +8,19 @@ another's slowness, and no repair for a client.
 from __future__ import annotations
 
 import asyncio
-import functools
 import os
 import resource
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, TypeVar
-
-from msgspec.structs import replace
+from typing import Final, TypeVar
 
 from procroute import config, protocol
 from procroute.core.access import Peer
 from procroute.core.health import AdapterFound
 from procroute.daemon.alone import alone
+from procroute.daemon.answering import Answering
 from procroute.daemon.feed import Feed
 from procroute.daemon.following_tunnels import FollowingTunnels
 from procroute.daemon.health import Checking
@@ -40,10 +37,10 @@ from procroute.daemon.watched import Watched
 from procroute.daemon.works import Works
 from procroute.daemon.writer import Writer
 from procroute.engine.words import Tell
-from procroute.errors import ProcrouteError, refused
+from procroute.errors import ProcrouteError
 from procroute.kernel.service_manager import ServiceManager
 from procroute.terminal import printable
-from procroute.told import ERROR, NOTICE, WARNING, told
+from procroute.told import NOTICE, WARNING, told
 from procroute.user_names import user_name
 
 _T = TypeVar("_T")
@@ -94,8 +91,16 @@ class Daemon:
             lambda wanted: self._do(lambda: self._writer.checked.ready(wanted)), self._health_changed, tell
         )
         self._tunnels = FollowingTunnels(self._writer.tunnels, self._do, self._tidying.soon, tell)
-        self._of_rules = RuleRequests(
-            self._rules, self._writer.ruling, self._writer.drafts, self._do, self._looker
+        of_rules = RuleRequests(self._rules, self._writer.ruling, self._writer.drafts, self._do, self._looker)
+        self._answering = Answering(
+            self._writer,
+            of_rules,
+            self._looking_at,
+            lambda: self._feed.assignments,
+            self._reread,
+            self._do,
+            self._looker,
+            tell,
         )
         self._manager = ServiceManager()
 
@@ -158,78 +163,36 @@ class Daemon:
         return await self._loop.run_in_executor(self._thread, work)
 
     async def _answer(self, who: Peer, request: protocol.Request) -> protocol.Reply:
-        writer = self._writer
-        by_type: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
-            protocol.Run: writer.run,
-            protocol.Open: writer.open,
-            protocol.Assign: writer.assign,
-            protocol.Release: writer.release,
-            protocol.Ps: writer.ps,
-            protocol.Explain: writer.explain,
-            protocol.Watch: lambda peer, _: protocol.Watching(assignments=writer.assignments(peer)),
-        }
-        looks: dict[type, Callable[[Peer, Any], protocol.Reply]] = {
-            protocol.Adapters: lambda *_: self._looking_at.adapters(),
-            protocol.Inspect: functools.partial(self._looking_at.inspect, assignments=self._feed.assignments),
-        }
         try:
-            if isinstance(request, protocol.Reload):
-                return await self._reloaded(who, request)
-            if (of_rules := self._of_rules.by_type.get(type(request))) is not None:
-                return await of_rules(who, request)
-            if (look := looks.get(type(request))) is not None:
-                return await self._loop.run_in_executor(self._looker, look, who, request)
-            work = by_type[type(request)]
-            return await self._do(lambda: work(who, request))
-        except OSError as e:
-            raise refused(e) from e
-        except ProcrouteError:
-            raise
-        except Exception as e:  # one request's fault of ours is not everybody's
-            self._tell(told("".join(traceback.format_exception(e)), ERROR))
-            hint = "the daemon's log has the details; please report it"
-            raise ProcrouteError("internal", f"a fault in the daemon: {e!r}", hint) from e
+            return await self._answering.answer(who, request)
         finally:
             self._tidying.soon()
 
-    async def _reloaded(self, peer: Peer, asked: protocol.Reload) -> protocol.Reloaded:
-        """The log has what the asker is told."""
+    async def _reread(self) -> list[str]:
+        """Take the configuration as it is now; what is to be said of it, which the log has, too.
 
-        def reload() -> protocol.Reloaded:
-            reply = self._writer.reload(peer, asked)
-            return replace(reply, notes=[*reply.notes, *self._server.regroup()])
-
-        reply = await self._do(reload)
-        notes = [*reply.notes, *await self._rules.reload(), *await self._tunnels.reload()]
+        Raises ProcrouteError and OSError; then the old one holds.
+        """
+        notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
+        notes += [*await self._rules.reload(), *await self._tunnels.reload()]
         await self._checking.want(self._writer.checks)
-        self._take_settings()
-        self._tell_reread(notes)
-        return replace(reply, notes=notes)
-
-    def _take_settings(self) -> None:
-        """Who looks by himself looks by what was read again."""
+        # Who looks by himself looks by what was read again.
         self._looking_at.settings = self._writer.settings
         self._keeper.take(self._writer.settings)
         self._keeper.nudge()
-
-    def _tell_reread(self, notes: Sequence[str]) -> None:
         for line in (told("the configuration was read again"), *notes):
             self._tell(line)
+        return notes
 
     async def _reload(self) -> None:
         """As by `procroute reload`; what is wrong with the file is told."""
         self._manager.reloading()
         try:
-            notes = await self._do(lambda: [*self._writer.reread(), *self._server.regroup()])
-            notes += [*await self._rules.reload(), *await self._tunnels.reload()]
-            await self._checking.want(self._writer.checks)
-            self._take_settings()
+            await self._reread()
         except ProcrouteError as e:
             self._tell(f"the configuration stays as it was: {e.message}\nhint: {e.hint}")
         except OSError as e:
             self._tell(f"the configuration stays as it was: {e}")
-        else:
-            self._tell_reread(notes)
         finally:
             self._manager.ready()
 

@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from msgspec.structs import replace
 
 from procroute import protocol
-from procroute.core.access import Peer, may_see, of_another
+from procroute.core.access import Peer
 from procroute.daemon.listening import Listening
 from procroute.daemon.watchers import Watcher, Watchers
 from procroute.engine.words import Tell
@@ -91,7 +91,7 @@ class Server:
 
     def say(self, event: protocol.Event) -> None:
         """Give an event to all that watch; who reads too slowly is told so, and gets no more."""
-        self._watching.say(event, seen_by)
+        self._watching.say(event)
         if isinstance(event, protocol.Removed):
             for ends in self._ends:
                 ends.put_nowait(event)
@@ -153,7 +153,7 @@ class Server:
 
     async def _reply(self, who: Peer, request: protocol.Request) -> protocol.Reply:
         try:
-            return with_id(await self._answer(who, request), request.id)
+            return replace(await self._answer(who, request), id=request.id)
         except ProcrouteError as e:
             return _refusal(e.code, e.message, e.hint, request.id)
 
@@ -238,20 +238,3 @@ async def _send(writer: asyncio.StreamWriter, message: protocol.Reply | protocol
 
 def _refusal(code: str, message: str, hint: str = "", number: int = 0) -> protocol.Error:
     return protocol.Error(id=number, code=code, message=message, hint=hint)
-
-
-def with_id(reply: protocol.Reply, number: int) -> protocol.Reply:
-    """A reply to the request of that id."""
-    return replace(reply, id=number)
-
-
-def seen_by(who: Peer, event: protocol.Event) -> protocol.Event:
-    """An event without what is not for who watches."""
-    if isinstance(event, protocol.Removed) and not may_see(who, event.assignment.owner):
-        return replace(event, assignment=of_another(event.assignment), ending=None)
-    if isinstance(event, protocol.Added) and not may_see(who, event.assignment.owner):
-        return replace(event, assignment=of_another(event.assignment))
-    if isinstance(event, protocol.Left) and not may_see(who, event.assignment.owner):
-        hidden = of_another(event.assignment)
-        return replace(event, assignment=hidden, process=protocol.Process(event.process.pid))
-    return event

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final
 
 from procroute import protocol
-from procroute.core.access import Peer
+from procroute.core.access import Peer, seen_by
 
 EVENTS: Final = 1000
 """So many events may wait for one that watches."""
@@ -65,7 +65,7 @@ class Watchers:
         """One less; who has gone already is fine."""
         self._all.discard(watcher)
 
-    def say(self, event: protocol.Event, seen_by: Callable[[Peer, protocol.Event], protocol.Event]) -> None:
+    def say(self, event: protocol.Event) -> None:
         """Give an event to all, as each may see it."""
         for watcher in list(self._all):
             if isinstance(event, _MORE) and not watcher.wants_more:

@@ -33,7 +33,6 @@ from procroute.engine.explain import explain
 from procroute.engine.lock import lock, patient
 from procroute.engine.move import count
 from procroute.engine.words import Tell
-from procroute.errors import ProcrouteError
 from procroute.kernel import adapters, unit_cgroups
 from procroute.kernel.linux import Linux
 from procroute.protocol import (
@@ -43,8 +42,6 @@ from procroute.protocol import (
     Explain,
     Explained,
     Ps,
-    Reload,
-    Reloaded,
     Switched,
 )
 from procroute.terminal import printable
@@ -128,16 +125,11 @@ class Writer:
             with lock(patient(self._tell)):
                 self._routes.fill(some)
 
-    def reload(self, peer: Peer, _: Reload) -> Reloaded:
-        """Take the configuration as it is now, for root. Raises ProcrouteError; then the old one holds."""
-        if not peer.is_root:
-            raise ProcrouteError(
-                "not-permitted", "only root may have the configuration read again", "sudo procroute reload"
-            )
-        return Reloaded(notes=self.reread())
-
     def reread(self) -> list[str]:
-        """The same for nobody in particular; what of it does not hold yet, or names nobody and nothing."""
+        """Take the configuration as it is now; what of it does not hold yet, or names nobody and nothing.
+
+        Raises ProcrouteError config-bad; then the old one holds.
+        """
         settings, notes = reread(self._routes.settings, [found.live for found in self._routes.all()])
         notes += self.doubts(settings)
         self._routes.settings = settings

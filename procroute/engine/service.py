@@ -8,12 +8,11 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from procroute.core.service_texts import MARK, PLACES, SERVICE, SOCKET, installed
+from procroute.engine import marked_files
 from procroute.engine.words import Tell
 from procroute.engine.wrapped_units import WrappedUnit, everybodys
-from procroute.errors import ProcrouteError
 from procroute.kernel import files, own_code, systemctl
 
-_MODE: Final = 0o644
 _NETWORKD: Final = "systemd-networkd.service"
 State = Literal["as shipped", "of another installation", "somebody else's", "missing"]
 
@@ -45,13 +44,11 @@ def install(tell: Tell) -> list[Path]:
     systemctl.need()
     own_code.check_trusted()
     texts = _texts()
-    if foreign := [str(path) for path in texts if _state(path, texts[path]) == "somebody else's"]:
-        raise ProcrouteError(
-            "file-foreign", f"not made by procroute: {', '.join(foreign)}", "move it away first"
-        )
+    if others := [path for path in texts if _state(path, texts[path]) == "somebody else's"]:
+        raise marked_files.foreign(others)
     new = [path for path, text in texts.items() if _state(path, text) != "as shipped"]
     for path in new:
-        files.replace(path, texts[path], _MODE)
+        marked_files.write(path, texts[path])
     systemctl.run("systemd-sysusers", PLACES["sysusers.d/procroute.conf"])
     systemctl.run("systemd-tmpfiles", "--create", PLACES["tmpfiles.d/procroute.conf"])
     systemctl.run("systemctl", "daemon-reload")
@@ -111,9 +108,8 @@ def _texts() -> dict[Path, str]:
 
 
 def _state(path: Path, text: str) -> State:
-    try:
-        there = path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
+    there = marked_files.text_of(path)
+    if there is None:
         return "missing"
     if there == text:
         return "as shipped"

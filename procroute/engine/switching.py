@@ -76,7 +76,7 @@ class Switches:
             old = last.get(number)
             if old is None or old.route != live.route:
                 continue
-            words = failover.told(machine, old, live)
+            words = failover.switch_words(machine, old, live)
             if words:
                 by = machine.adapter_of(live)
                 self._tell(told(words, NOTICE, route=live.route.name, adapter=by and by.name))

@@ -20,11 +20,12 @@ from procroute.core.unit_texts import (
     anchor_of,
     drop_in,
 )
+from procroute.engine import marked_files
+from procroute.engine.marked_files import text_of
 from procroute.engine.wrapped_units import OF_USER, SYSTEM, wrapped_in
 from procroute.errors import ProcrouteError
 from procroute.kernel import files, own_code, systemctl, unit_facts, user_managers
 
-_MODE: Final = 0o644
 _STATE: Final = "Id,ActiveState,ControlGroup,Slice,MainPID"
 Now = Literal["routed", "at its next start", "restart it", "another slice"]
 
@@ -96,7 +97,7 @@ class Units:
             facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
             asked = unit_fit.real(asked, facts.name)
             place = self._drop_in(asked)
-        before = _read(place)
+        before = text_of(place)
         if before is None:
             raise ProcrouteError("unit-unwrapped", f"{asked} is not wrapped", "procroute unit list")
         _check_ours(place, before)
@@ -112,7 +113,7 @@ class Units:
         gone = [one.path for one in changes.files if one.after is None]
         for one in changes.files:
             if one.after is not None:
-                files.replace(one.path, one.after, _MODE)
+                marked_files.write(one.path, one.after)
             else:
                 files.unlink(one.path, missing_ok=True)
                 if one.path.name == DROP_IN and not any(one.path.parent.iterdir()):
@@ -157,7 +158,7 @@ class Units:
         others.pop(unit, None)
         needed = {slice_, *(said.slice for said in others.values())}
         for path in sorted(self._folder.glob("procroute-*.service")):
-            text = _read(path)
+            text = text_of(path)
             if text and text.startswith(MARK) and path.name not in map(anchor_of, needed):
                 yield Change(path, text, None)
 
@@ -168,7 +169,7 @@ class Units:
 def _changes(wanted: dict[Path, str]) -> Iterator[Change]:
     """What is not so yet. Raises ProcrouteError file-foreign."""
     for path, text in wanted.items():
-        before = _read(path)
+        before = text_of(path)
         if before is not None:
             _check_ours(path, before)
         if before != text:
@@ -177,14 +178,7 @@ def _changes(wanted: dict[Path, str]) -> Iterator[Change]:
 
 def _check_ours(path: Path, text: str) -> None:
     if not text.startswith(MARK):
-        raise ProcrouteError("file-foreign", f"not made by procroute: {path}", "move it away first")
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
+        raise marked_files.foreign([path])
 
 
 def _notes(facts: unit_fit.UnitFacts) -> tuple[str, ...]:
@@ -206,7 +200,7 @@ def _now(unit: Mapping[str, str], wanted: str) -> Now:
     if unit["Slice"] not in ("", wanted):
         return "another slice"
     # What was let go is in none of its cgroups, whatever systemd says.
-    let_go = unit["MainPID"] not in ("", "0") and not unit_facts.peopled(cgroup)
+    let_go = unit["MainPID"] not in ("", "0") and not unit_facts.populated(cgroup)
     if f"/{wanted}/" in f"{cgroup}/" and not let_go:
         return "routed"
     return "restart it" if cgroup and runs else "at its next start"

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from procroute.core.unit_names import completed
 from procroute.errors import ProcrouteError
 from procroute.terminal import printable
 
 
 def of_unit(mount: Path, unit: str) -> Path:
-    """Where a unit's processes are; without a suffix a service is meant.
+    """Where a unit's processes are. unit: its name; without an ending a service is meant.
 
     Raises ProcrouteError unit-unknown, also where several managers have one of that name.
     """
-    name = unit if "." in unit else f"{unit}.service"
+    name = completed(unit)
     if not unit or "/" in name or not name.isprintable():
         raise ProcrouteError(
             "unit-unknown", f"{printable(unit)!r} is no name of a unit", "systemctl lists them; or give a PID"

@@ -34,7 +34,7 @@ def facts(name: str, *, user: bool) -> UnitFacts:
         sockets,
         apart=found["PrivateNetwork"] == "yes" or bool(found["NetworkNamespacePath"]),
         lasting=found["KillMode"] in ("process", "none"),
-        cgroup=found["ControlGroup"] if peopled(found["ControlGroup"]) else "",
+        cgroup=found["ControlGroup"] if populated(found["ControlGroup"]) else "",
     )
 
 
@@ -59,7 +59,7 @@ def instances(template: str, *, user: bool) -> list[str]:
     return [line.split()[0] for line in listed if line.strip()]
 
 
-def peopled(cgroup: str) -> bool:
+def populated(cgroup: str) -> bool:
     """Whether somebody is in a cgroup, as systemd names it, or below; in none: nobody."""
     return bool(cgroup) and cgroups.populated(cgroup_mount.find().path / cgroup.lstrip("/"))
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups
+from procroute.kernel import cgroups, unit_cgroups
 
 
 @pytest.fixture
@@ -73,3 +73,21 @@ def test_what_is_no_cgroup_is_not_entered(tmp_path: Path) -> None:
     with pytest.raises(ProcrouteError, match="refused to move a process"):
         cgroups.enter(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.promise("EXPLAIN-04")
+@pytest.mark.parametrize(
+    ("given", "there"),
+    [
+        ("backup", "backup.service"),
+        ("org.example.app", "org.example.app.service"),
+        ("app.slice", "app.slice"),
+        ("run-u5.scope", "run-u5.scope"),
+    ],
+)
+def test_a_unit_is_found_by_the_name_that_systemctl_takes(tmp_path: Path, given: str, there: str) -> None:
+    (tmp_path / "some.slice" / there).mkdir(parents=True)
+    assert unit_cgroups.of_unit(tmp_path, given) == tmp_path / "some.slice" / there
+    with pytest.raises(ProcrouteError) as refused:
+        unit_cgroups.of_unit(tmp_path, "org.other.app")
+    assert "no unit org.other.app.service has a cgroup" in refused.value.message

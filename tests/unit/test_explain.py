@@ -22,7 +22,7 @@ from procroute.core.explain_ways import to_ask, with_mark
 from procroute.core.limits import limits
 from procroute.core.machine import Machine
 from procroute.core.route_get import Question, Reply
-from procroute.engine import explain as engine
+from procroute.engine import explain_subject
 from procroute.errors import ProcrouteError
 from procroute.identity import Identity
 from procroute.kernel.process_facts import Facts
@@ -158,7 +158,7 @@ def test_a_thread_of_the_kernel_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     kthread = Facts(2, "kthreadd", (0, 0, 0), 1, 0, True)
     monkeypatch.setattr("procroute.kernel.process_facts.facts", lambda _: kthread)
     with pytest.raises(ProcrouteError, match=r"kthreadd .pid 2. is a thread of the kernel") as refused:
-        engine._process(2)
+        explain_subject.process(2)
     assert refused.value.code == "process-unfit"
     assert refused.value.hint
 

@@ -118,13 +118,13 @@ def test_a_switch_is_told_with_its_reason() -> None:
     both = failover.chosen(machine(*NAMES), LiveRoute(NEXT, 1))
     lost = machine("wan2", "wg0")
     now = failover.chosen(lost, both)
-    assert failover.told(lost, both, now) == "wan1 has no carrier: wan1,wan2,wg0 leaves by wan2"
+    assert failover.switch_words(lost, both, now) == "wan1 has no carrier: wan1,wan2,wg0 leaves by wan2"
     back = machine(*NAMES, steady=STEADY)
     again = failover.chosen(back, now)
-    assert failover.told(back, now, again) == (
+    assert failover.switch_words(back, now, again) == (
         "wan1 has been a way out for 10 s: wan1,wan2,wg0 leaves by wan1"
     )
-    assert not failover.told(back, again, again)
+    assert not failover.switch_words(back, again, again)
 
 
 def test_rules_for_what_goes_on_are_only_of_adapters_that_were_left() -> None:

@@ -14,7 +14,7 @@ import pytest
 from msgspec.structs import replace
 
 from procroute import protocol
-from procroute.core.access import Peer
+from procroute.core.access import Peer, seen_by
 from procroute.daemon import server, watchers
 from procroute.daemon.server import Server
 from procroute.errors import ProcrouteError
@@ -315,7 +315,7 @@ def test_an_answer_that_no_client_takes_is_an_error(place: Path, monkeypatch: py
 def test_others_events_come_without_command_line() -> None:
     event = protocol.Added(at=0, assignment=_MINE)
     for uid, shown in ((1000, "secret word"), (0, "secret word"), (1001, "")):
-        seen = server.seen_by(Peer(uid, 5), event)
+        seen = seen_by(Peer(uid, 5), event)
         assert isinstance(seen, protocol.Added)
         assert seen.assignment.command == shown
 
@@ -376,5 +376,5 @@ def test_so_many_wait_for_an_end_that_others_are_still_served(place: Path) -> No
 @promise("SINGLE-04")
 def test_others_are_not_told_how_a_run_has_ended() -> None:
     event = protocol.Removed(at=1, assignment=_MINE, why="ended", ending=protocol.Ending(0, True))
-    assert server.seen_by(Peer(1001, 7), event).ending is None  # type: ignore[union-attr]
-    assert server.seen_by(Peer(1000, 7), event) == event
+    assert seen_by(Peer(1001, 7), event).ending is None  # type: ignore[union-attr]
+    assert seen_by(Peer(1000, 7), event) == event

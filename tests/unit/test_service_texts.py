@@ -22,11 +22,11 @@ def test_every_file_that_is_shipped_has_a_place() -> None:
 @pytest.mark.parametrize("name", PLACES)
 def test_nothing_but_the_program_is_changed(name: str) -> None:
     shipped = (SHIPPED / name).read_text()
-    text = installed(name, shipped, ["/opt/a b/procroute"], {"PYTHONPATH": "/opt/100%"})
+    text = installed(name, shipped, ["/opt/a b/procroute"], {"PYTHONPATH": "/opt/100%$"})
     assert text.startswith(MARK)
     old, new = shipped.splitlines(), text.removeprefix(MARK).splitlines()
     added = [line for line in new if line not in old]
-    around, program = "Environment=PYTHONPATH=/opt/100%%", '"/opt/a b/procroute"'
+    around, program = "Environment=PYTHONPATH=/opt/100%%$", '"/opt/a b/procroute"'
     its = {
         SERVICE: [around, f"ExecStart={program} daemon", f"ExecReload={program} reload"],
         RUN: [around, f"ExecStart={program} unit run -- %I"],
