@@ -95,7 +95,7 @@ def test_where_look_ups_would_leave_past_the_adapter_they_fail(options: tuple[st
         asked = (*local, *(word for server in system.split(", ") for word in ("sent", server)))
         began = time.monotonic()
         answers = look_up(lab, *BY_GLIBC, *asked, by=run_by("wan1", *options))
-        assert time.monotonic() - began < 2 * FACTOR
+        assert time.monotonic() - began < 4 * FACTOR  # a look-up that nobody answers takes 5
         by_glibc = {way for way in answers if way.startswith("glibc")}
         assert {answers[way]["error"] for way in answers.keys() - by_glibc} == {"ENETUNREACH"}
         assert {answers[way]["error"] for way in by_glibc} == {f"EAI {socket.EAI_AGAIN}"}
