@@ -16,6 +16,9 @@ endif
 SUITES ?= bookworm trixie
 # Of each test of tests/netns so many cases there; 0: all.
 CASES ?= 0
+# What `make test-sandbox` runs of tests/netns: the daemon at its work. Of programs of rules: in /home and in /tmp.
+SANDBOXED := daemon dns_sources explain_daemon failover_daemon health_daemon inbound leavers over reload rules_called odd_places
+SANDBOXED_PROGRAMS := rules_held rules_matchers
 
 # Colours for a terminal; none in a pipe, nor where NO_COLOR or a dumb terminal asks for none.
 colourful := [ -t 1 ] && [ -z "$${NO_COLOR-}" ] && [ "$${TERM-}" != dumb ]
@@ -23,14 +26,14 @@ say = @if $(colourful); then printf '\033[1;36m▸\033[0m %s\n' '$(1)'; else ech
 
 CHECKS := format lint types imports bpf promises
 
-.PHONY: help setup setup-tui demo test soak test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
+.PHONY: help setup setup-tui demo test test-sandbox soak test-vm check check-format check-lint check-types check-imports check-bpf check-promises \
         format bench promises bpf lock clean
 
 help:  ## this list
 	@if $(colourful); then bold=$$'\033[1m' blue=$$'\033[36m' end=$$'\033[0m'; else bold= blue= end=; fi; \
 	printf '%sprocroute%s: a process with its own default route\n\n' "$$bold" "$$end"; \
 	sed -nE 's/^([a-z-]+):.*  ## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | while IFS=$$'\t' read -r name what; do \
-	    printf '  %smake %-9s%s %s\n' "$$blue" "$$name" "$$end" "$$what"; done
+	    printf '  %smake %-12s%s %s\n' "$$blue" "$$name" "$$end" "$$what"; done
 
 setup:  ## what `procroute` needs: system packages that are missing, and .venv; then: sudo .venv/bin/procroute
 	@tools/setup run
@@ -62,6 +65,18 @@ test-vm:  ## WireGuard, VRFs, dummies and all of tests/netns on Linux 6.1 and 6.
 	@tools/setup test
 	@failed=; for suite in $(SUITES); do tools/as-root env CASES=$(CASES) tests/vm/test $$suite $(ARGS) || failed+=" $$suite"; done; \
 	$(PYTHON) -m tests.vm.matrix $(SUITES) && [ -z "$$failed" ]
+
+test-sandbox:  ## tests/netns of the daemon in the sandbox of the unit that is shipped, on systemd 252 and 257 (half an hour)
+	@tools/as-root
+	@tools/setup test
+	@tools/as-root tests/lab/roots $(SUITES)
+	@run() { \
+	    tools/as-root env PROCROUTE_SANDBOX=$$1 PROCROUTE_PROGRAMS=/$$2/programs \
+	        $(PYTHON) -m pytest -p tests.netns.sandbox -n $(WORKERS) $(ARGS) $${@:3} || failed+=" $$1:/$$2"; }; \
+	failed=; for suite in $(SUITES); do \
+	    run $$suite home $(SANDBOXED:%=tests/netns/test_%.py) $(SANDBOXED_PROGRAMS:%=tests/netns/test_%.py); \
+	    run $$suite tmp $(SANDBOXED_PROGRAMS:%=tests/netns/test_%.py); done; \
+	[ -z "$$failed" ] || { echo "failed:$$failed" >&2; exit 1; }
 
 check: .venv/ready  ## format, lint, types, imports, BPF objects, promises: all, also after one that fails
 	@failed=; for name in $(CHECKS); do $(MAKE) -o .venv/ready check-$$name || failed+=" $$name"; done; \

@@ -30,6 +30,9 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers", "root: needs root (all of tests/netns, tests/lab, tests/systemd and tests/soak does)"
     )
+    config.addinivalue_line(
+        "markers", "not_sandboxed(why): tests.netns.sandbox leaves it out: its machine or unit is another"
+    )
     if config.option.promises:
         config.option.verbose = -2
 

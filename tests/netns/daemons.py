@@ -69,6 +69,11 @@ def as_user(uid: int) -> list[str]:
     return ["setpriv", f"--reuid={uid}", f"--regid={uid}", f"--groups={_GROUP}"]
 
 
+def called(lab: Lab, uid: int) -> str:
+    """What a user is called in the machine, or `uid 1000`."""
+    return lab.sh(f"id -nu {uid} 2>/dev/null || true").strip() or f"uid {uid}"
+
+
 _PYTHON: Final = "/run/python"
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 import pytest
 
 from procroute.lab import Lab
-from procroute.user_names import user_name
-from tests.netns.daemons import ALICE, BOB, Daemon, as_user, daemon, placed
+from tests.netns.daemons import ALICE, BOB, Daemon, as_user, called, daemon, placed
 from tests.netns.inhabitants import PROBE, Command, Inhabitant, bystander, start
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ours, unchanged, until
 from tests.netns.traffic import SERVER, WAYS, astray, both_families, gateway
@@ -78,7 +77,7 @@ def test_others_are_shown_no_command_line_and_may_not_let_go(
         assert not any(process["command"] for process in others["processes"])
         refused = lab.run([*as_user(BOB), *PROCROUTE, "release", f"%{mine['id']}"], env=ENVIRONMENT)
         assert refused.returncode == 125
-        assert f"is of {user_name(ALICE) or f'uid {ALICE}'}\n" in refused.stderr
+        assert f"is of {called(lab, ALICE)}\n" in refused.stderr
         assert command.ask("tcp", to=SERVER[family]).router == "wan1"
 
 
@@ -289,7 +288,7 @@ def test_a_given_gateway_that_does_not_answer_is_laid_to_nobody(
 @promise("DAEMON-13")
 def test_the_log_says_what_comes_and_goes(machine: tuple[Lab, Daemon]) -> None:
     lab, running = machine
-    whose = user_name(ALICE) or f"uid {ALICE}"
+    whose = called(lab, ALICE)
     with placed(lab, ALICE) as command:
         pid = command.ask("hello").pid
         (found,) = running.ps()

@@ -132,6 +132,7 @@ def test_names_that_nothing_has_are_told(machine: tuple[Lab, Daemon]) -> None:
         assert "there is no adapter wan9 now" in again.log()
 
 
+@pytest.mark.not_sandboxed("the unit's socket, and so its group, is systemd's")
 @pytest.mark.promise("DAEMON-12")
 def test_the_group_is_looked_up_again(machine: tuple[Lab, Daemon]) -> None:
     lab, running = machine
