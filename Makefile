@@ -17,8 +17,9 @@ SUITES ?= bookworm trixie
 # Of each test of tests/netns so many cases there; 0: all.
 CASES ?= 0
 # What `make test-sandbox` runs of tests/netns: the daemon at its work. Of programs of rules: in /home and in /tmp.
-SANDBOXED := daemon dns_sources explain_daemon failover_daemon health_daemon inbound leavers over reload rules_called odd_places
-SANDBOXED_PROGRAMS := rules_held rules_matchers
+SANDBOXED := daemon dns_sources explain_daemon failover_daemon feed health_daemon inbound inspect leavers moving_ends moving_trees \
+             odd_places over reload rules_called rules_set_ids
+SANDBOXED_PROGRAMS := rules rules_among rules_held rules_matchers rules_owner
 
 # Colours for a terminal; none in a pipe, nor where NO_COLOR or a dumb terminal asks for none.
 colourful := [ -t 1 ] && [ -z "$${NO_COLOR-}" ] && [ "$${TERM-}" != dumb ]

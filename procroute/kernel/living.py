@@ -56,9 +56,13 @@ def user_of(pid: int) -> tuple[int, int, int] | None:
 def hidden() -> bool:
     """Whether this machine hides processes from users whose they are not (proc(5), hidepid).
 
-    Of PID 1's mount of /proc, or of ours: each may have options of its own (Linux 5.8).
+    By PID 1's mount of /proc: each may have options of its own (Linux 5.8), and a unit's (ProtectProc=) says
+    nothing of users. By ours where that cannot be read.
     """
-    return any(_hides(path) for path in ("/proc/self/mountinfo", "/proc/1/mountinfo"))
+    try:
+        return _hides("/proc/1/mountinfo")
+    except OSError:
+        return _hides("/proc/self/mountinfo")
 
 
 def _hides(mounts: str) -> bool:

@@ -20,6 +20,7 @@ OPEN_SOCKETS = "test_odd_places.py::test_what_was_opened_on_a_route_goes_on_afte
 PART = {
     FIRST_PACKETS: 2,
     OPEN_SOCKETS: 2,
+    "test_feed.py::test_users_see_others_without_command_line": 1,
     "test_health_daemon.py::test_an_adapter_that_is_made_anew_begins_anew": 1,
     "test_leavers.py::test_one_that_leaves_a_strict_route_is_ended": 3,
 }
