@@ -38,7 +38,8 @@ _MANAGERS: Final = frozenset(
 class UnitFacts(Struct, frozen=True):
     """What systemd says of a unit. name: without aliases; load: its load state; texts: of its files and
     drop-ins, by their paths; before: the units that wait for it; sockets: the units that hand it sockets;
-    apart: it runs in another network namespace than systemd; lasting: its stop may leave processes of it;
+    apart: it runs in another network namespace than systemd; session: the PAM service by which it opens a
+    session, empty: it opens none; lasting: its stop may leave processes of it;
     cgroup: where it has processes, empty: it has none."""
 
     name: str
@@ -48,6 +49,7 @@ class UnitFacts(Struct, frozen=True):
     before: Collection[str] = ()
     sockets: Collection[str] = ()
     apart: bool = False
+    session: str = ""
     lasting: bool = False
     cgroup: str = ""
 
@@ -112,6 +114,13 @@ def check(facts: UnitFacts, asked: str) -> None:
             f"{name} runs in a network namespace of its own (PrivateNetwork=, NetworkNamespacePath=): "
             "this one's routes are not its",
             "what its namespace is connected to decides",
+        )
+    if facts.session:
+        raise ProcrouteError(
+            "unit-unfit",
+            f"{name} opens a session of its own (PAMName={facts.session}), "
+            "into whose scope pam_systemd takes it, out of any slice of the unit's",
+            "procroute rules add --exe PROGRAM, or --user NAME, has it follow there",
         )
     for path, text in facts.texts.items():
         if not text.startswith(MARK) and (slice_ := own_slice(text)):

@@ -106,7 +106,7 @@ StartLimitIntervalSec=0
 Type=notify
 {_SLICE}{wrapping.slice}
 {around}ExecStart={words}
-TimeoutStartSec=60
+TimeoutStartSec=100
 NoNewPrivileges=yes
 {"" if user else _SANDBOX}"""
 

@@ -11,7 +11,7 @@ from procroute.kernel import cgroup_mount, cgroups, systemctl
 
 _FACTS: Final = (
     "Id,LoadState,Transient,FragmentPath,DropInPaths,Before,TriggeredBy,"
-    "PrivateNetwork,NetworkNamespacePath,KillMode,ControlGroup"
+    "PrivateNetwork,NetworkNamespacePath,PAMName,KillMode,ControlGroup"
 )
 
 
@@ -33,6 +33,7 @@ def facts(name: str, *, user: bool) -> UnitFacts:
         found["Before"].split(),
         sockets,
         apart=found["PrivateNetwork"] == "yes" or bool(found["NetworkNamespacePath"]),
+        session=found["PAMName"],
         lasting=found["KillMode"] in ("process", "none"),
         cgroup=found["ControlGroup"] if populated(found["ControlGroup"]) else "",
     )

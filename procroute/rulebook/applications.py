@@ -2,7 +2,9 @@
 
 Sources: https://systemd.io/DESKTOP_ENVIRONMENTS (Pre-defined systemd units, XDG standardization);
 flatpak, common/flatpak-run.c (app-flatpak-ID-N.scope); snapd, sandbox/cgroup/tracking.go and naming.go
-(snap.NAME.APP-UUID.scope, before 2.62 snap.NAME.APP.UUID.scope, and snap.NAME.APP.service).
+(snap.NAME.APP-UUID.scope, before 2.62 snap.NAME.APP.UUID.scope, and snap.NAME.APP.service);
+dbus-broker, src/launch/service.c (dbus-:1.2-NAME@0.service: what is started by its name on the bus, which is
+the id of an application that can be, by the Desktop Entry Specification, "D-Bus Activation").
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ UNIT_ENDINGS: Final = (".service", ".scope", ".socket", ".mount", ".swap", ".sli
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 _SCOPE = re.compile(r"app-(?:[^-]+-)?(?P<id>[^-]+)-[^-]+\.scope")
 _SERVICE = re.compile(r"app-(?:[^-@]+-)?(?P<id>[^-@]+)(?:@[^@]*)?\.service")
+_ON_BUS = re.compile(r"dbus-:[0-9.]+-(?P<id>.+)@[0-9]+\.service")
 _UUID = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _SNAP = re.compile(rf"snap\.(?P<snap>[^.]+)\.(?P<app>[^.]+?)(?:[-.]{_UUID}\.scope|\.service)")
 
@@ -73,6 +76,6 @@ def applications(cgroup: str) -> tuple[str, ...]:
     for unit in units(cgroup):
         if found := _SNAP.fullmatch(unit):
             return (f"{found['snap']}_{found['app']}", found["snap"])
-        if found := _SCOPE.fullmatch(unit) or _SERVICE.fullmatch(unit):
+        if found := _SCOPE.fullmatch(unit) or _SERVICE.fullmatch(unit) or _ON_BUS.fullmatch(unit):
             return (unescape(found["id"]),)
     return ()

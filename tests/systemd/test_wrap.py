@@ -309,6 +309,7 @@ REFUSED = {
     "procrouted": "is procroute's own",
     "probed-apart": "in a network namespace of its own",
     "probed-elsewhere": "in a network namespace of its own",
+    "probed-session": "opens a session of its own (PAMName=login)",
     "probed-foreign": f"not made by procroute: {FOLDER}/probed-foreign.service.d/50-procroute.conf",
 }
 
@@ -324,6 +325,7 @@ def test_what_cannot_be_wrapped_is_refused_with_its_reason(served: Service) -> N
         "probed-early.service": (*early, "Before=sysinit.target"),
         "probed-before.service": (*early, "Before=procrouted.service"),
         "probed-apart.service": (*plain, "PrivateNetwork=yes"),
+        "probed-session.service": (*plain, "PAMName=login", "User=ada"),
         "probed-elsewhere.service": (*plain, "NetworkNamespacePath=/run/netns/elsewhere"),
         "probed-foreign.service": plain,
     }
