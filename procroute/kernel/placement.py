@@ -13,10 +13,13 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from procroute.core.service_texts import RUN
+from procroute.core.unit_names import unit_of
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE
 from procroute.kernel import cgroup_mount, cgroups, files, programs, records, user_managers
 
+_ONE_COMMAND = RUN.partition(".")[0]
 _EMPTY_WITHIN = 5.0
 """So long systemd may take to see that a scope has become empty, in seconds."""
 
@@ -192,7 +195,10 @@ class BySystemd:
         described = "".join(c if c.isprintable() else "?" for c in new.description[:200])
         uid = user_managers.owner(target)
         if uid is None:
-            group = self._manager.start_scope(name, target.name, new.pid, described)
+            # One command of the template's: what it starts is not in its unit, and ends with it all the same.
+            one = unit_of(new.origin)
+            ends_with = one if one.startswith(_ONE_COMMAND) else ""
+            group = self._manager.start_scope(name, target.name, new.pid, described, ends_with)
         else:
             manager = self._manager_of(user_managers.address(uid))
             group = user_managers.as_user(

@@ -65,10 +65,11 @@ class Manager:
 
         return self._do(work, f"start {name}")
 
-    def start_scope(self, name: str, slice_: str, pid: int, description: str) -> str:
+    def start_scope(self, name: str, slice_: str, pid: int, description: str, ends_with: str = "") -> str:
         """Make a scope of one process in a slice; its cgroup, from the root that systemd itself sees.
 
-        pid: it is in the scope when this returns. Raises ProcrouteError systemd-refused or systemd-silent.
+        pid: it is in the scope when this returns. ends_with: a unit with which it is stopped.
+        Raises ProcrouteError systemd-refused or systemd-silent.
         """
 
         asked = False
@@ -80,6 +81,7 @@ class Manager:
                 ("Slice", "s", slice_),
                 ("PIDs", "au", [pid]),
                 ("CollectMode", "s", "inactive-or-failed"),
+                *([("BindsTo", "as", [ends_with])] if ends_with else []),
             ]
             again, asked = asked, True
             try:

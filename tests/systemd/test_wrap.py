@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterator
 
 import pytest
 
-from procroute.core.service_texts import installed
+from procroute.core.service_texts import RUN, installed
 from procroute.lab.topology import VPN
 from tests.lab.systemd_box import ADA, SYSTEMD, Suite, SystemdBox
 from tests.netns.holding import busy
@@ -405,23 +406,56 @@ def test_what_is_unwrapped_stays_with_what_is_left_of_it_which_is_told(served: S
         systemctl(box, "kill", "--signal=KILL", name)
 
 
+@contextlib.contextmanager
+def template(box: SystemdBox) -> Iterator[None]:
+    """procroute-run@.service is there."""
+    text = installed(RUN, (ROOT / "systemd" / RUN).read_text(), PROCROUTE, ENVIRONMENT)
+    box.path(f"{FOLDER}/{RUN}").write_text(text)
+    systemctl(box, "daemon-reload")
+    try:
+        yield
+    finally:
+        box.sh(f"rm {FOLDER}/{RUN}; systemctl daemon-reload; systemctl reset-failed")
+
+
+def one_command(box: SystemdBox, words: str) -> str:
+    """The instance of these words."""
+    return RUN.replace("@", f"@{box.run(['systemd-escape', '--', words]).stdout.strip()}")
+
+
 @promise("UNIT-16")
 def test_one_command_by_the_template(served: Service) -> None:
     box = served.box
-    name = "procroute-run@.service"
-    text = installed(name, (ROOT / "systemd" / name).read_text(), PROCROUTE, ENVIRONMENT)
-    box.path(f"{FOLDER}/{name}").write_text(text)
-    systemctl(box, "daemon-reload")
-    box.clear()
-    for status in (0, 7):
-        words = f"--via wan1 -- {SPEAK.replace('true', f'exit {status}')}"
-        escaped = box.run(["systemd-escape", "--", words]).stdout.strip()
-        one = f"procroute-run@{escaped}.service"
-        assert (systemctl(box, "start", one).returncode == 0) == (status == 0)
-        assert box.unit_property(one, "ExecMainStatus") == str(status)
-    assert out_by(box, "wan1") == {4: 2, 6: 2}
-    assert out_by(box, "wan2") == NOTHING
-    box.sh(f"rm {FOLDER}/{name}; systemctl daemon-reload; systemctl reset-failed")
+    with template(box):
+        box.clear()
+        for status in (0, 7):
+            one = one_command(box, f"--via wan1 -- {SPEAK.replace('true', f'exit {status}')}")
+            assert (systemctl(box, "start", one).returncode == 0) == (status == 0)
+            assert box.unit_property(one, "ExecMainStatus") == str(status)
+        assert out_by(box, "wan1") == {4: 2, 6: 2}
+        assert out_by(box, "wan2") == NOTHING
+
+
+@promise("UNIT-16")
+@pytest.mark.parametrize("strict", ["", "--strict "])
+def test_what_one_command_started_ends_with_its_unit(served: Service, strict: str) -> None:
+    """Of another unit only what is in its cgroup does, as systemd has it: the command is in a scope."""
+    box = served.box
+    run = f"--via wan1 {strict}-- bash -c 'echo heard; sleep 4711 & sleep 4711 & wait'"
+    lines = (f"Environment=PYTHONPATH={ROOT}", f"ExecStart={shlex.join(PROCROUTE)} run {run}")
+    with template(box), units(box, {UNIT: lines}):
+        for name, left in ((one_command(box, run), 0), *([] if strict else [(UNIT, 2)])):
+            systemctl(box, "start", "--no-block", name)
+            until(lambda: sleeping(box) == 2, what="the command")
+            assert systemctl(box, "stop", name).returncode == 0
+            until(lambda left=left: sleeping(box) == left, what=f"{left} of {name}")  # type: ignore[misc]
+        box.sh("systemctl stop 'procroute-run-*.scope'; journalctl --sync")
+        assert "heard" in box.run(["journalctl", "-o", "cat", "-t", "procroute-run"]).stdout
+
+
+def sleeping(box: SystemdBox) -> int:
+    """How many of what that command starts live."""
+    return len(box.run(["pgrep", "-fx", "sleep 4711"]).stdout.split())
 
 
 @promise("UNIT-17")
