@@ -63,7 +63,7 @@ def hold_rules(
         who = frozenset({rule.owner}) if rule.owner else None
         if is_held(rule):
             down = rule.if_down(strict=rule.via is not None and strict(rule))
-            found.append(HoldRule(rule.place, rule.conditions.exe, down.value, who))
+            found.append(HoldRule(rule.place, rule.conditions.exe, down, who))
         elif starter.program and rule.enabled and rule.via is not None and kind(rule) is Kind.UNIT:
             by = starter.program if starter.opens else ""
             found.append(HoldRule(rule.place, (starter.opens or starter.program,), "allow", who, by))

@@ -42,7 +42,7 @@ from procroute.model import Existing
 from procroute.protocol import RuleFacts
 from procroute.rulebook import folders
 from procroute.rulebook.matching import Tried, trial
-from procroute.rulebook.route_rule import RouteRule, Rulebook, WhenDown
+from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.told import WARNING, told
 
@@ -178,7 +178,7 @@ class Ruling:
             once(True)  # it has ended, or was let go on without us
         except ProcrouteError as e:
             # Systemd that is denied its executor starts the unit nevertheless, first outside of its cgroup.
-            allow = e.code in _NOT_MEANT or kind(rule) is Kind.UNIT or rule.when_down is WhenDown.ALLOW
+            allow = e.code in _NOT_MEANT or kind(rule) is Kind.UNIT or rule.when_down == "allow"
             if not allow:
                 self._execs.denied(asked)
             once(allow)

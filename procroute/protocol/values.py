@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
-from procroute.model import Existing
+from procroute.model import Existing, WhenDown
 
 VERSION: Final = 1
 """Of the protocol. A daemon refuses requests of another one, and says which it speaks."""
@@ -192,7 +192,7 @@ class RuleFacts(Struct, frozen=True, omit_defaults=True):
     conditions: dict[str, list[str]] = {}
     unless: dict[str, list[str]] = {}
     existing: Existing = "keep"
-    when_down: Literal["deny", "allow"] | None = None
+    when_down: WhenDown | None = None
     comment: str = ""
     enabled: bool = True
 
