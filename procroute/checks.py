@@ -10,6 +10,8 @@ from msgspec import Struct
 from procroute.model import Family, IPAddress
 
 Kind = Literal["ping", "tcp", "dns", "http"]
+State = Literal["unknown", "up", "down"]
+"""What checks say of themselves, and all together of an adapter."""
 Need = Literal["any", "all"]
 """Of an adapter's checks: one that is up is enough, or all must be."""
 MOST: Final = 256

@@ -19,6 +19,9 @@ from msgspec import Struct, structs
 Existing = Literal["keep", "reset"]
 """What becomes of connections that are open when a process, or a route, takes another way: they go on, or are
 ended."""
+WhenDown = Literal["deny", "allow"]
+"""What a program that is held at its start meets when the daemon does not answer: it is not started (EPERM),
+or starts by the machine's own way, and that is logged."""
 IPAddress = IPv4Address | IPv6Address
 IPInterface = IPv4Interface | IPv6Interface
 IPNetwork = IPv4Network | IPv6Network

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable
-from ipaddress import ip_address
 from typing import Final
 
-from procroute.core import given_gateway
+from procroute.core import given_gateway, unknown_adapter
 from procroute.core.gateways import KERNEL_TUNNELS, NoWay, WayOut, way_out
 from procroute.core.machine import Machine
-from procroute.core.nearest import nearest
 from procroute.core.tables import families
 from procroute.errors import ProcrouteError
-from procroute.model import Adapter, Entry, Family, IPAddress, LiveRoute, Marks, Route
-from procroute.terminal import printable
+from procroute.model import Adapter, Entry, Family, LiveRoute, Marks, Route
 
-_LISTED: Final = 8
-"""So many adapters without a way out are named: container hosts have hundreds."""
 _MAINS: Final = frozenset({0, 253, 254, 255})  # none, default, main, local
 _MAY_COME: Final = frozenset({"adapter-unknown", "adapter-down", "address-missing", "gateway-unknown"})
 """What a route may still lack that is there for when it comes."""
@@ -90,7 +84,7 @@ def known(machine: Machine, name: str) -> Adapter:
     """The adapter of a name or alternative name, fit or not. Raises ProcrouteError adapter-unknown."""
     adapter = machine.adapter(name)
     if adapter is None:
-        raise _unknown(machine, name)
+        raise unknown_adapter.error(machine, name)
     return adapter
 
 
@@ -202,48 +196,6 @@ def with_gateways_seen(error: ProcrouteError, adapter: Adapter, entries: Iterabl
         if e.destination == e.family.everything and h.ifindex == adapter.ifindex and h.gateway is not None
     }
     return ProcrouteError(error.code, error.message, f"give it: {' '.join(seen.values())}") if seen else error
-
-
-def _unknown(machine: Machine, name: str) -> ProcrouteError:
-    """With the nearest name, or what an address was meant for, and what there is: ways out first."""
-    said = f"there is no adapter {printable(name)}"
-    meant = _meant(machine, name)
-    with contextlib.suppress(ValueError):
-        address, _, scope = name.partition("%")
-        meant = _holder(machine, ip_address(address), scope)
-        said = f"{printable(name)} is an address; --via takes the name of an adapter"
-    able = [a for a in machine.outward() if any(_has_way(machine, a, f) for f in families(machine))]
-    unable = [a.name for a in machine.outward() if a not in able]
-    listed = [", ".join(a.name for a in able)] if able else []
-    if unable:
-        more = f" and {len(unable) - _LISTED} more" if len(unable) > _LISTED else ""
-        listed.append(f"without a way out now: {', '.join(unable[:_LISTED])}{more}")
-    hint = f"did you mean {meant}? " if meant else ""
-    return ProcrouteError("adapter-unknown", said, f"{hint}adapters here: {'; '.join(listed) or 'none'}")
-
-
-def _meant(machine: Machine, name: str) -> str:
-    """The names that are nearest. ip(8) writes a veth or VLAN with its other end: wan1@if2."""
-    plain = name.partition("@")[0]
-    if machine.adapter(plain) is not None:
-        return plain
-    return " or ".join(nearest(plain, (n for a in machine.outward() for n in (a.name, *a.altnames)), 0.5))
-
-
-def _has_way(machine: Machine, adapter: Adapter, family: Family) -> bool:
-    return isinstance(way_out(machine, adapter, family, None), WayOut)
-
-
-def _holder(machine: Machine, address: IPAddress, scope: str) -> str:
-    """The options that were probably meant by an address: the adapter that has it, or that it is a way of."""
-    for adapter in machine.outward():
-        if any(address == a.interface.ip for a in adapter.addresses):
-            return f"--via {adapter.name}"
-    for adapter in machine.outward():
-        networks = [a.interface.network for a in adapter.addresses if not a.interface.is_link_local]
-        if scope in (adapter.name, *adapter.altnames) or any(address in network for network in networks):
-            return f"--via {adapter.name} --gateway{address.version} {address}"
-    return ""
 
 
 def _none(adapter: Adapter, ways: dict[Family, WayOut | NoWay]) -> ProcrouteError:

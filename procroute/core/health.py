@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
-from procroute.checks import Need, Pace
+from procroute.checks import Need, Pace, State
 
-State = Literal["unknown", "up", "down"]
 _FIRST_WITHIN: Final = 1.0
 """Seconds within which each check is made for the first time, so that many do not come at once."""
 

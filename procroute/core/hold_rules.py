@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import Final, Literal, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-WhenDown = Literal["deny", "allow"]
+if TYPE_CHECKING:  # the holder comes through here, which has the standard library only
+    from procroute.model import WhenDown
 
 
 class HoldRule(NamedTuple):

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
 
 from msgspec import Struct
 
 from procroute.core.ruleset import Counter
 
+HEADERS: Final = {4: "ip", 6: "ip6"}
+"""By IP version: what nft calls its header."""
 _ALL = 0xFFFF_FFFF
+_TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 
 
 class Block(Struct, frozen=True):
@@ -40,10 +45,21 @@ def mapping(name: str, verdicts: Mapping[str, str]) -> Block:
     return Block(f"map {name}", ("type cgroupsv2 : verdict", *_elements(elements)))
 
 
-def intervals(name: str, kind: str, ranges: Iterable[str]) -> Block:
-    """A set of ranges of a type; they may touch and overlap."""
-    elements = ", ".join(ranges)
-    return Block(f"set {name}", (f"type {kind}", "flags interval", "auto-merge", *_elements(elements)))
+def addresses(version: int, elements: Sequence[str]) -> Block:
+    """The set that `among` names, of addresses and ranges of an IP version; they may touch and overlap."""
+    lines = (f"type {_TYPES[version]}", "flags interval", "auto-merge", *_elements(", ".join(elements)))
+    return Block(f"set {_set_name(version, elements)}", lines)
+
+
+def among(version: int, elements: Sequence[str]) -> str:
+    """What an address is compared with: one of these, or the set of them."""
+    return elements[0] if len(elements) == 1 else f"@{_set_name(version, elements)}"
+
+
+def either(ifindexes: Iterable[int]) -> str:
+    """What an ifindex is compared with: one, or several."""
+    names = [*map(str, sorted(ifindexes))]
+    return names[0] if len(names) == 1 else f"{{ {', '.join(names)} }}"
 
 
 def settled(what: str, mask: int, mark: int) -> str:
@@ -53,3 +69,8 @@ def settled(what: str, mask: int, mark: int) -> str:
 
 def _elements(elements: str) -> tuple[str, ...]:
     return (f"elements = {{ {elements} }}",) if elements else ()
+
+
+def _set_name(version: int, elements: Sequence[str]) -> str:
+    """The same for the same: to make a set takes the kernel as long as to make five rules."""
+    return f"of{version}_{hashlib.sha256(' '.join(elements).encode()).hexdigest()[:16]}"

@@ -32,7 +32,7 @@ def rule_facts(rule: RouteRule, finds: Kind | None = None) -> RuleFacts:
         conditions=_plain(rule.conditions),
         unless={} if rule.unless is None else _plain(rule.unless),
         existing=rule.existing,
-        when_down=None if rule.when_down is None else rule.when_down.value,
+        when_down=rule.when_down,
         comment=rule.comment,
         enabled=rule.enabled,
     )

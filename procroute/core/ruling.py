@@ -59,12 +59,12 @@ def hold_rules(
     as it loads its library, as process 1 waits until it has been executed.
     """
     found: list[HoldRule] = []
-    for rule in book.rules if any(map(_leads, book.rules)) else ():
+    for rule in book.rules if any(map(leads, book.rules)) else ():
         who = frozenset({rule.owner}) if rule.owner else None
         if is_held(rule):
             down = rule.if_down(strict=rule.via is not None and strict(rule))
-            found.append(HoldRule(rule.place, rule.conditions.exe, down.value, who))
-        elif starter.program and rule.enabled and rule.via is not None and kind(rule) is Kind.UNIT:
+            found.append(HoldRule(rule.place, rule.conditions.exe, down, who))
+        elif starter.program and leads(rule) and kind(rule) is Kind.UNIT:
             by = starter.program if starter.opens else ""
             found.append(HoldRule(rule.place, (starter.opens or starter.program,), "allow", who, by))
     return found
@@ -74,11 +74,11 @@ def elsewhere(before: Rulebook, now: Rulebook) -> dict[str, str]:
     """The places of rules that stand elsewhere now, with the new one; "": it is gone, and another has its
     place. A rule is the same where all is that it says, but its comment."""
     there: dict[RouteRule, str] = {}
-    for rule in filter(_leads, now.rules):
+    for rule in filter(leads, now.rules):
         there.setdefault(_said(rule), rule.place)
     taken = set(there.values())
     found = {}
-    for rule in filter(_leads, before.rules):
+    for rule in filter(leads, before.rules):
         place = there.get(_said(rule), "" if rule.place in taken else rule.place)
         if place != rule.place:
             found[rule.place] = place
@@ -87,9 +87,9 @@ def elsewhere(before: Rulebook, now: Rulebook) -> dict[str, str]:
 
 def gone(before: Rulebook, now: Rulebook) -> tuple[RouteRule, ...]:
     """Rules that led to a route and are nowhere now, nor has another their place: it can come to have it."""
-    there = {_said(rule) for rule in now.rules if _leads(rule)}
-    taken = {rule.place for rule in now.rules if _leads(rule)}
-    return tuple(r for r in before.rules if _leads(r) and r.place not in taken and _said(r) not in there)
+    there = {_said(rule) for rule in now.rules if leads(rule)}
+    taken = {rule.place for rule in now.rules if leads(rule)}
+    return tuple(r for r in before.rules if leads(r) and r.place not in taken and _said(r) not in there)
 
 
 def exceptions_again(before: Rulebook, now: Rulebook) -> dict[int, int]:
@@ -101,7 +101,8 @@ def exceptions_again(before: Rulebook, now: Rulebook) -> dict[int, int]:
     return {at: there[said] for at, rule in enumerate(before.rules) if (said := _said(rule)) in there}
 
 
-def _leads(rule: RouteRule) -> bool:
+def leads(rule: RouteRule) -> bool:
+    """Whether a rule leads to a route: it is switched on, and no exception."""
     return rule.enabled and rule.via is not None
 
 
@@ -130,9 +131,7 @@ def needs_news(book: Rulebook, by_owner: Collection[str] = ()) -> bool:
     Also with a name beside `exe`: who is executed by a link to the file is called by that.
     """
     return any(
-        _leads(rule)
-        and (kind(rule) is not Kind.HELD or "name" in _given(rule))
-        and rule.place not in by_owner
+        leads(rule) and (kind(rule) is not Kind.HELD or "name" in _given(rule)) and rule.place not in by_owner
         for rule in book.rules
     )
 

@@ -8,27 +8,25 @@ tied to an address: by the adapter that they came in on.
 Datagrams of a route are in a zone of their own: two commands may send, one after the other, from one port of
 one address to one server, and conntrack would take them for one conversation. A TCP connection begins anew
 with its SYN, and has no zone: so what has no socket any more is found, the last acknowledgement or a reset.
+
+What becomes of look-ups is in core/steering_lookups.py.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 
+from procroute.core import steering_lookups
 from procroute.core.lan_ranges import ranges
-from procroute.core.nft_blocks import Block, chain, intervals, mapping, settled
+from procroute.core.nft_blocks import HEADERS, Block, addresses, among, chain, either, mapping, settled
 from procroute.core.ruleset import Ruleset, Steered
 from procroute.identity import ZONES
 from procroute.model import Family, IPAddress, IPNetwork
 
 _LOOPBACK = 1
-_HEADERS = {4: "ip", 6: "ip6"}
-_TYPES = {4: "ipv4_addr", 6: "ipv6_addr"}
 _OF_LINK = {4: ("224.0.0.0/4", "169.254.0.0/16", "255.255.255.255"), 6: ("ff00::/8", "fe80::/10")}
 _NONE = {4: "0.0.0.0", 6: "::"}
-_HERE = {4: "127.0.0.0/8", 6: "::1"}
 _SOURCE_ROUTES = ("ip option lsrr exists", "ip option ssrr exists", "exthdr rt exists")
-_LOOKUP = "meta l4proto { tcp, udp } th dport 53"
 
 
 def counters(route: Steered) -> list[str]:
@@ -70,10 +68,14 @@ def restored(ruleset: Ruleset) -> Iterable[str]:
 def of_route(ruleset: Ruleset, route: Steered) -> Iterable[Block]:
     """The sets and chains of one route. What many have alike is one block for all of them."""
     n = route.number
-    yield from (_set(version, elements) for version, elements in _sets(route) if len(elements) > 1)
+    yield from (addresses(version, elements) for version, elements in _sets(route) if len(elements) > 1)
     yield from _confined(route)
     yield chain(
-        f"mark_{n}", *_refused_lookups(route), f"oif {_LOOPBACK} accept", *_ways(route), f"goto marked_{n}"
+        f"mark_{n}",
+        *steering_lookups.refused(route),
+        f"oif {_LOOPBACK} accept",
+        *_ways(route),
+        f"goto marked_{n}",
     )
     yield chain(
         f"marked_{n}",
@@ -88,7 +90,7 @@ def of_route(ruleset: Ruleset, route: Steered) -> Iterable[Block]:
         + settled("ct mark", ruleset.mask, bound(ruleset, route)),
     )
     yield chain(f"zone_{n}", f"ct original zone set {ZONES + n}")
-    yield chain(f"lookups_{n}", *_lookups(route))
+    yield chain(f"lookups_{n}", *steering_lookups.sent_on(route))
     yield chain(f"leave_{n}", f"counter name out_{n}", "accept")
     yield chain(f"refuse_{n}", *_refusal(route))
     yield chain(f"door_{n}", *_door(ruleset, route))
@@ -172,23 +174,9 @@ def _sets(route: Steered) -> Iterable[tuple[int, Sequence[str]]]:
     """The addresses that its chains compare with, each with their version."""
     for version in (4, 6):
         yield version, _OF_LINK[version]
-        yield version, _not_asked(route, version)
+        yield version, steering_lookups.not_asked(route, version)
         yield from ((version, pieces) for _, pieces in _lan(route, version))
     yield from ((family.value, _reached(to)) for family, to in route.confined.items())
-
-
-def _set(version: int, elements: Sequence[str]) -> Block:
-    return intervals(_name(version, elements), _TYPES[version], elements)
-
-
-def _name(version: int, elements: Sequence[str]) -> str:
-    """The same for the same: to make a set takes the kernel as long as to make five rules."""
-    return f"of{version}_{hashlib.sha256(' '.join(elements).encode()).hexdigest()[:16]}"
-
-
-def _among(version: int, elements: Sequence[str]) -> str:
-    """What an address is compared with: one of these, or the set of them."""
-    return elements[0] if len(elements) == 1 else f"@{_name(version, elements)}"
 
 
 def _reached(destinations: Collection[IPNetwork]) -> list[str]:
@@ -200,23 +188,17 @@ def _lan(route: Steered, version: int) -> Iterable[tuple[int, list[str]]]:
     return ((ifindex, [*map(_range, pieces)]) for ifindex, pieces in ranges(route.door.lan, version).items())
 
 
-def _by(adapters: Iterable[int]) -> str:
-    """One ifindex, or several."""
-    names = [*map(str, sorted(adapters))]
-    return names[0] if len(names) == 1 else f"{{ {', '.join(names)} }}"
-
-
 def _confined(route: Steered) -> Iterable[Block]:
     """A connection that has no way now is refused at once: TCP is not told that its packets are dropped.
 
     An ICMP error finds an IPv6 socket busy with connect(2), and waits for the next try a second later.
     """
     for family, destinations in sorted(route.confined.items(), key=lambda c: c[0].value):
-        version, ip = family.value, _HEADERS[family.value]
+        version, ip = family.value, HEADERS[family.value]
         reached = [_OF_LINK[version], *([_reached(destinations)] if destinations else [])]
         yield chain(
             f"confined{version}_{route.number}",
-            *(f"{ip} daddr {_among(version, some)} goto marked_{route.number}" for some in reached),
+            *(f"{ip} daddr {among(version, some)} goto marked_{route.number}" for some in reached),
             *(["meta l4proto tcp reject with tcp reset"] if family is Family.IPV6 else []),
             "reject with icmpx no-route",
         )
@@ -228,71 +210,23 @@ def _ways(route: Steered) -> Iterable[str]:
         yield f"{protocol} goto confined{family.value}_{route.number}"
 
 
-def _refused_lookups(route: Steered) -> Iterable[str]:
-    """Look-ups that would be answered past the route: by a resolver of this machine, or for want of one.
-
-    To a given server on this machine they go.
-    """
-    door = route.door
-    if not door.follows_lookups:
-        return
-    for version in (4, 6):
-        ip = _HEADERS[version]
-        kept = [str(s) for s in door.dns_servers if s.version == version and s.is_loopback]
-        if kept:
-            yield f"{_LOOKUP} {ip} daddr {{ {', '.join(kept)} }} goto marked_{route.number}"
-        yield from _reject(f"{ip} daddr {_among(version, _not_asked(route, version))}")
-    own = f"oif != {_by(door.adapters)} " if door.adapters else ""
-    linked = sorted({str(r).partition("%")[0] for r in door.resolvers if r.version == 6 and r.is_link_local})
-    if linked:
-        yield from _reject(f"{own}ip6 daddr {{ {', '.join(linked)} }}")
-
-
-def _not_asked(route: Steered, version: int) -> list[str]:
-    """This machine, and the resolvers in whose place there is no server."""
-    given = any(s.version == version for s in route.door.dns_servers)
-    return [_HERE[version], *(str(r) for r in _resolvers(route, version) if not given)]
-
-
-def _reject(what: str) -> Iterable[str]:
-    """Datagrams are refused with EPERM at once, connections by a reset."""
-    yield f"meta l4proto tcp th dport 53 {what} reject with tcp reset"
-    yield f"meta l4proto udp th dport 53 {what} reject"
-
-
-def _lookups(route: Steered) -> Iterable[str]:
-    """The first resolver's go to the first server, the second's to the second …"""
-    for version in (4, 6):
-        servers = [s for s in route.door.dns_servers if s.version == version and not s.is_loopback]
-        for place, resolver in enumerate(_resolvers(route, version)):
-            if servers:
-                ip, server = _HEADERS[version], servers[place % len(servers)]
-                yield f"{ip} daddr {resolver} dnat {ip} to {server}"
-
-
-def _resolvers(route: Steered, version: int) -> list[IPAddress]:
-    door = route.door
-    found = (r for r in door.resolvers if r.version == version and r not in door.dns_servers)
-    return [r for r in found if not r.is_loopback and not r.is_link_local]
-
-
 def _door(ruleset: Ruleset, route: Steered) -> Iterable[str]:
     n, door = route.number, route.door
-    own = f"oif {_by(door.adapters)}" if door.adapters else ""
+    own = f"oif {either(door.adapters)}" if door.adapters else ""
     answers = f"ct direction reply ct mark & {ruleset.mask:#x} == {bound(ruleset, route):#x}"
     yield f"oif {_LOOPBACK} accept"
     if own:
         yield f"{own} fib saddr . oif type local goto leave_{n}"
         yield f"{own} {answers} goto leave_{n}"
-        yield from (f"{own} {ip} saddr {_NONE[v]} goto leave_{n}" for v, ip in _HEADERS.items())
+        yield from (f"{own} {ip} saddr {_NONE[v]} goto leave_{n}" for v, ip in HEADERS.items())
     if not route.strict:
         yield f"{answers} goto leave_{n}"
         yield from (f"{steered} goto refuse_{n}" for steered in _SOURCE_ROUTES)
-        for version, ip in _HEADERS.items():
-            yield f"{ip} daddr {_among(version, _OF_LINK[version])} goto leave_{n}"
+        for version, ip in HEADERS.items():
+            yield f"{ip} daddr {among(version, _OF_LINK[version])} goto leave_{n}"
             for ifindex, pieces in _lan(route, version):
                 by = f"oif {ifindex} " if ifindex else ""
-                yield f"{by}{ip} daddr {_among(version, pieces)} goto leave_{n}"
+                yield f"{by}{ip} daddr {among(version, pieces)} goto leave_{n}"
     yield f"goto refuse_{n}"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
@@ -121,7 +120,7 @@ class Routes:
     def waiting(self) -> list[OpenRoute]:
         """Those that lacked something which may have come. Takes no lock."""
         some = (self._open[number] for number in self._lacking if number in self._open)
-        return [found for found in some if any(map(_is_there, found.live.route.adapters))]
+        return [found for found in some if any(map(adapters.index_of, found.live.route.adapters))]
 
     def fill(self, some: Iterable[OpenRoute]) -> None:
         """Open some anew, with what there is of their adapters now."""
@@ -227,10 +226,8 @@ class Routes:
         """Whether the words mean the same adapter as before, and the route is there: no need to look."""
         if known.live.route.chooses or known.live.number in self._lacking:
             return False  # what is passed over or lacking is told each time
-        try:
-            return socket.if_nametoindex(request.adapter) == known.live.ifindex and records.named(known.path)
-        except OSError:
-            return False
+        ifindex = adapters.index_of(request.adapter)
+        return ifindex == known.live.ifindex != 0 and records.named(known.path)
 
 
 def _has_adapter(live: LiveRoute) -> bool:
@@ -238,18 +235,6 @@ def _has_adapter(live: LiveRoute) -> bool:
     return live.by_main or adapters.is_there(live.ifindex)
 
 
-def _is_there(name: str) -> bool:
-    try:
-        return bool(socket.if_nametoindex(name))
-    except OSError:
-        return False
-
-
 def leaves_by(live: LiveRoute) -> str:
     """The name of the adapter that a route leaves by; empty: the machine's own way."""
-    if live.by_main:
-        return ""
-    try:
-        return socket.if_indextoname(live.ifindex)
-    except OSError:
-        return live.route.adapter
+    return "" if live.by_main else adapters.name_of(live.ifindex) or live.route.adapter

@@ -7,7 +7,7 @@ A program whose exec is held (holding.py) is placed before it runs. Others are m
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from procroute.core.access import Peer
@@ -21,17 +21,19 @@ from procroute.core.ruling import (
     gone,
     hold_rules,
     kind,
+    leads,
     needs_news,
 )
 from procroute.daemon import rules_in_use
 from procroute.daemon.by_rule import ByRule
 from procroute.daemon.held_execs import HeldExecs
+from procroute.daemon.leading import Leading
 from procroute.daemon.letting_go import LettingGo
 from procroute.daemon.owning import Owning
 from procroute.daemon.recent import Recent
 from procroute.daemon.routes import Routes
 from procroute.daemon.rule_subjects import RuleSubjects, facts_of
-from procroute.daemon.taking import Taking, peer_of
+from procroute.daemon.taking import Taking
 from procroute.engine.words import Tell, describe
 from procroute.errors import ProcrouteError
 from procroute.holder.words import Exec
@@ -42,7 +44,7 @@ from procroute.model import Existing
 from procroute.protocol import RuleFacts
 from procroute.rulebook import folders
 from procroute.rulebook.matching import Tried, trial
-from procroute.rulebook.route_rule import RouteRule, Rulebook, WhenDown
+from procroute.rulebook.route_rule import RouteRule, Rulebook
 from procroute.rulebook.subject import Subject
 from procroute.told import WARNING, told
 
@@ -83,6 +85,7 @@ class Ruling:
         self._letting_go = letting_go
         self._owning = owning
         self._taking = Taking(routes, by_rule, letting_go, owning)
+        self._leading = Leading(routes, by_rule, owning, self._taking)
         self._tell = tell
         self._said: set[str] = set()
         self._execs = HeldExecs(subjects)
@@ -123,23 +126,8 @@ class Ruling:
         return folders.fingerprint() != self._read
 
     def keep(self) -> list[str]:
-        """Have the routes there that rules lead to, so that no start waits for one, and users' sockets follow
-        them; lines on those that cannot be, or by which nothing leaves now."""
-        notes: list[str] = []
-        numbers: dict[tuple[int, object], int | None] = {}
-        wrong: dict[tuple[int, object], str] = {}
-        led: list[tuple[RouteRule, int | None]] = []
-        for rule, peer in self._leading():
-            if (key := (peer.uid, rule.via)) not in numbers:
-                try:
-                    numbers[key], wrong[key] = self._by_rule.keep(peer, self._taking.wanted(rule))
-                except ProcrouteError as e:
-                    numbers[key], wrong[key] = None, e.message
-            if wrong[key]:
-                notes.append(f"{rule.place}: {wrong[key]}")
-            led.append((rule, numbers[key]))
-        self._routes.kept = frozenset(number for number in numbers.values() if number is not None)
-        return notes + self._owning.want(led, self._rules.excepted)
+        """Have the routes there that rules lead to; see Leading.keep."""
+        return self._leading.keep(self._rules)
 
     def facts(self, rule: RouteRule) -> RuleFacts:
         """A rule, to be told."""
@@ -178,7 +166,7 @@ class Ruling:
             once(True)  # it has ended, or was let go on without us
         except ProcrouteError as e:
             # Systemd that is denied its executor starts the unit nevertheless, first outside of its cgroup.
-            allow = e.code in _NOT_MEANT or kind(rule) is Kind.UNIT or rule.when_down is WhenDown.ALLOW
+            allow = e.code in _NOT_MEANT or kind(rule) is Kind.UNIT or rule.when_down == "allow"
             if not allow:
                 self._execs.denied(asked)
             once(allow)
@@ -208,9 +196,9 @@ class Ruling:
 
         First whom a rule has put on a route that holds no longer is let go, or finds another one.
         """
-        leading = [rule for rule, _ in self._leading()]
-        apart = {rule.place for rule in leading if kind(rule) is Kind.USER} & self._rules.excepted
-        places = {rule.place for rule in leading} | set(map(label, self._routes.settings.tunnels))
+        led = [*filter(leads, self.book.rules)]
+        apart = {rule.place for rule in led if kind(rule) is Kind.USER} & self._rules.excepted
+        places = {rule.place for rule in led} | set(map(label, self._routes.settings.tunnels))
         before = self._by_rule.members(peer)
         self._letting_go.of_rules(peer, places, apart)
         placed = 0
@@ -251,9 +239,6 @@ class Ruling:
                 line = f"{rule.place}: {describe(found.pid)} was not placed: {e.message}"
                 self._say(told(line, WARNING, pid=found.pid, rule=rule.place))
         return False
-
-    def _leading(self) -> Iterator[tuple[RouteRule, Peer]]:
-        return ((rule, peer_of(rule)) for rule in self.book.rules if rule.enabled and rule.via is not None)
 
     def _say(self, line: str) -> None:
         """Once, until the rules are read again."""

@@ -78,10 +78,23 @@ def read(netlink: Rtnetlink) -> tuple[Adapter, ...]:
 
 def is_there(ifindex: int) -> bool:
     """Whether an adapter of that number is in this network namespace; 0 is none."""
+    return bool(name_of(ifindex))
+
+
+def name_of(ifindex: int) -> str:
+    """The name of an adapter; empty: there is none of that number."""
     try:
-        return bool(socket.if_indextoname(ifindex))
+        return socket.if_indextoname(ifindex)
     except OSError:
-        return False
+        return ""
+
+
+def index_of(name: str) -> int:
+    """The ifindex of an adapter by its name or an alternative one (netdevice(7), SIOCGIFINDEX); 0: none."""
+    try:
+        return socket.if_nametoindex(name)
+    except OSError:
+        return 0
 
 
 def _steady(message: bytes, header: int, wanted: Collection[int]) -> bytes:

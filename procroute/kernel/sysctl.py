@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from procroute.identity import RUN_DIRECTORY
-from procroute.kernel import files
+from procroute.kernel import adapters, files
 
 _CONF = Path("/proc/sys/net/ipv4/conf")
 _UNFINISHED = ":new"
@@ -81,14 +81,7 @@ def _kept(namespace: int) -> Mapping[int, str]:
         kept = [int(n) for n in os.listdir(_saved(namespace)) if n.isdecimal()]
     except FileNotFoundError:
         return {}
-    return {ifindex: _name(ifindex) for ifindex in kept}
-
-
-def _name(ifindex: int) -> str:
-    try:
-        return socket.if_indextoname(ifindex)
-    except OSError:
-        return ""
+    return {ifindex: adapters.name_of(ifindex) for ifindex in kept}
 
 
 def _read(path: Path) -> int:

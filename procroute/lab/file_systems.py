@@ -10,6 +10,8 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
@@ -25,8 +27,20 @@ from procroute.lab.namespaces import (
     mount,
 )
 
-HIDDEN: Final = ("/tmp", "/run")
+_HIDDEN: Final = ("/tmp", "/run")
 _UNIFIED: Final = Path("/sys/fs/cgroup/unified")
+
+
+def visible(keep: Iterable[str | os.PathLike[str]]) -> list[str]:
+    """Directories that the machine needs although they lie where it has its own: Python, its code, these."""
+    wanted = {sys.prefix, sys.base_prefix, *(os.fspath(path) for path in keep)}
+    wanted |= {path for path in sys.path if os.path.isdir(path)}
+    found: list[str] = []
+    for path in sorted(map(os.path.realpath, wanted)):
+        below = any(path.startswith(f"{hidden}/") for hidden in _HIDDEN)
+        if below and not any(path.startswith(f"{parent}/") for parent in found):
+            found.append(path)
+    return found
 
 
 def prepare(keep: list[str], resolvers: list[str], hybrid: bool) -> Path:
@@ -40,7 +54,7 @@ def prepare(keep: list[str], resolvers: list[str], hybrid: bool) -> Path:
     mount("lab", "/tmp", "tmpfs", MS_NOSUID | MS_NODEV)
     _private_etc()
     detach("/tmp")
-    for path in HIDDEN:
+    for path in _HIDDEN:
         mode = "1777" if path == "/tmp" else "0755"
         mount("lab", path, "tmpfs", MS_NOSUID | MS_NODEV, f"mode={mode}")
     for path, fd in kept:

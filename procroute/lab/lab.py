@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal, Self, Unpack
 from procroute.errors import ProcrouteError
 from procroute.lab.channel import Channel
 from procroute.lab.commands import Place, Process, Surroundings
-from procroute.lab.file_systems import HIDDEN
+from procroute.lab.file_systems import visible
 from procroute.lab.machine import PACKAGE_ROOT, Inside
 from procroute.lab.patience import FACTOR
 from procroute.lab.topology import (
@@ -72,7 +72,7 @@ class Lab(Place):
         self._ipv6 = ipv6
         self._gateway6 = gateway6
         self._hybrid = cgroup == "hybrid"
-        self._keep = _visible(keep)
+        self._keep = visible([PACKAGE_ROOT, os.getcwd(), *keep])
         self._families = families or {}
         self._channels: list[Channel] = []
         self._keeper_fd: int | None = None
@@ -267,15 +267,3 @@ class Lab(Place):
         self.settle()
         for uplink in self.uplinks.values():
             uplink.clear()
-
-
-def _visible(keep: Iterable[str | os.PathLike[str]]) -> list[str]:
-    """Directories that the machine needs although they lie where it has its own: Python, its code, ours."""
-    wanted = {sys.prefix, sys.base_prefix, PACKAGE_ROOT, os.getcwd(), *(os.fspath(path) for path in keep)}
-    wanted |= {path for path in sys.path if os.path.isdir(path)}
-    found: list[str] = []
-    for path in sorted(map(os.path.realpath, wanted)):
-        below = any(path.startswith(f"{hidden}/") for hidden in HIDDEN)
-        if below and not any(path.startswith(f"{parent}/") for parent in found):
-            found.append(path)
-    return found

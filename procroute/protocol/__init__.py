@@ -11,6 +11,7 @@ What a message does not know it refuses, so that a misspelt option is told and n
 from __future__ import annotations
 
 from procroute.model import Existing
+from procroute.protocol.adapter_facts import AdapterFacts, AdapterWay, CheckFacts, HealthFacts
 from procroute.protocol.events import (
     AdaptersChanged,
     Added,
@@ -74,26 +75,21 @@ from procroute.protocol.requests import (
     TryRules,
     Watch,
 )
+from procroute.protocol.rule_facts import RuleFacts, TriedRule
 from procroute.protocol.values import (
     VERSION,
-    AdapterFacts,
-    AdapterWay,
     Assignment,
     Carried,
-    CheckFacts,
     Ending,
     Finding,
-    HealthFacts,
     How,
     Moved,
     Options,
     Pid,
     Process,
-    RuleFacts,
     Running,
     Socket,
     Sockets,
-    TriedRule,
     Wanted,
     Way,
     Why,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from procroute.protocol.values import Assignment, Carried, Ending, HealthFacts, Process, Running, Why
+from procroute.protocol.adapter_facts import HealthFacts
+from procroute.protocol.values import Assignment, Carried, Ending, Process, Running, Why
 
 
 class _Event(Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="event"):

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from procroute.protocol.adapter_facts import AdapterFacts
+from procroute.protocol.rule_facts import RuleFacts, TriedRule
 from procroute.protocol.values import (
     VERSION,
-    AdapterFacts,
     Assignment,
     Finding,
     Moved,
-    RuleFacts,
     Running,
     Socket,
-    TriedRule,
     Way,
 )
 

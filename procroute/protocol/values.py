@@ -15,6 +15,8 @@ Pid = Annotated[int, Meta(ge=1, le=1 << 22)]
 Word = Annotated[str, Meta(min_length=1, max_length=4096)]
 How = Literal["run", "assign", "embedded", "unit", "rule"]
 Why = Literal["released", "ended"]
+Down = Literal["block", "next", "main"]
+"""The values of model.OnDown."""
 
 
 class Options(Struct, frozen=True, omit_defaults=True):
@@ -29,7 +31,7 @@ class Options(Struct, frozen=True, omit_defaults=True):
     gateway4: str | None = None
     gateway6: str | None = None
     dns: Annotated[list[str], Meta(max_length=16)] | None = None
-    on_down: Literal["block", "next", "main"] | None = None
+    on_down: Down | None = None
     existing: Existing | None = None
     hold: Annotated[float, Meta(ge=0, le=86_400)] | None = None
     inbound: bool = False
@@ -167,87 +169,6 @@ class Socket(Struct, frozen=True, omit_defaults=True):
     state: str = ""
     adapter: str = ""
     on_route: bool | None = None
-
-
-class RuleFacts(Struct, frozen=True, omit_defaults=True):
-    """A route rule. place: FILE:LINE. owner: whose it is, 0: the administrator's. via: empty: `direct`.
-
-    finds: how it finds its processes: `held` (their exec waits for it), `unit`, `user` (the cgroup of the
-    unit, or of the user where systemd keeps one, follows in place), `owner` (sockets are marked by whose they
-    are), `news` (of processes that have come or changed: the first packets may go before). strict to inbound:
-    None: not said in the rule. conditions, unless: as they are written.
-    """
-
-    place: str
-    owner: int
-    finds: Literal["held", "unit", "user", "owner", "news"]
-    via: str = ""
-    strict: bool | None = None
-    gateway4: str | None = None
-    gateway6: str | None = None
-    dns: list[str] | None = None
-    on_down: Literal["block", "next", "main"] | None = None
-    hold: float | None = None
-    inbound: bool | None = None
-    conditions: dict[str, list[str]] = {}
-    unless: dict[str, list[str]] = {}
-    existing: Existing = "keep"
-    when_down: Literal["deny", "allow"] | None = None
-    comment: str = ""
-    enabled: bool = True
-
-
-class TriedRule(Struct, frozen=True, omit_defaults=True):
-    """A rule that was tried on a process. why: it does not hold, in words; empty: it does."""
-
-    rule: RuleFacts
-    why: str = ""
-
-
-class AdapterWay(Struct, frozen=True, omit_defaults=True):
-    """How a family leaves by an adapter: as `procroute adapters --json` tells it (docs/json.md)."""
-
-    usable: bool
-    gateway: str = ""
-    learnt: str = ""
-    answers: bool = True
-    missing: str = ""
-
-
-class CheckFacts(Struct, frozen=True, omit_defaults=True):
-    """A health check: what it does, its state, since when (seconds of the Epoch), and why."""
-
-    what: str
-    state: Literal["unknown", "up", "down"] = "unknown"
-    since: float = 0
-    reason: str = ""
-
-
-class HealthFacts(Struct, frozen=True, omit_defaults=True):
-    """What the health checks of an adapter have found: all together, and each."""
-
-    state: Literal["unknown", "up", "down"] = "unknown"
-    since: float = 0
-    reason: str = ""
-    checks: list[CheckFacts] = []
-
-
-class AdapterFacts(Struct, frozen=True, omit_defaults=True):
-    """An adapter. state: up, no carrier, down. servers: its name servers. routes: in use that leave by it.
-
-    health: None: it is not checked. over: of a tunnel, the way that is configured for its outer packets.
-    """
-
-    name: str
-    ifindex: int
-    type: str = ""
-    state: str = ""
-    addresses: list[str] = []
-    ways: dict[Literal["ipv4", "ipv6"], AdapterWay] = {}
-    servers: list[str] = []
-    routes: list[str] = []
-    health: HealthFacts | None = None
-    over: str = ""
 
 
 class Carried(Struct, frozen=True, omit_defaults=True):

@@ -6,24 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
 
 from msgspec import Struct, structs
 
-from procroute.model import Existing, IPAddress, OnDown, Route
+from procroute.model import Existing, IPAddress, OnDown, Route, WhenDown
 from procroute.written.finding import Finding
-
-
-class WhenDown(Enum):
-    """What a program that is held at its start meets when the daemon does not answer.
-
-    DENY: it is not started (EPERM). ALLOW: it starts by the machine's own way, and that is logged.
-    """
-
-    DENY = "deny"
-    ALLOW = "allow"
 
 
 class Conditions(Struct, frozen=True, cache_hash=True):
@@ -108,8 +97,8 @@ class RouteRule(Struct, frozen=True, cache_hash=True):
     def if_down(self, *, strict: bool) -> WhenDown:
         """What holds when the daemon does not answer. strict: of the route that is meant (Via.route)."""
         if self.via is None:
-            return WhenDown.ALLOW
-        return self.when_down or (WhenDown.DENY if strict else WhenDown.ALLOW)
+            return "allow"
+        return self.when_down or ("deny" if strict else "allow")
 
 
 class Rulebook(Struct, frozen=True):

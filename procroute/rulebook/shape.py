@@ -6,8 +6,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct
 
-from procroute.model import Existing
-from procroute.rulebook.route_rule import WhenDown
+from procroute.model import Existing, WhenDown
 from procroute.written.options import (
     Dns,
     Gateway4,

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import string
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -91,3 +94,11 @@ def test_a_rule_that_makes_no_sense_is_refused(wrong: dict[str, object]) -> None
     packet = json.dumps({"say": "hold", "number": 1, "rules": [rule], "more": False}).encode()
     with pytest.raises(ValueError, match=r"maybe|invalid literal"):
         list(words.rules_of(words.decode(packet)))
+
+
+@pytest.mark.promise("HOLD-09")
+def test_the_holder_has_the_standard_library_alone() -> None:
+    """As link.py starts it, so that it stays small."""
+    words = [sys.executable, "-S", "-s", "-c", "import procroute.holder.holder"]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -15,7 +15,6 @@ from procroute.cli import main as command_line
 from procroute.cli import rule_table
 from procroute.errors import Exit, ProcrouteError
 from procroute.protocol import RuleFacts, TriedRule
-from procroute.rulebook.route_rule import WhenDown
 from procroute.rulebook.shape import WrittenConditions, WrittenRule
 from procroute.terminal import printable
 from tests.unit.test_daemon_verbs import EVIL, Verb, documented, keys, verb
@@ -201,7 +200,7 @@ def test_add_writes_what_was_typed(verb: Verb) -> None:
             gateway4="192.0.2.1",
             gateway6="fe80::1",
             dns=["192.0.2.53", "2001:db8::53"],
-            when_down=WhenDown.ALLOW,
+            when_down="allow",
             existing="reset",
             comment="why",
         ),
