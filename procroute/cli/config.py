@@ -25,8 +25,9 @@ def add(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     parser = words.add_parser(
         "check",
         help="say what is wrong with the configuration",
-        description="Says what is wrong with the configuration; asks no daemon and needs no root. Exits with "
-        "1 if there is an error.",
+        description="Says what is wrong with the configuration, which adapters and users it names that are "
+        "not there now, and what changes nothing; asks no daemon and needs no root. Exits with 1 if there is "
+        "an error.",
     )
     parser.add_argument("file", metavar="FILE", nargs="?", default=CONFIG_FILE, help=f"else {CONFIG_FILE}")
     parser.add_argument("--json", action="store_true", help="for programs; see docs/json.md")
@@ -40,27 +41,36 @@ def main(options: argparse.Namespace) -> int:
 
     found = _checked(options.file)
     if isinstance(found, Finding):
-        findings.show([found], {"routes": 0}, as_json=options.json)
+        findings.show([found], {"adapters": 0, "routes": 0}, as_json=options.json)
         return Exit.FOUND
-    findings.show([], {"routes": len(found.route)}, as_json=options.json)
+    settings, doubtful = found
+    counted = {"adapters": len(settings.adapter), "routes": len(settings.route)}
+    findings.show(doubtful, counted, as_json=options.json)
     return Exit.OK
 
 
-def _checked(file: str) -> Settings | Finding:
+def _checked(file: str) -> tuple[Settings, list[Finding]] | Finding:
     from pathlib import Path
 
     from procroute.config import Settings
+    from procroute.config.doubts import doubts
     from procroute.config.parsing import read
+    from procroute.rulebook.doubts import is_adapter
+    from procroute.user_names import is_user
     from procroute.written.files import NoFileError, read_any
     from procroute.written.finding import Finding
 
     try:
-        return read(read_any(Path(file)), file)
+        data = read_any(Path(file))
     except FileNotFoundError as e:
         if file == CONFIG_FILE:
-            return Settings()
+            return Settings(), []
         return Finding(file, 0, True, f"cannot be read: {e.strerror}")
     except OSError as e:
         return Finding(file, 0, True, f"cannot be read: {e.strerror}")
     except NoFileError as e:
         return Finding(file, 0, True, str(e))
+    found = read(data, file)
+    if isinstance(found, Finding):
+        return found
+    return found, doubts(data, file, found, is_adapter=is_adapter, is_user=is_user)

@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 _USAGE = "procroute run --via ADAPTER [OPTION…] -- CMD"
 # Lines that argparse does not break: they fit a terminal of 80 columns.
 _EPILOG = """name look-ups (port 53) are sent through ADAPTER, to the servers of --dns; else
-to those that systemd-networkd or systemd-resolved keep for ADAPTER; else to
-those of /etc/resolv.conf that are neither this machine nor on another
-adapter's LAN. Where none is left, look-ups fail; --dns system leaves them as
-they are.
+to those that are kept for ADAPTER by systemd-networkd, systemd-resolved,
+NetworkManager, resolvconf, a DHCP lease or wg-quick; else to those of
+/etc/resolv.conf that are neither this machine nor on another adapter's LAN.
+Where none is left, look-ups fail; --dns system leaves them as they are.
 
 Where CMD leaves others running, run waits for them. Ctrl-C then returns the
 prompt; a procroute in the background cleans up after the last of them.

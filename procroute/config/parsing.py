@@ -139,6 +139,9 @@ def _adapters(table: object) -> tuple[dict[str, Checked], dict[str, Tunnel]] | W
         if isinstance(says.get("check"), dict):
             hint = f"two brackets each: [[adapter.{printable(name)}.check]]"
             return Wrong(("adapter", name, "check"), "is one of several", hint)
+        if isinstance(ways := says.get("over"), list):
+            hint = f'over = "{printable(",".join(map(str, ways)))}"'
+            return Wrong(("adapter", name, "over"), "must be one text, not a list", hint)
         written = convert(says, WrittenAdapter, ("adapter", name))
         of_it = written if isinstance(written, Wrong) else checked(written, ("adapter", name))
         if isinstance(of_it, Wrong):

@@ -40,7 +40,7 @@ def _doubtful(rule: RouteRule, routes: Container[str]) -> Iterator[str]:
         and all(any(map(_TAKES_ROOTS[key], some)) for key, some in rule.conditions.given.items())
     ):
         yield "it takes all that root starts, the system's services and your next shell among that"
-    if rule.via and rule.via.name not in routes and not all(map(_is_adapter, rule.via.name.split(","))):
+    if rule.via and rule.via.name not in routes and not all(map(is_adapter, rule.via.name.split(","))):
         yield f"there is no [route.{printable(rule.via.name)}], and no such adapter now"
 
 
@@ -104,8 +104,8 @@ def _known(ask: Callable[[str], object], name: str) -> bool:
     return True
 
 
-def _is_adapter(name: str) -> bool:
-    """Also by an alternative name (netdevice(7), SIOCGIFINDEX)."""
+def is_adapter(name: str) -> bool:
+    """Whether one is called so; also by an alternative name (netdevice(7), SIOCGIFINDEX)."""
     if len(os.fsencode(name)) > _LONGEST:
         return True
     try:

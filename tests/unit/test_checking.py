@@ -133,20 +133,71 @@ def test_nothing_that_steers_a_terminal_is_printed(says: Says, tmp_path: Path) -
 @pytest.mark.promise("RULE-11", "RULE-13")
 def test_the_configuration_is_checked(says: Says, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
-    path.write_text('[route.vpn]\nadapters = ["wg0"]\n')
-    assert says("config", "check", str(path)) == (Exit.OK, ["1 route; 0 errors, 0 warnings"])
+    path.write_text('[route.vpn]\nadapters = ["lo"]\n[adapter.lo]\nneed = "all"\n')
+    assert says("config", "check", str(path)) == (Exit.OK, ["1 adapter, 1 route; 0 errors, 0 warnings"])
     path.write_text('[route.vpn]\nadapters = ["wg0"]\nstrikt = true\n')
     assert says("config", "check", str(path)) == (
         Exit.FOUND,
         [
             f"{path}:3: error: route.vpn.strikt is unknown",
             "  hint: did you mean route.vpn.strict?",
-            "0 routes; 1 error, 0 warnings",
+            "0 adapters, 0 routes; 1 error, 0 warnings",
         ],
     )
     status, lines = says("config", "check", "--json", str(path))
     assert status == Exit.FOUND
     assert json.loads("\n".join(lines))["findings"][0]["line"] == 3
+
+
+NOT_THERE = """\
+[route.vpn]
+adapters = ["gone0"]
+on_down = "next"
+[route.always]
+adapters = ["lo", "gone1"]
+on_down = "next"
+[adapter.gone2]
+over = "gone3,lo"
+[adapter.gone4]
+over = "always"
+[access.nobody-of-that-name]
+adapters = ["lo", "gone5"]
+[access."*"]
+adapters = []
+"""
+
+
+@pytest.mark.promise("RULE-11")
+def test_what_the_configuration_names_and_is_not_there_is_a_warning(says: Says, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text(NOT_THERE)
+    there_is_no = "warning: there is no adapter"
+    assert says("config", "check", str(path)) == (
+        Exit.OK,
+        [
+            f"{path}:2: {there_is_no} gone0 now",
+            f"{path}:3: warning: on_down = next changes nothing: the route has one adapter",
+            "  hint: name more adapters, or write block or main",
+            f"{path}:5: {there_is_no} gone1 now",
+            f"{path}:7: {there_is_no} gone2 now",
+            f"{path}:8: {there_is_no} gone3 now",
+            f"{path}:9: {there_is_no} gone4 now",
+            f"{path}:11: warning: there is no user nobody-of-that-name",
+            f"{path}:12: {there_is_no} gone5 now",
+            "2 adapters, 2 routes; 0 errors, 8 warnings",
+        ],
+    )
+
+
+@pytest.mark.promise("RULE-11")
+def test_several_ways_of_a_tunnel_are_one_text(says: Says, tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('[adapter.wg0]\nover = ["wan1", "lte"]\n')
+    _, lines = says("config", "check", str(path))
+    assert lines[:2] == [
+        f"{path}:2: error: adapter.wg0.over must be one text, not a list",
+        '  hint: over = "wan1,lte"',
+    ]
 
 
 @pytest.mark.promise("RULE-11", "RULE-12")
