@@ -13,6 +13,7 @@ ELSEWHERE = "/sys/fs/cgroup/elsewhere.scope"
 LEAVES = (
     f"mkdir {ELSEWHERE}; echo $$$$ >{ELSEWHERE}/cgroup.procs; sleep 2; while :; do {SEND} sleep 0.1; done"
 )
+LIVES = ("ExecStart=sleep 1000",)
 TOLD = "left the route for the cgroup /elsewhere.scope"
 
 
@@ -36,3 +37,24 @@ def test_a_unit_that_leaves_its_slice_is_told_of_and_ended_if_strict(box: System
         box.sh(f"echo 1 >{ELSEWHERE}/cgroup.kill")
         systemctl(box, "stop", UNIT)
         until(lambda: box.sh(f"rmdir {ELSEWHERE} 2>/dev/null; ls -d {ELSEWHERE} 2>/dev/null || true") == "")
+
+
+@pytest.mark.promise("UNIT-18")
+def test_so_is_one_that_comes_when_others_have_come_and_gone(box: SystemdBox) -> None:
+    """By whose assignment it would be told then."""
+    stays, ends = "probed-stays.service", "probed-ends.service"
+    some = {UNIT: (f"ExecStart=/bin/bash -c '{LEAVES}'",), stays: LIVES, ends: LIVES}
+    with service(box) as served, units(box, some):
+        for name in some:
+            wrap(box, name, "--strict")
+        systemctl(box, "start", stays)
+        assert len(served.ps()) == 2  # with the anchor; who asks has the daemon look
+        systemctl(box, "start", ends)
+        assert len(served.ps()) == 3
+        systemctl(box, "stop", ends)
+        until(lambda: "ended" in served.log(), what="that its end is known")
+        box.clear()
+        systemctl(box, "start", UNIT)
+        until(lambda: box.unit_property(UNIT, "ActiveState") == "failed", what="its end")
+        assert out_by(box, "wan2") == {4: 0, 6: 0}
+        box.sh(f"rmdir {ELSEWHERE}")
