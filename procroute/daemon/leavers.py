@@ -71,6 +71,8 @@ class Leavers:
         self._rests = False
         self._kept[assignment.id] = _Kept(assignment, strict)
         try:
+            if assignment.how == "unit":  # systemd starts others beside it, and tells nobody
+                self._left.keep_around(path.parent, assignment.id)
             self._left.keep(path, assignment.id)
         except OSError as e:
             self._tell(f"who leaves assignment {assignment.id} by another cgroup will not be seen: {e}")

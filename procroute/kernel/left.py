@@ -53,6 +53,7 @@ class Left:
             self._bell = undo.enter_context(contextlib.closing(Bell(self._object.map("bell", 0, 0))))
             self._hooks: list[int] = []
             self._ids: dict[int, int] = {}
+            self._around: dict[int, int] = {}
             self._hook()
             self._unhook()
             undo.pop_all()
@@ -91,6 +92,17 @@ class Left:
                 self._members.set(_PID.pack(one.pid), _MEMBER.pack(key, one.began))
             seen |= new
 
+    def keep_around(self, path: Path, key: int) -> None:
+        """Keep by this key who comes to a cgroup from now on, but to none within that has a key of its own;
+        until the last of those that it was kept around is dropped. Raises OSError."""
+        if not self._hooks:
+            self._hook()
+        try:
+            self._around[key] = os.stat(path).st_ino
+        except FileNotFoundError:
+            return
+        self._places.set(_KEY.pack(self._around[key]), _KEY.pack(key))
+
     def expect(self, key: int, first: Known) -> None:
         """Note how this process of a cgroup that is kept will end. Raises OSError."""
         self._endings.set(_KEY.pack(key), _ENDING.pack(first.began, first.pid, 0, 0, 0))
@@ -109,6 +121,14 @@ class Left:
         found = self._ids.pop(key, None)
         if found is not None:
             self._places.delete(_KEY.pack(found))
+        around = self._around.pop(key, None)
+        if around is None:
+            return
+        for other, place in self._around.items():
+            if place == around:
+                self._places.set(_KEY.pack(around), _KEY.pack(other))
+                return
+        self._places.delete(_KEY.pack(around))
 
     def rest(self) -> None:
         """Keep nobody where there is no cgroup to come to, until there is one."""

@@ -121,7 +121,12 @@ def forget(mount: CgroupMount, target: Path) -> None:
     told = [name for name in names if key and key in nf_tables.verdicts(NFT_TABLE, name)]
     if told:
         script = "".join(f'delete element inet {NFT_TABLE} {name} {{ "{place.path}" }}\n' for name in told)
-        cgroup_places.below_the_usual(mount, _run, script)
+        try:
+            cgroup_places.below_the_usual(mount, _run, script)
+        except ProcrouteError:
+            if cgroup_places.key(target) == key:
+                raise
+            # It has gone meanwhile, and no other one comes to have its number.
 
 
 def counters() -> dict[str, Counter]:

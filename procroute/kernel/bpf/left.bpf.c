@@ -94,22 +94,28 @@ APART u64 place_of(struct cgroup *cgroup)
 SEC("raw_tp/sched_process_fork")
 int pr_forked(u64 *argument)
 {
-	struct task_struct *child = (void *)argument[1], *parent_leader = 0, *leader = 0;
+	struct task_struct *parent = (void *)argument[0], *child = (void *)argument[1];
+	struct task_struct *parent_leader = 0, *leader = 0;
+	struct cgroup *cgroup = cgroup_of(child);
 	u32 number = current();
-	struct member *known = map_lookup(&members, &number);
+	struct member *known = map_lookup(&members, &number), new = {};
 
-	if (!known)
+	/* clone(2), CLONE_INTO_CGROUP: it may be born elsewhere, as units of systemd's are. */
+	if (!known && cgroup == cgroup_of(parent))
 		return 0;
-	READ(parent_leader, ((struct task_struct *)argument[0])->group_leader);
+	READ(parent_leader, parent->group_leader);
 	READ(leader, child->group_leader);
-	if (leader == parent_leader || known->began != began(parent_leader))
-		return 0; /* a thread; or the number was another's before */
-	struct member new = { known->assignment, began(leader) };
-
+	if (leader == parent_leader)
+		return 0; /* a thread */
+	if (known && known->began != began(parent_leader))
+		known = 0; /* the number was another's before */
+	new.began = began(leader);
+	new.assignment = known ? known->assignment : place_of(cgroup);
+	if (!new.assignment)
+		return 0;
 	number = number_of(child);
 	map_update(&members, &number, &new, BPF_ANY);
-	/* clone(2), CLONE_INTO_CGROUP: it may be born elsewhere. */
-	if (!place_of(cgroup_of(child)))
+	if (known && !place_of(cgroup))
 		tell(new.assignment);
 	return 0;
 }
