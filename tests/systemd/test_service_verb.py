@@ -70,6 +70,7 @@ def test_what_will_not_start_without_it_is_named(bare: SystemdBox) -> None:
         assert "wrapped" not in service(bare, "status").stdout
         wrap(bare, UNIT)
         wrap(bare, "probed-hers", ada=True)
+        assert "service install" not in unit(bare, "wrap", "--via=wan1", UNIT).stderr
         found = json.loads(service(bare, "status", "--json").stdout)["wrapped"]
         assert found == [{"unit": UNIT, "user": ""}, {"unit": "probed-hers.service", "user": "ada"}]
         assert "probed-hers.service of ada" in service(bare, "status").stdout
@@ -78,6 +79,7 @@ def test_what_will_not_start_without_it_is_named(bare: SystemdBox) -> None:
         assert f"will not start, as nobody can put them on their routes: {UNIT}, probed-hers" in said
         assert f"hint: procroute unit unwrap {UNIT}" in said
         assert "hint: by ada: procroute unit unwrap --user probed-hers.service" in said
+        assert "sudo procroute service install" in unit(bare, "wrap", "--via=wan1", UNIT).stderr
         bare.clear()
         assert systemctl(bare, "start", UNIT).returncode != 0
         assert systemctl(bare, "start", "probed-hers", ada=True).returncode != 0
