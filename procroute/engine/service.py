@@ -8,10 +8,11 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from procroute.core.service_texts import MARK, PLACES, SERVICE, SOCKET, installed
-from procroute.engine import marked_files
+from procroute.engine import dead_daemon, marked_files
 from procroute.engine.words import Tell
 from procroute.engine.wrapped_units import WrappedUnit, everybodys
-from procroute.kernel import files, own_code, systemctl
+from procroute.errors import ProcrouteError
+from procroute.kernel import files, own_code, systemctl, unit_facts
 
 _NETWORKD: Final = "systemd-networkd.service"
 State = Literal["as shipped", "of another installation", "somebody else's", "missing"]
@@ -39,10 +40,12 @@ def install(tell: Tell) -> list[Path]:
 
     The files that were written; none where anything is wrong.
 
-    Raises ProcrouteError: systemd-missing, code-distrusted, file-foreign, systemd-refused; OSError.
+    Raises ProcrouteError: systemd-missing, code-distrusted, daemon-running, file-foreign, systemd-refused;
+    OSError.
     """
     systemctl.need()
     own_code.check_trusted()
+    _check_alone()
     texts = _texts()
     if others := [path for path in texts if _state(path, texts[path]) == "somebody else's"]:
         raise marked_files.foreign(others)
@@ -53,10 +56,34 @@ def install(tell: Tell) -> list[Path]:
     systemctl.run("systemd-tmpfiles", "--create", PLACES["tmpfiles.d/procroute.conf"])
     systemctl.run("systemctl", "daemon-reload")
     systemctl.run("systemctl", "enable", SOCKET, SERVICE)
-    systemctl.run("systemctl", "restart" if new or _runs_older_code() else "start", SOCKET, SERVICE)
+    older = not new and _runs_older_code()
+    systemctl.run("systemctl", "restart" if new or older else "start", SOCKET, SERVICE)
+    if older:
+        tell(f"{SERVICE} was older than its code: it was started anew")
     if systemctl.said("systemctl", "is-active", _NETWORKD) == "active":
         tell(f"{_NETWORKD} leaves our rules and routes alone from its next start on")
     return new
+
+
+def _check_alone() -> None:
+    """A daemon that was started otherwise, as to try it out, would keep the service's from starting.
+
+    Raises ProcrouteError daemon-running; OSError.
+    """
+    transient = unit_facts.facts(SERVICE, user=False).transient
+    by_service = systemctl.said("systemctl", "is-active", SERVICE) not in (
+        "inactive",
+        "failed",
+        "unknown",
+        "",
+    )
+    if transient or (dead_daemon.lives() and not by_service):
+        end = f"systemctl stop {SERVICE}" if transient else "pgrep -af 'procroute(d| daemon)' finds it"
+        raise ProcrouteError(
+            "daemon-running",
+            "a procrouted runs already that is not the service's",
+            f"end it first; what is routed stays so: {end}",
+        )
 
 
 def _runs_older_code() -> bool:

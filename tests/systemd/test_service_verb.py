@@ -117,6 +117,25 @@ def test_what_is_somebody_elses_stays(bare: SystemdBox) -> None:
 
 
 @promise("SERVICE-06")
+@pytest.mark.parametrize(
+    ("name", "end"), [(SERVICE, f"systemctl stop {SERVICE}"), ("tried.service", "pgrep -af")]
+)
+def test_a_daemon_that_is_tried_out_is_to_be_ended_first(bare: SystemdBox, name: str, end: str) -> None:
+    around = [f"--setenv=PYTHONPATH={ROOT}", f"--unit={name}", "--collect", "--property=Type=notify"]
+    bare.run(["systemd-run", "--quiet", *around, *PROCROUTE, "daemon"], check=True)
+    try:
+        done = service(bare, "install")
+    finally:
+        bare.run(["systemctl", "stop", name], check=True)
+    assert done.returncode == 125
+    assert "runs already that is not the service's" in done.stderr
+    assert end in done.stderr
+    assert not [place for place in PLACES.values() if bare.path(place).exists()]
+    assert service(bare, "install").returncode == 0
+    assert service(bare, "status").returncode == 0
+
+
+@promise("SERVICE-06")
 def test_a_user_is_told_to_be_root(bare: SystemdBox) -> None:
     done = bare.run([*AS_ADA, *PROCROUTE, "service", "install"], env=ENVIRONMENT)
     assert done.returncode == 125
