@@ -14,6 +14,8 @@ from procroute.engine.wrapped_units import WrappedUnit, everybodys
 from procroute.errors import ProcrouteError
 from procroute.kernel import files, own_code, systemctl, unit_facts
 
+_TRANSIENT: Final = Path("/run/systemd/transient")
+_RUNNING: Final = ("active", "activating", "reloading", "deactivating")
 _NETWORKD: Final = "systemd-networkd.service"
 State = Literal["as shipped", "of another installation", "somebody else's", "missing"]
 
@@ -52,6 +54,8 @@ def install(tell: Tell) -> list[Path]:
     new = [path for path, text in texts.items() if _state(path, text) != "as shipped"]
     for path in new:
         marked_files.write(path, texts[path])
+    # Of one that was tried out, which systemd keeps while other units name it.
+    files.unlink(_TRANSIENT / SERVICE, missing_ok=True)
     systemctl.run("systemd-sysusers", PLACES["sysusers.d/procroute.conf"])
     systemctl.run("systemd-tmpfiles", "--create", PLACES["tmpfiles.d/procroute.conf"])
     systemctl.run("systemctl", "daemon-reload")
@@ -70,14 +74,9 @@ def _check_alone() -> None:
 
     Raises ProcrouteError daemon-running; OSError.
     """
-    transient = unit_facts.facts(SERVICE, user=False).transient
-    by_service = systemctl.said("systemctl", "is-active", SERVICE) not in (
-        "inactive",
-        "failed",
-        "unknown",
-        "",
-    )
-    if transient or (dead_daemon.lives() and not by_service):
+    by_unit = systemctl.said("systemctl", "is-active", SERVICE) in _RUNNING
+    transient = by_unit and unit_facts.facts(SERVICE, user=False).transient
+    if transient or (dead_daemon.lives() and not by_unit):
         end = f"systemctl stop {SERVICE}" if transient else "pgrep -af 'procroute(d| daemon)' finds it"
         raise ProcrouteError(
             "daemon-running",

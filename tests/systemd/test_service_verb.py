@@ -122,6 +122,8 @@ def test_what_is_somebody_elses_stays(bare: SystemdBox) -> None:
 )
 def test_a_daemon_that_is_tried_out_is_to_be_ended_first(bare: SystemdBox, name: str, end: str) -> None:
     around = [f"--setenv=PYTHONPATH={ROOT}", f"--unit={name}", "--collect", "--property=Type=notify"]
+    # Who names it has systemd keep it when it has ended.
+    bare.run(["systemd-run", f"--property=After={name}", "--unit=probed", "sleep", "99"], check=True)
     bare.run(["systemd-run", "--quiet", *around, *PROCROUTE, "daemon"], check=True)
     try:
         done = service(bare, "install")
@@ -133,6 +135,7 @@ def test_a_daemon_that_is_tried_out_is_to_be_ended_first(bare: SystemdBox, name:
     assert not [place for place in PLACES.values() if bare.path(place).exists()]
     assert service(bare, "install").returncode == 0
     assert service(bare, "status").returncode == 0
+    bare.run(["systemctl", "stop", "probed"], check=True)
 
 
 @promise("SERVICE-06")
