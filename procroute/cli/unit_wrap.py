@@ -104,7 +104,7 @@ def _wrapping(options: argparse.Namespace) -> tuple[Wrapping, list[str]]:
             "a strict route has no units of users: they could leave it for another unit of theirs",
             "have the system run it, with User=, and wrap it there",
         )
-    return wrapping_for(settings.identity, request, stop=stop)
+    return wrapping_for(settings.identity, request, stop=stop, routes=settings.route)
 
 
 def _say(options: argparse.Namespace, changes: Changes, afterwards: str) -> int:

@@ -353,6 +353,18 @@ def test_what_cannot_be_wrapped_is_refused_with_its_reason(served: Service) -> N
 
 
 @promise("UNIT-15")
+def test_who_misspells_a_route_is_told_which_one_there_is(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: STAYING}):
+        box.sh("mkdir -p /etc/procroute")
+        box.path("/etc/procroute/config.toml").write_text('[route.always]\nadapters = ["wan1", "wan2"]\n')
+        for via, said in (("always", False), ("alwys", True)):
+            done = unit(box, "wrap", "--dry-run", "--via", via, UNIT)
+            assert ("did you mean the route always?" in done.stderr) == said
+        box.sh("rm -r /etc/procroute")
+
+
+@promise("UNIT-15")
 @pytest.mark.parametrize("name", [UNIT, "probed@one.service"])
 def test_nothing_is_wrapped_whose_start_would_be_beside_what_is_left_of_it(
     served: Service, name: str
