@@ -35,7 +35,7 @@ def gateway6(text: str) -> IPv6Address:
 def adapters(text: str) -> tuple[str, ...]:
     """Names of adapters, with commas between them. Raises ValueError."""
     names = tuple(word.strip() for word in text.split(","))
-    if not all(names):
+    if not all(len(name.split()) == 1 for name in names):  # iproute2 gives none with a space
         raise ValueError(f"{text!r}: names of adapters with one comma between")
     if len(names) > ADAPTERS:
         raise ValueError(f"{text!r}: a route has at most {ADAPTERS} adapters")

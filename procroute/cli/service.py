@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -90,7 +91,7 @@ def _tell_wrapped(left: Sequence[WrappedUnit]) -> None:
         )
     for one in left:
         by = f"by {one.user}: " if one.user else ""
-        output.tell(f"hint: {by}procroute unit unwrap {'--user ' if one.user else ''}{one.unit}")
+        output.tell(f"hint: {by}procroute unit unwrap {'--user ' if one.user else ''}{shlex.quote(one.unit)}")
 
 
 def status(options: argparse.Namespace) -> int:

@@ -56,6 +56,7 @@ def main(options: argparse.Namespace) -> int:
     output.answer(found.name)
     if not found.routed:
         output.tell(
-            f"{found.name} is routed only while a `procroute run` with these options lives; none does"
+            f"{found.name} is routed only while somebody is on this route, by `procroute run` with these "
+            "options or as a wrapped unit; nobody is"
         )
     return Exit.OK

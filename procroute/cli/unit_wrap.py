@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import shlex
 from typing import TYPE_CHECKING
 
 from procroute.cli import output, route_options
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
     from procroute.engine.wrapping import Changes
 
 _DIFF = {"+": "32", "-": "31", "@": "36"}
-_WRAP = """Has a service take a route at every start, by a drop-in of systemd's: from its first
-packet on, that of ExecStartPre= included, and across restarts. It does not start
-while nobody can put it on its route; what runs of it stays where it is until it is
-started anew.
+_WRAP = """Has a service take a route at every start, by a drop-in of systemd's: from its
+first packet on, that of ExecStartPre= included, and across restarts. It does
+not start while nobody can put it on its route; what runs of it stays where it
+is until it is started anew.
 
   procroute unit wrap --via wan1 backup.service"""
 
@@ -71,7 +72,7 @@ def wrap(options: argparse.Namespace) -> int:
     changes = units.wrapping(options.unit, wrapping, notes)
     if not options.dry_run:
         units.apply(changes)
-    return _say(options, changes, "it takes its route from its next start on: systemctl {}restart {}")
+    return _say(options, changes, "it takes its route from its next start on; what runs of it")
 
 
 def unwrap(options: argparse.Namespace) -> int:
@@ -83,7 +84,7 @@ def unwrap(options: argparse.Namespace) -> int:
     changes = units.unwrapping(options.unit)
     if not options.dry_run:
         units.apply(changes)
-    return _say(options, changes, "it leaves its route at its next start: systemctl {}restart {}")
+    return _say(options, changes, "it leaves its route at its next start; what runs of it")
 
 
 def _wrapping(options: argparse.Namespace) -> tuple[Wrapping, list[str]]:
@@ -103,7 +104,7 @@ def _wrapping(options: argparse.Namespace) -> tuple[Wrapping, list[str]]:
             "a strict route has no units of users: they could leave it for another unit of theirs",
             "have the system run it, with User=, and wrap it there",
         )
-    return wrapping_for(settings.identity, request, stop=stop)
+    return wrapping_for(settings.identity, request, stop=stop, routes=settings.route)
 
 
 def _say(options: argparse.Namespace, changes: Changes, afterwards: str) -> int:
@@ -123,8 +124,14 @@ def _say(options: argparse.Namespace, changes: Changes, afterwards: str) -> int:
     if not changes.files:
         output.tell(f"{changes.unit} is so already")
     elif not options.dry_run:
-        output.tell(afterwards.format("--user " if options.user else "", changes.unit))
+        output.tell(f"{afterwards}: {_restart(changes.unit, user=options.user)}")
     return Exit.OK
+
+
+def _restart(unit: str, *, user: bool) -> str:
+    """What starts a unit, or a template's instances, anew where they run."""
+    words = ("systemctl", *(["--user"] if user else []), "try-restart", unit.replace("@.", "@*."))
+    return shlex.join(words)
 
 
 def _check_who(options: argparse.Namespace, word: str) -> None:
@@ -136,5 +143,5 @@ def _check_who(options: argparse.Namespace, word: str) -> None:
         raise ProcrouteError(
             "not-root",
             f"unit {word} must be started by root, or with --user for a unit of your own manager",
-            f"sudo procroute unit {word} {options.unit}",
+            f"sudo procroute unit {word} {'… ' if word == 'wrap' else ''}{options.unit}",
         )

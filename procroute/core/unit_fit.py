@@ -8,6 +8,7 @@ from typing import Final
 from msgspec import Struct
 
 from procroute.core import unit_names
+from procroute.core.nearest import nearest
 from procroute.core.service_texts import SERVICE, SOCKET
 from procroute.core.unit_texts import MARK, own_slice
 from procroute.errors import ProcrouteError
@@ -56,7 +57,7 @@ class UnitFacts(Struct, frozen=True):
 
 def completed(name: str) -> str:
     """The name of a service. Raises ProcrouteError unit-unfit for another kind of unit, usage for no name."""
-    if "/" in name or not name or name.isspace() or name.startswith("-"):
+    if "/" in name or not name or name.isspace() or name.startswith(("-", "@", ".service")):
         raise ProcrouteError("usage", f"{name!r} is no unit", "systemctl list-unit-files lists them")
     found = unit_names.completed(name)
     if (kind := found.rpartition(".")[2]) in _KINDS:
@@ -82,15 +83,20 @@ def is_template(name: str) -> bool:
     return name.endswith("@.service")
 
 
-def check(facts: UnitFacts, asked: str) -> None:
+def check(facts: UnitFacts, asked: str, others: Callable[[], Iterable[str]]) -> None:
     """Whether a unit can be wrapped, but for what it starts before (`check_early`).
 
+    others: the names of the units that there are, for who has misspelt one.
     Raises ProcrouteError unit-unknown, unit-unfit.
     """
     name = facts.name
     if facts.load == "not-found":
+        near = " or ".join(nearest(asked, others()))
+        meant = f"did you mean {near}? " if near else ""
         raise ProcrouteError(
-            "unit-unknown", f"there is no unit {asked}", "systemctl list-unit-files lists them"
+            "unit-unknown",
+            f"there is no unit {asked}",
+            f"{meant}systemctl [--user] list-unit-files lists them",
         )
     if facts.load == "masked":
         raise ProcrouteError("unit-unfit", f"{name} is masked: it never starts", f"systemctl unmask {name}")

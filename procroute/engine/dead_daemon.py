@@ -36,6 +36,16 @@ def remove() -> bool:
     return True
 
 
+def lives() -> bool:
+    """Whether a daemon runs. Raises OSError, as where we are not root."""
+    if not os.path.lexists(places.DAEMON_LOCK):
+        return False
+    descriptor = _locked(places.DAEMON_LOCK)
+    if descriptor is not None:
+        os.close(descriptor)
+    return descriptor is None
+
+
 def _end_holder() -> None:
     """With nothing to hold, and no daemon, it ends, and its files go; one that was killed has left them."""
     try:

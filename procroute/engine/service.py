@@ -8,11 +8,14 @@ from typing import Final, Literal
 from msgspec import Struct
 
 from procroute.core.service_texts import MARK, PLACES, SERVICE, SOCKET, installed
-from procroute.engine import marked_files
+from procroute.engine import dead_daemon, marked_files
 from procroute.engine.words import Tell
 from procroute.engine.wrapped_units import WrappedUnit, everybodys
-from procroute.kernel import files, own_code, systemctl
+from procroute.errors import ProcrouteError
+from procroute.kernel import files, own_code, systemctl, unit_facts
 
+_TRANSIENT: Final = Path("/run/systemd/transient")
+_RUNNING: Final = ("active", "activating", "reloading", "deactivating")
 _NETWORKD: Final = "systemd-networkd.service"
 State = Literal["as shipped", "of another installation", "somebody else's", "missing"]
 
@@ -39,24 +42,47 @@ def install(tell: Tell) -> list[Path]:
 
     The files that were written; none where anything is wrong.
 
-    Raises ProcrouteError: systemd-missing, code-distrusted, file-foreign, systemd-refused; OSError.
+    Raises ProcrouteError: systemd-missing, code-distrusted, daemon-running, file-foreign, systemd-refused;
+    OSError.
     """
     systemctl.need()
     own_code.check_trusted()
+    _check_alone()
     texts = _texts()
     if others := [path for path in texts if _state(path, texts[path]) == "somebody else's"]:
         raise marked_files.foreign(others)
     new = [path for path, text in texts.items() if _state(path, text) != "as shipped"]
     for path in new:
         marked_files.write(path, texts[path])
+    # Of one that was tried out, which systemd keeps while other units name it.
+    files.unlink(_TRANSIENT / SERVICE, missing_ok=True)
     systemctl.run("systemd-sysusers", PLACES["sysusers.d/procroute.conf"])
     systemctl.run("systemd-tmpfiles", "--create", PLACES["tmpfiles.d/procroute.conf"])
     systemctl.run("systemctl", "daemon-reload")
     systemctl.run("systemctl", "enable", SOCKET, SERVICE)
-    systemctl.run("systemctl", "restart" if new or _runs_older_code() else "start", SOCKET, SERVICE)
+    older = not new and _runs_older_code()
+    systemctl.run("systemctl", "restart" if new or older else "start", SOCKET, SERVICE)
+    if older:
+        tell(f"{SERVICE} was older than its code: it was started anew")
     if systemctl.said("systemctl", "is-active", _NETWORKD) == "active":
         tell(f"{_NETWORKD} leaves our rules and routes alone from its next start on")
     return new
+
+
+def _check_alone() -> None:
+    """A daemon that was started otherwise, as to try it out, would keep the service's from starting.
+
+    Raises ProcrouteError daemon-running; OSError.
+    """
+    by_unit = systemctl.said("systemctl", "is-active", SERVICE) in _RUNNING
+    transient = by_unit and unit_facts.facts(SERVICE, user=False).transient
+    if transient or (dead_daemon.lives() and not by_unit):
+        end = f"systemctl stop {SERVICE}" if transient else "pgrep -af 'procroute(d| daemon)' finds it"
+        raise ProcrouteError(
+            "daemon-running",
+            "a procrouted runs already that is not the service's",
+            f"end it first; what is routed stays so: {end}",
+        )
 
 
 def _runs_older_code() -> bool:

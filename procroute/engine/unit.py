@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -10,7 +11,7 @@ from msgspec.structs import replace
 from procroute.core.asking import options_of
 from procroute.core.unit_names import slice_of
 from procroute.core.unit_texts import Wrapping
-from procroute.engine.request import Request, asked_for
+from procroute.engine.request import Request, asked_for, with_routes
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE, Identity
 from procroute.kernel import records
@@ -42,10 +43,13 @@ def slice_for(identity: Identity, request: Request) -> Slice:
         return Slice(target.path.name if target else name, target is not None)
 
 
-def wrapping_for(identity: Identity, request: Request, *, stop: bool) -> tuple[Wrapping, list[str]]:
+def wrapping_for(
+    identity: Identity, request: Request, *, stop: bool, routes: Iterable[str] = ()
+) -> tuple[Wrapping, list[str]]:
     """What a unit is wrapped with, to take the route that a request means; and lines for people.
 
-    stop: it ends with its adapter. Its adapters may not be there. Raises ProcrouteError gateway-bad, usage.
+    stop: it ends with its adapter; routes: names of the configuration's. Its adapters may not be there.
+    Raises ProcrouteError gateway-bad, usage.
     """
     notes = []
     with Linux(identity) as linux:
@@ -56,7 +60,8 @@ def wrapping_for(identity: Identity, request: Request, *, stop: bool) -> tuple[W
         if e.code != "adapter-unknown":
             raise
         route = asked_for(machine, replace(request, absent=True))
-        hint = f" ({e.hint})" if e.hint else ""
+        told = with_routes(e, request.adapter, routes)
+        hint = f" ({told.hint})" if told.hint else ""
         notes = [f"{e.message} now{hint}: until it comes the unit runs, and nothing of it leaves"]
     if stop and route.chooses:
         raise ProcrouteError(

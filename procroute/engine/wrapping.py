@@ -9,8 +9,10 @@ from typing import Final, Literal
 
 from msgspec import Struct
 
+from procroute import places
 from procroute.client import group
 from procroute.core import unit_fit
+from procroute.core.service_texts import SERVICE
 from procroute.core.unit_texts import (
     DROP_IN,
     MARK,
@@ -63,7 +65,7 @@ class Units:
     """
 
     def __init__(self, *, user: bool) -> None:
-        systemctl.need()
+        systemctl.need(user=user)
         self._user = user
         home = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
         self._folder = home / OF_USER if user else SYSTEM
@@ -77,7 +79,7 @@ class Units:
         facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
         unit = unit_fit.real(asked, facts.name)
         place = self._drop_in(unit)
-        unit_fit.check(facts, asked)
+        unit_fit.check(facts, asked, lambda: unit_facts.services(user=self._user))
         for one in self._loaded(unit, facts):
             unit_fit.check_left(one, wrapping.slice)
         first = unit_fit.FIRST_OF_USERS if self._user else unit_fit.FIRST
@@ -86,7 +88,7 @@ class Units:
             own_code.check_trusted()
         text = anchor(wrapping, own_code.program(), own_code.environment(), user=self._user)
         wanted = {place: drop_in(wrapping), self._folder / wrapping.anchor: text}
-        its = (*notes, *_notes(facts), *(_notes_of_user() if self._user else ()))
+        its = (*notes, *_notes(facts), *_notes_of_daemon(), *(_notes_of_user() if self._user else ()))
         return Changes(unit, (*_changes(wanted), *self._unneeded(unit, wrapping.slice)), its)
 
     def unwrapping(self, name: str) -> Changes:
@@ -128,12 +130,13 @@ class Units:
 
     def rows(self) -> list[Row]:
         """The wrapped units by their names; of templates their loaded instances, too."""
-        found = []
-        for unit, said in sorted(self._wrapped().items()):
+        found, all_wrapped = [], self._wrapped()
+        for unit, said in sorted(all_wrapped.items()):
             template = unit_fit.is_template(unit)
             if template:
                 found.append(Row(unit, said.route, said.slice, "template", "at its next start"))
             names = unit_facts.instances(unit, user=self._user) if template else [unit]
+            names = [name for name in names if name == unit or name not in all_wrapped]
             for one in unit_facts.shown(names, _STATE, user=self._user) if names else ():
                 now = _now(one, said.slice)
                 found.append(Row(one["Id"], said.route, said.slice, one["ActiveState"], now))
@@ -186,6 +189,11 @@ def _notes(facts: unit_fit.UnitFacts) -> tuple[str, ...]:
         return ()
     handed: Sequence[str] = sorted(facts.sockets)
     return (f"{', '.join(handed)}: these sockets are made by systemd and are not routed; its own are",)
+
+
+def _notes_of_daemon() -> tuple[str, ...]:
+    there = Path(places.SOCKET).exists() or unit_facts.facts(SERVICE, user=False).load != "not-found"
+    return () if there else ("it will not start before the daemon is there: sudo procroute service install",)
 
 
 def _notes_of_user() -> tuple[str, ...]:

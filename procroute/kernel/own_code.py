@@ -47,7 +47,7 @@ def check_trusted() -> None:
         raise ProcrouteError(
             "code-distrusted",
             "a root service must not run what others can change: " + "; ".join(wrong[:3]),
-            "install procroute where only root can write, as by `sudo pipx install --global procroute`",
+            "install procroute where only root can write: sudo python3 -m venv /opt/procroute, and pip there",
         )
 
 

@@ -16,8 +16,17 @@ def present() -> bool:
     return os.path.isdir("/run/systemd/system")
 
 
-def need() -> None:
-    """Raises ProcrouteError systemd-missing where systemd does not run this machine."""
+def need(*, user: bool = False) -> None:
+    """Raises ProcrouteError systemd-missing where systemd does not run this machine, or not ours.
+
+    user: a manager of our own has to be there, too.
+    """
+    if user and not {"XDG_RUNTIME_DIR", "DBUS_SESSION_BUS_ADDRESS"} & {*os.environ}:
+        raise ProcrouteError(
+            "systemd-missing",
+            "no manager of your own can be asked: there is no XDG_RUNTIME_DIR here",
+            "as the user himself, logged in, and without sudo; units of the system: without --user",
+        )
     if not present():
         raise ProcrouteError(
             "systemd-missing", "systemd does not run this machine", "start `procroute daemon` by what does"

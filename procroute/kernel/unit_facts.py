@@ -53,6 +53,12 @@ def shown(names: Collection[str], properties: str, *, user: bool) -> Iterator[di
         yield empty | {name: value for name, _, value in lines}
 
 
+def services(*, user: bool) -> list[str]:
+    """The services that have unit files, templates among them. Raises ProcrouteError."""
+    words = (*manager(user=user), "list-unit-files", "--type=service", "--plain", "--no-legend", "--no-pager")
+    return [line.split()[0] for line in systemctl.run(*words).splitlines() if line.strip()]
+
+
 def instances(template: str, *, user: bool) -> list[str]:
     """The loaded ones of a template. Raises ProcrouteError."""
     words = (*manager(user=user), "list-units", "--all", "--plain", "--no-legend", "--no-pager")

@@ -225,6 +225,7 @@ def test_what_cannot_be_a_list_is_refused() -> None:
         for words, said in (
             ("wan1,wan1", "wan1 is there twice"),
             ("wan1,", "names of adapters with one comma between"),
+            ("wan1 wan2", "names of adapters with one comma between"),
             ("a,b,c,d,e", "at most 4 adapters"),
             ("nosuch,nothere", "there is no adapter nosuch"),
             ("wan1,lo", "is the loopback"),

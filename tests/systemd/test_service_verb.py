@@ -70,6 +70,7 @@ def test_what_will_not_start_without_it_is_named(bare: SystemdBox) -> None:
         assert "wrapped" not in service(bare, "status").stdout
         wrap(bare, UNIT)
         wrap(bare, "probed-hers", ada=True)
+        assert "service install" not in unit(bare, "wrap", "--via=wan1", UNIT).stderr
         found = json.loads(service(bare, "status", "--json").stdout)["wrapped"]
         assert found == [{"unit": UNIT, "user": ""}, {"unit": "probed-hers.service", "user": "ada"}]
         assert "probed-hers.service of ada" in service(bare, "status").stdout
@@ -78,6 +79,7 @@ def test_what_will_not_start_without_it_is_named(bare: SystemdBox) -> None:
         assert f"will not start, as nobody can put them on their routes: {UNIT}, probed-hers" in said
         assert f"hint: procroute unit unwrap {UNIT}" in said
         assert "hint: by ada: procroute unit unwrap --user probed-hers.service" in said
+        assert "sudo procroute service install" in unit(bare, "wrap", "--via=wan1", UNIT).stderr
         bare.clear()
         assert systemctl(bare, "start", UNIT).returncode != 0
         assert systemctl(bare, "start", "probed-hers", ada=True).returncode != 0
@@ -112,6 +114,28 @@ def test_what_is_somebody_elses_stays(bare: SystemdBox) -> None:
     assert not bare.path(PLACES[SOCKET]).exists()
     assert service(bare, "remove").stdout == ""
     assert its.exists()
+
+
+@promise("SERVICE-06")
+@pytest.mark.parametrize(
+    ("name", "end"), [(SERVICE, f"systemctl stop {SERVICE}"), ("tried.service", "pgrep -af")]
+)
+def test_a_daemon_that_is_tried_out_is_to_be_ended_first(bare: SystemdBox, name: str, end: str) -> None:
+    around = [f"--setenv=PYTHONPATH={ROOT}", f"--unit={name}", "--collect", "--property=Type=notify"]
+    # Who names it has systemd keep it when it has ended.
+    bare.run(["systemd-run", f"--property=After={name}", "--unit=probed", "sleep", "99"], check=True)
+    bare.run(["systemd-run", "--quiet", *around, *PROCROUTE, "daemon"], check=True)
+    try:
+        done = service(bare, "install")
+    finally:
+        bare.run(["systemctl", "stop", name], check=True)
+    assert done.returncode == 125
+    assert "runs already that is not the service's" in done.stderr
+    assert end in done.stderr
+    assert not [place for place in PLACES.values() if bare.path(place).exists()]
+    assert service(bare, "install").returncode == 0
+    assert service(bare, "status").returncode == 0
+    bare.run(["systemctl", "stop", "probed"], check=True)
 
 
 @promise("SERVICE-06")

@@ -148,11 +148,12 @@ def test_a_template_and_one_of_its_instances(served: Service) -> None:
         until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
         assert out_by(box, "wan2") == NOTHING
         systemctl(box, "start", "probed@two")
-        assert {(row["unit"], row["route"], row["now"]) for row in listed(box)} >= {
+        assert sorted((row["unit"], row["route"], row["now"]) for row in listed(box)) == [
             ("probed@.service", "wan1", "at its next start"),
             ("probed@one.service", "wan1", "routed"),
             ("probed@two.service", "wan2", "routed"),
-        }
+        ]
+        assert "systemctl try-restart 'probed@*.service'" in unit(box, "unwrap", "probed@").stderr
         assert unit(box, "unwrap", "probed@two").returncode == 0
 
 
@@ -296,6 +297,7 @@ def test_it_is_written_once_shown_before_and_taken_back(served: Service) -> None
 
 REFUSED = {
     "nope": "there is no unit nope.service",
+    "probed-ownn": "did you mean probed-own.service?",
     "probed.socket": "a socket has no processes",
     "probed.slice": "a slice holds units",
     "probed.scope": "a scope is made while it runs",
@@ -343,9 +345,23 @@ def test_what_cannot_be_wrapped_is_refused_with_its_reason(served: Service) -> N
             done = unit(box, "wrap", "--via", "wan1", name)
             assert done.returncode == 125, done.stdout
             assert why in done.stderr
-        assert unit(box, "wrap", "--via", "wan1", "/etc/passwd").returncode == 2
+        for odd in (("/etc/passwd",), ("@x",), (".service",), (UNIT, "--via", "wan1 wan2")):
+            assert unit(box, "wrap", "--via=wan1", *odd).returncode == 2
+        assert "and without sudo" in unit(box, "wrap", "--via=wan1", "--user", UNIT).stderr
         assert not box.path(f"{FOLDER}/{ANCHOR}").exists()
         box.sh(f"rm -rf {FOLDER}/probed*; systemctl daemon-reload")
+
+
+@promise("UNIT-15")
+def test_who_misspells_a_route_is_told_which_one_there_is(served: Service) -> None:
+    box = served.box
+    with units(box, {UNIT: STAYING}):
+        box.sh("mkdir -p /etc/procroute")
+        box.path("/etc/procroute/config.toml").write_text('[route.always]\nadapters = ["wan1", "wan2"]\n')
+        for via, said in (("always", False), ("alwys", True)):
+            done = unit(box, "wrap", "--dry-run", "--via", via, UNIT)
+            assert ("did you mean the route always?" in done.stderr) == said
+        box.sh("rm -r /etc/procroute")
 
 
 @promise("UNIT-15")

@@ -77,6 +77,6 @@ def test_names_of_services() -> None:
     assert completed("a@b.c") == "a@b.c.service"
     assert completed("a@") == "a@.service"
     assert instance("a@.service") == "a@procroute.service"
-    for name in ("", " ", "-x", "a/b", "x.socket"):
+    for name in ("", " ", "-x", "a/b", "x.socket", "@x", "@", ".service"):
         with pytest.raises(ProcrouteError):
             completed(name)
