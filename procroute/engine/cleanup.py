@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from msgspec import Struct
 
+from procroute.core.unit_texts import anchor_of
 from procroute.engine import dead_daemon
 from procroute.engine.alive import listed
 from procroute.engine.let_go import let_go
@@ -22,10 +25,14 @@ from procroute.kernel import cgroups, in_place, records, sysctl, wireguard
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import everybody
+from procroute.kernel.placement import PeopledError
 from procroute.kernel.strays import strays
 from procroute.model import Marks
 
-_PASSES = 50
+_MOVED_WITHIN: Final = 3.0
+_SOON: Final = 0.002
+"""Seconds."""
+_TRIES: Final = 10
 
 
 class Cleaned(Struct, frozen=True):
@@ -70,6 +77,8 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
                 listed((names.get(path, "no route that is known"), pids) for path, pids in by_path.items()),
                 "end them, or use --force: their new connections then leave as the machine's own do",
             )
+        for target in (*targets, *of_users):
+            linux.placement.end_starts(target.path)
         _release_all(linux.mount, paths)
         for target in whole:
             linux.let_be(target.path)
@@ -80,7 +89,7 @@ def cleanup(identity: Identity, tell: Tell, *, force: bool) -> Cleaned:
         tunnels = {ifindex for t in targets for ifindex, _ in t.live.tunnels}
         for made_by, kernel in kernels.items():
             _say_goodbye(made_by, [t for t in (*targets, *of_users, *whole) if t.identity == made_by], tell)
-            anything |= _remove(kernel)
+            anything |= _without_latecomers(linux.mount, paths, partial(_remove, kernel))
         for ifindex in tunnels:
             with suppress(ProcrouteError):  # it may have gone
                 wireguard.forget_ways(ifindex)
@@ -110,9 +119,28 @@ def _remove(kernel: Linux) -> bool:
     return anything
 
 
+def _without_latecomers(mount: Path, targets: list[Path], remove: Callable[[], bool]) -> bool:
+    """What that returns. Who comes meanwhile, as systemd forks first and then moves, is moved out, too."""
+    for _ in range(_TRIES):
+        try:
+            return remove()
+        except PeopledError:
+            _release_all(mount, targets)
+    return remove()
+
+
 def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:
     for target in targets:
         yield from cgroups.processes(target)
+
+
+def _living_but_anchors(targets: list[Path]) -> list[tuple[int, Path]]:
+    return [
+        (pid, folder)
+        for target in targets
+        for pid, folder in _living([target])
+        if folder.name != anchor_of(target.name)
+    ]
 
 
 def _of_owners(mount: CgroupMount, target: records.Target) -> Iterator[int]:
@@ -125,16 +153,22 @@ def _of_owners(mount: CgroupMount, target: records.Target) -> Iterator[int]:
 
 
 def _release_all(mount: Path, targets: list[Path]) -> None:
-    """Move every process out; those that fork meanwhile are found when looking again."""
-    living: list[tuple[int, Path]] = []
-    for _ in range(_PASSES):
-        for pid, folder in _living(targets):
+    """Move every process out, but anchors that wait.
+
+    Those that fork meanwhile are found when looking again; one that ends may still be there for a moment.
+    """
+    until = time.monotonic() + _MOVED_WITHIN
+    while True:
+        for pid, folder in _living_but_anchors(targets):
             if pid:
                 with suppress(ProcrouteError):  # who is left is named at the end
                     let_go(mount, pid, folder)
-        living = list(_living(targets))
+        living = _living_but_anchors(targets)
         if not living:
             return
+        if time.monotonic() > until:
+            break
+        time.sleep(_SOON)
     left = ", ".join(describe(pid) for pid, _ in living)
     raise ProcrouteError(
         "cleanup-incomplete",

@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from procroute.core.service_texts import RUN
 from procroute.core.unit_names import unit_of
+from procroute.core.unit_texts import anchor_of
 from procroute.errors import ProcrouteError
 from procroute.identity import SLICE
 from procroute.kernel import cgroup_mount, cgroups, files, programs, records, user_managers
@@ -22,6 +23,13 @@ from procroute.kernel import cgroup_mount, cgroups, files, programs, records, us
 _ONE_COMMAND = RUN.partition(".")[0]
 _EMPTY_WITHIN = 5.0
 """So long systemd may take to see that a scope has become empty, in seconds."""
+
+
+class PeopledError(ProcrouteError):
+    """A target is not to be removed: processes are in it."""
+
+    def __init__(self, target: Path) -> None:
+        super().__init__("kernel-refused", f"there are processes in {target}")
 
 
 class Newcomer(Struct, frozen=True):
@@ -52,8 +60,17 @@ class Placement(Protocol):
     def make_for(self, uid: int, name: str) -> Path | None:
         """Make a slice in a user's own part of the tree; None where he has none. Raises ProcrouteError."""
 
+    def end_starts(self, target: Path) -> None:
+        """Have no wrapped unit start in a target any more: its anchor ends, and the next one waits for us.
+
+        Raises ProcrouteError.
+        """
+
     def remove(self, target: Path) -> None:
-        """Remove a target, in which no process is left; gone already is no error. Raises ProcrouteError."""
+        """Remove a target, in which no process is left but an anchor that waits; gone already is no error.
+
+        Raises ProcrouteError, PeopledError where others are in it.
+        """
 
     def remove_root(self) -> None:
         """Remove procroute.slice when nobody has a target in it. Raises ProcrouteError."""
@@ -104,6 +121,9 @@ class ByHand:
     def make_for(self, uid: int, name: str) -> Path | None:  # noqa: ARG002 - systemd has them
         """See Placement."""
         return None
+
+    def end_starts(self, target: Path) -> None:
+        """See Placement."""
 
     def remove(self, target: Path) -> None:
         """See Placement."""
@@ -167,17 +187,34 @@ class BySystemd:
             raise ProcrouteError("cgroup-missing", f"the manager of user {uid} keeps {name} at {path}")
         return path
 
+    def end_starts(self, target: Path) -> None:
+        """See Placement."""
+        anchor = anchor_of(target.name)
+        if not (target / anchor).exists():
+            return
+        uid = user_managers.owner(target)
+        if uid is None:
+            self._manager.end_starts(target.name, anchor)
+            return
+        manager = self._manager_of(user_managers.address(uid))
+
+        def end() -> str:
+            manager.end_starts(target.name, anchor)
+            return ""
+
+        user_managers.as_user(uid, end)
+
     def remove(self, target: Path) -> None:
         """See Placement."""
         if not target.exists():
             return
-        if cgroups.populated(target):
-            raise ProcrouteError("kernel-refused", f"there are processes in {target}")
-        if not self._stop_slice(target):
+        _check_left(target)
+        if self._stop_slice(target):
+            _await_gone(target)
+        if target.exists():  # others keep it, or an anchor has come
+            _check_left(target)
             programs.detach(str(target))
             records.forget(target)
-            return
-        _await_gone(target)
 
     def remove_root(self) -> None:
         """See Placement."""
@@ -243,8 +280,14 @@ class BySystemd:
         return self._mount / below.lstrip("/")
 
 
+def _check_left(target: Path) -> None:
+    """Raises PeopledError where a process is in a target, but for an anchor that waits."""
+    if any(folder.name != anchor_of(target.name) for _, folder in cgroups.processes(target)):
+        raise PeopledError(target)
+
+
 def _await_gone(path: Path) -> None:
-    """Wait until systemd has removed a cgroup; no longer than it may take."""
+    """Wait until systemd has removed a cgroup, if nobody comes; no longer than it may take."""
     until = time.monotonic() + _EMPTY_WITHIN
-    while path.exists() and time.monotonic() < until:
+    while path.exists() and not cgroups.populated(path) and time.monotonic() < until:
         time.sleep(0.002)

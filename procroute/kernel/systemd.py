@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from typing import Any, Final, TypeVar
 
@@ -30,8 +32,12 @@ _AWAY: Final = frozenset(
 )
 """What the bus says for a manager that is not on it, as while it is reexecuted."""
 _PAUSE: Final = 0.02
+_SOON: Final = 0.002
 _SECONDS: Final = 10.0
 """So long may a call or a job take. A manager that is reexecuted answers within one second."""
+
+_START_SECONDS: Final = 4.0
+"""So long it is waited for units that are amid a start in a slice that is taken away."""
 
 _T = TypeVar("_T")
 
@@ -118,6 +124,29 @@ class Manager:
             return True
 
         return self._do(work, f"stop {name}")
+
+    def end_starts(self, slice_: str, anchor: str) -> None:
+        """Kill a slice's anchor that has been started, and wait until the manager knows: from then on a unit
+        that requires it waits for another. Then wait, for a while, for units in the slice amid a start.
+
+        No stop of the anchor: that would be one of all that require it.
+
+        Raises ProcrouteError systemd-refused or systemd-silent.
+        """
+
+        async def work(bus: _Bus) -> None:
+            if await bus.state(anchor) == "active":
+                with _gone_is_fine():
+                    await bus.call(_TOP, _MANAGER, "KillUnit", "ssi", [anchor, "all", signal.SIGKILL])
+            until = time.monotonic() + _START_SECONDS
+            while (state := await bus.state(anchor)) == "active" or time.monotonic() < until:
+                waits = state == "activating"  # and each start that is asked for waits for it
+                others = {*await bus.requiring(slice_)} - {anchor}
+                if state != "active" and not any([await bus.starts(one, waits=waits) for one in others]):
+                    break
+                await asyncio.sleep(_SOON)
+
+        self._do(work, f"kill {anchor}")
 
     def _do(self, work: Callable[[_Bus], Awaitable[_T]], what: str) -> _T:
         async def connected() -> _T:
@@ -211,9 +240,24 @@ class _Bus:
 
     async def active(self, unit: str) -> bool:
         """Whether a unit is there, and neither inactive nor failed."""
+        return await self.state(unit) not in ("inactive", "failed")
+
+    async def state(self, unit: str) -> str:
+        """As systemd calls it; of one that is not there: inactive."""
         with _gone_is_fine():
             (path,) = await self.call(_TOP, _MANAGER, "GetUnit", "s", [unit])
-            return await self._get(path, _UNIT, "ActiveState") not in ("inactive", "failed")
+            return str(await self._get(path, _UNIT, "ActiveState"))
+        return "inactive"
+
+    async def starts(self, unit: str, *, waits: bool) -> bool:
+        """Whether a unit is amid a start or stop, or about to be. waits: what is only asked for does."""
+        with _gone_is_fine():
+            (path,) = await self.call(_TOP, _MANAGER, "GetUnit", "s", [unit])
+            state, more, (job, _) = [
+                await self._get(path, _UNIT, name) for name in ("ActiveState", "SubState", "Job")
+            ]
+            amid = state.endswith("ing") and not more.startswith("auto-restart")
+            return amid or (job != 0 and not waits)
         return False
 
     async def _get(self, path: str, interface: str, name: str) -> Any:

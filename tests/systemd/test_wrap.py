@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import shlex
+import sys
 from collections.abc import Iterator
 
 import pytest
 
 from procroute.core.service_texts import RUN, installed
+from procroute.lab import UDP
 from procroute.lab.topology import VPN
 from tests.lab.systemd_box import ADA, SYSTEMD, Suite, SystemdBox
 from tests.netns.holding import busy
 from tests.netns.running import ENVIRONMENT, PROCROUTE, ROOT, ours, until
+from tests.netns.traffic import SERVER
 from tests.systemd.daemons import SOCKET
 from tests.systemd.daemons import UNIT as DAEMON
 from tests.systemd.services import Service, service
@@ -261,6 +264,43 @@ def test_what_was_let_go_is_routed_at_its_next_start(served: Service) -> None:
         assert systemctl(box, "restart", UNIT).returncode == 0
         until(lambda: min(out_by(box, "wan1").values()) >= 2, what="its packets")
         assert out_by(box, "wan2") == NOTHING
+
+
+@promise("UNIT-14", "CLEAN-04")
+@pytest.mark.parametrize("ada", [False, True], ids=["", "hers"])
+def test_a_forced_cleanup_lets_go_who_runs_and_no_start_after_it(served: Service, ada: bool) -> None:
+    """What leaves by main is of who was moved; each later start is routed, or none."""
+    box = served.box
+    sends = f"{sys.executable} -S {ROOT}/tests/systemd/says_where.py /run/said"
+    to = " ".join(SERVER.values())
+    lines = (
+        *(f"{when}={sends} 0 {to}" for when in ("ExecCondition", "ExecStartPre")),
+        f"ExecStart={sends} 1 {to}",
+        *AGAIN_AND_AGAIN[-2:],
+    )
+    with units(box, {UNIT: lines}, ada=ada):
+        wrap(box, UNIT, ada=ada)
+        box.sh(": >/run/said; chmod 666 /run/said")  # for her to write to
+        systemctl(box, "start", "--no-block", UNIT, ada=ada)
+        for _ in range(3):
+            until_started(box, UNIT, 2, ada=ada)
+            box.sh(": >/run/said")
+            box.clear()
+            done = box.run([*PROCROUTE, "cleanup", "--force"], env=ENVIRONMENT)
+            assert done.returncode == 0, done.stderr
+            until_started(box, UNIT, 2, ada=ada)
+            said = [line.split() for line in box.sh("cat /run/said").splitlines()]
+            places = {(int(family), int(port)): cgroup for family, port, cgroup in said}
+            by_main = [p for p in box.uplinks["wan2"].packets(protocol=UDP) if p.destination_port == 7000]
+            started = [
+                p for p in by_main if "procroute" in places.get((p.family, p.source_port), "procroute")
+            ]
+            assert not started, (started, said)
+            box.clear()
+            until_started(box, UNIT, 2, ada=ada)
+            assert out_by(box, "wan2") == NOTHING
+            assert min(out_by(box, "wan1").values()) >= 3
+        systemctl(box, "stop", UNIT, ada=ada)
 
 
 @promise("UNIT-15")
