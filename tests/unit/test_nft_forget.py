@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from procroute.core.ruleset import Place
 from procroute.errors import ProcrouteError
 from procroute.kernel import cgroup_places, nf_tables, nft
 from procroute.kernel.cgroup_mount import CgroupMount
@@ -28,7 +29,7 @@ def test_what_goes_meanwhile_is_forgotten(
 
     monkeypatch.setattr(nf_tables, "verdicts", lambda *_: {key: "lost_1"})
     monkeypatch.setattr(cgroup_places, "below_the_usual", lambda _mount, _run, script: run(script))
-    monkeypatch.setattr(cgroup_places, "place", lambda *_: nft.cgroup_places.Place("unit.service", 1))
+    monkeypatch.setattr(cgroup_places, "place", lambda *_: Place("unit.service", 1))
     mount = CgroupMount(tmp_path, "/")
     if gone:
         nft.forget(mount, target)
