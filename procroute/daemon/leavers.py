@@ -113,8 +113,16 @@ class Leavers:
                 if kept is not None and not self._is_routed(kept.assignment.cgroup):
                     line = f"assignment {key} was let go by a forced cleanup"
                     self._tell(told_of(kept.assignment, line, NOTICE))
-                elif kept is not None or (kept := self._ended.get(key)) is not None:
+                elif kept is not None or (kept := self._late(key)) is not None:
                     self._judge(self._left, kept)
+
+    def _late(self, key: int) -> _Kept | None:
+        """An assignment that has ended, and whom others may have left since. Who was told of by a unit's may
+        have been let go by a forced cleanup: then the route is gone."""
+        kept = self._ended.get(key)
+        if kept is None or kept.assignment.how != "unit" or self._is_routed(kept.assignment.cgroup):
+            return kept
+        return None
 
     def let_be(self, pid: int) -> None:
         """It was let go, alone of its assignment."""
