@@ -7,7 +7,7 @@ import os
 
 from procroute.errors import ProcrouteError
 
-_START = "start it: sudo procroute daemon"
+_START = "start it: sudo procroute daemon; or by systemd, from boot on: sudo procroute service install"
 _LOG = "its log may tell why: its stderr, or journalctl -u procrouted"
 
 

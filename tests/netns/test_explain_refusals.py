@@ -73,7 +73,8 @@ def test_it_is_for_root(lab: Lab) -> None:
     assert done.stderr == (
         "procroute: only root may explain while no procrouted runs: "
         "there is no /run/procroute/procroute.sock\n"
-        "  hint: sudo procroute explain 1; or start it: sudo procroute daemon\n"
+        "  hint: sudo procroute explain 1; or start it: sudo procroute daemon; "
+        "or by systemd, from boot on: sudo procroute service install\n"
     )
 
 
