@@ -62,7 +62,8 @@ def wrapping_for(
         route = asked_for(machine, replace(request, absent=True))
         told = with_routes(e, request.adapter, routes)
         hint = f" ({told.hint})" if told.hint else ""
-        notes = [f"{e.message} now{hint}: until it comes the unit runs, and nothing of it leaves"]
+        meanwhile = "does not start" if stop else "runs, and nothing of it leaves"
+        notes = [f"{e.message} now{hint}: until it comes the unit {meanwhile}"]
     if stop and route.chooses:
         raise ProcrouteError(
             "usage", f"{route.name} goes on by another adapter where one goes", "leave out --on-down stop"

@@ -520,9 +520,12 @@ def sleeping(box: SystemdBox) -> int:
 def test_until_the_adapter_comes_nothing_leaves(suite: Suite, strict: tuple[str, ...]) -> None:
     lines = (f"ExecStartPre=-{SPEAK}", f"ExecStart=/bin/bash -c 'while sleep 0.1; do {SEND} done'")
     with SystemdBox(suite, main="both") as box, service(box) as served, units(box, {UNIT: lines}):
+        shown = unit(box, "wrap", "--via", VPN.adapter, "--on-down", "stop", "--dry-run", UNIT)
+        assert "until it comes the unit does not start" in shown.stderr
         done = unit(box, "wrap", "--via", VPN.adapter, *strict, UNIT)
         assert done.returncode == 0, done.stderr
         assert "there is no adapter vpn0 now" in done.stderr
+        assert "until it comes the unit runs" in done.stderr
         box.clear()
         assert systemctl(box, "start", UNIT).returncode == 0
         systemctl(box, "kill", "--kill-whom=main", "--signal=KILL", DAEMON)
