@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from msgspec import Struct
 
@@ -40,10 +40,13 @@ class Deed(Struct, frozen=True):
     author: Author
 
 
-def damage(steps: Iterable[plan.Step], now: Ours, last: Ours) -> list[plan.Step]:
+def damage(
+    steps: Iterable[plan.Step], now: Ours, last: Ours, own: Collection[plan.Step] = ()
+) -> list[plan.Step]:
     """The steps that bring back what was as it should be at the last look, or take away what was not there.
 
-    The others follow what has changed around us. now: what is there, for which `steps` are.
+    The others follow what has changed around us. now: what is there, for which `steps` are; own: our own
+    steps since that look, which are nobody's damage.
     """
 
     def restores(step: plan.Step) -> bool:
@@ -58,8 +61,12 @@ def damage(steps: Iterable[plan.Step], now: Ours, last: Ours) -> list[plan.Step]
                 return entry not in last.entries
             case plan.SetRuleset():
                 return now.fingerprint != last.fingerprint
-            case plan.SetDoor(number):
-                return number in last.doors and now.doors.get(number) != last.doors[number]
+            case plan.SetDoor(number, door) if number in last.doors:
+                there = now.doors.get(number)
+                if there is None:
+                    return True
+                # What shall be a third one was changed around us, not by others.
+                return door == last.doors[number] != there and plan.SetDoor(number, there) not in own
             case plan.SetOwners(owners):
                 return owners == last.owners != now.owners
             case plan.SetValidMark(adapter):

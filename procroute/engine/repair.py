@@ -107,8 +107,12 @@ class Reporter:
             if put_right:
                 self._tell(told(f"put right at the start: {', '.join(things(put_right))}", NOTICE))
             return
-        done = (damage(each.steps, each.before, last) for each in after.passes)
-        found = _once(step for some in done for step in some if repr(step) not in missing)
+        own: list[Step] = []
+        done: list[Step] = []
+        for each in after.passes:
+            done += damage(each.steps, each.before, last, own)
+            own += each.steps
+        found = _once(step for step in done if repr(step) not in missing)
         deeds = self._witness.deeds()
         if not self._witness.missed:
             found = of_others(found, deeds)

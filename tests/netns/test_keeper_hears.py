@@ -136,6 +136,26 @@ def test_the_kernel_is_nobody() -> None:
 
 
 @promise("TRUE-03")
+def test_an_adapter_that_is_deleted_and_made_anew_is_nobodys_deed() -> None:
+    """Even while the route is just being brought to follow it."""
+    made = (
+        "ip link add vpn7 type veth peer name peer7; ip link set peer7 up; ip addr add 10.77.0.2/24 dev vpn7;"
+        "ip addr add fd77::2/64 dev vpn7 nodad; ip link set vpn7 up"
+    )
+    with Lab(main="both") as lab:
+        lab.sh(made)
+        options = ("--gateway4", "10.77.0.1", "--gateway6", "fd77::1", "--dns", "system")
+        with routed(lab, *options, via="vpn7") as command, keeper(lab) as keeping:
+            command.freeze()
+            for pause in (0, 0.01, 0.03, 0.1, 0.2, 0.3) * 8:
+                lab.sh("ip link del vpn7")
+                time.sleep(pause)
+                lab.sh(made)
+                time.sleep(pause)
+            assert {repaired.who for repaired in keeping.repairs} <= {"the kernel"}, keeping.repairs
+
+
+@promise("TRUE-03")
 def test_what_follows_the_machine_is_no_repair(scene: tuple[Lab, Keeping]) -> None:
     lab, keeping = scene
     for gateway in ("198.51.100.9", "198.51.100.1"):

@@ -69,6 +69,16 @@ def test_what_shall_be_otherwise_was_not_damaged() -> None:
     assert damage(steps, LAST, LAST) == []
 
 
+def test_what_was_done_meanwhile_was_not_damaged() -> None:
+    """An adapter that comes and goes again while the route is brought to follow it."""
+    there = Door(frozenset({2, 3}))
+    now = replace(LAST, doors={1: there})
+    back: list[plan.Step] = [plan.SetDoor(1, LAST.doors[1])]
+    assert damage(back, now, LAST) == back
+    assert damage(back, now, LAST, [plan.SetDoor(1, there)]) == []
+    assert damage(back, replace(LAST, doors={}), LAST, [plan.SetDoor(1, there)]) == back
+
+
 def test_the_last_who_did_it_is_named() -> None:
     deeds = [
         Deed(RULE, True, Author(10, "other", sure=True)),
