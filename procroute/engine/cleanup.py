@@ -124,9 +124,7 @@ def _without_latecomers(mount: Path, targets: list[Path], remove: Callable[[], b
     for _ in range(_TRIES):
         try:
             return remove()
-        except ProcrouteError as e:
-            if not isinstance(e, PeopledError) and e.code != "unstable":  # in all tries but the last
-                raise
+        except PeopledError:
             _release_all(mount, targets)
     return remove()
 

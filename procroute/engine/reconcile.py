@@ -68,10 +68,11 @@ def reconcile(
     """
     observed = observed or kernel.observe()
     failure: ProcrouteError | None = None
-    for _ in range(_TRIES):
-        todo = steps(identity, observed, routes(observed))
-        if not todo:
-            return observed
+    tries = 0
+    while todo := steps(identity, observed, routes(observed)):
+        if failure is not None and tries == _TRIES:
+            raise failure
+        tries += 1
         if passes is not None:
             passes.append(Pass(observed.ours, todo))
         failure = _apply(kernel, todo)
@@ -85,8 +86,7 @@ def reconcile(
             "the kernel's routing state is not what was asked for",
             f"somebody changes it at the same time; the last to do was: {words(todo[0])}",
         )
-    assert failure is not None
-    raise failure
+    return observed
 
 
 def _untouched(observed: Observed, done: Sequence[Step]) -> Mapping[int, Door] | None:

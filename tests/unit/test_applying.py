@@ -229,6 +229,29 @@ def test_what_the_kernel_refuses_for_good_is_said() -> None:
         reconcile(kernel, IDENTITY, lambda _: [LiveRoute(Route("wan1"), 1)])
 
 
+@pytest.mark.parametrize("times", [1, 3, 4])
+def test_what_somebody_undoes_a_few_times_is_done_again(times: int) -> None:
+    """The fourth try is the last one."""
+    kernel = Fake(MACHINE, IDENTITY)
+    routes = [LiveRoute(Route("wan1"), 1)]
+    last = steps(IDENTITY, kernel.observe(), routes)[-1]
+    left = times
+
+    def undo(step: object, when: When) -> None:
+        nonlocal left
+        if left and step == last and when is When.AFTER:
+            left -= 1
+            kernel.rules.clear()
+
+    kernel.fault = undo
+    if times < 4:
+        reconcile(kernel, IDENTITY, lambda _: routes)
+        is_settled(kernel, routes)
+    else:
+        with pytest.raises(ProcrouteError, match="not what was asked for"):
+            reconcile(kernel, IDENTITY, lambda _: routes)
+
+
 def test_what_somebody_keeps_undoing_is_said() -> None:
     kernel = Fake(Machine(), IDENTITY)
 
