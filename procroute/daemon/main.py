@@ -27,6 +27,7 @@ from procroute.daemon.health import Checking
 from procroute.daemon.keeper import Keeper
 from procroute.daemon.log import log
 from procroute.daemon.looking import Looking, health_facts
+from procroute.daemon.misconfigured import refuse
 from procroute.daemon.processes import Processes
 from procroute.daemon.rule_requests import RuleRequests
 from procroute.daemon.rules import Rules
@@ -37,10 +38,11 @@ from procroute.daemon.watched import Watched
 from procroute.daemon.works import Works
 from procroute.daemon.writer import Writer
 from procroute.engine.words import Tell
-from procroute.errors import ProcrouteError
+from procroute.errors import Exit, ProcrouteError
+from procroute.kernel import service_manager
 from procroute.kernel.service_manager import ServiceManager
 from procroute.terminal import printable
-from procroute.told import NOTICE, WARNING, told
+from procroute.told import ERROR, NOTICE, WARNING, told
 from procroute.user_names import user_name
 
 _T = TypeVar("_T")
@@ -55,7 +57,14 @@ def main(arguments: Sequence[str]) -> int:
         raise ProcrouteError("usage", f"unexpected: {' '.join(arguments)}", "procrouted takes no arguments")
     if os.geteuid() != 0:
         raise ProcrouteError("not-root", "the daemon must be started by root", "sudo procroute daemon")
-    settings = config.read()
+    try:
+        settings = config.read()
+    except ProcrouteError as e:
+        if not service_manager.gives_sockets():
+            raise
+        log(told(f"{e.message}\nhint: {e.hint}", ERROR))
+        asyncio.run(refuse(e, log))
+        return Exit.FAILED
     sys.setswitchinterval(SWITCH)
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a client each, and a route each

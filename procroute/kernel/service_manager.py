@@ -55,9 +55,15 @@ class ServiceManager:
             sock.send("\n".join(lines).encode())
 
 
+def gives_sockets() -> bool:
+    """Whether sockets were given to us, and not taken yet."""
+    return os.environ.get("LISTEN_PID") == str(os.getpid())
+
+
 def given_socket(path: Path) -> socket.socket | None:
     """The listening stream socket at that path, if it was given to us; others that were are closed."""
-    mine = os.environ.pop("LISTEN_PID", "") == str(os.getpid())
+    mine = gives_sockets()
+    os.environ.pop("LISTEN_PID", None)
     count = os.environ.pop("LISTEN_FDS", "")
     os.environ.pop("LISTEN_FDNAMES", None)
     found: socket.socket | None = None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from subprocess import PIPE
 
 import pytest
 
+from procroute.lab.patience import FACTOR
 from tests.lab.systemd_box import SystemdBox
 from tests.netns.holding import first, programs
 from tests.netns.inhabitants import bystander
@@ -61,6 +63,28 @@ def test_who_asks_meanwhile_is_answered_by_the_next_one(served: Service) -> None
     # Those before may have been taken by a daemon that was killed then.
     assert asking[-1].returncode == 0, answers
     served.until_another(before)
+    assert served.ps() == []
+
+
+@promise("SERVICE-15")
+def test_who_asks_is_told_what_is_wrong_with_the_configuration(served: Service) -> None:
+    """At once, and not after the client's 30 s; once it is mended the daemon is there by itself."""
+    box = served.box
+    place = "/etc/procroute/config.toml"
+    box.sh(f"mkdir -p /etc/procroute; printf '[route.a]\nvia = 7\n' > {place}")
+    try:
+        for _ in range(3):
+            began = time.monotonic()
+            done = box.run([*PROCROUTE, "ps"], env=ENVIRONMENT)
+            assert (done.returncode, done.stdout) == (125, "")
+            assert f"{place}:2: " in done.stderr
+            assert "hint: " in done.stderr
+            assert time.monotonic() - began < 5 * FACTOR
+            time.sleep(2)
+        until(lambda: f"{place}:2: " in served.log(), 5, "what the log has")
+    finally:
+        box.sh(f"rm {place}")
+    until(lambda: served.state() == "active", 10, "the daemon")
     assert served.ps() == []
 
 
