@@ -188,6 +188,31 @@ async def test_r_releases_after_a_question_and_u_takes_it_back(on: Driver) -> No
 
 @pytest.mark.promise("VIEW-04")
 @driven()
+async def test_u_takes_back_what_is_only_being_done(on: Driver) -> None:
+    """The daemon has done it, and its answer is still to come; what is not undone waits for no change."""
+    change, answered = on.daemon.change, asyncio.Event()
+
+    async def slow(request: protocol.Request) -> object:
+        reply = await change(request)
+        await answered.wait()
+        return reply
+
+    on.daemon.change = slow  # type: ignore[method-assign]
+    await on.press("r")
+    await on.press("enter")
+    await on.until(lambda: len(on.daemon.changes) == 1)
+    await on.press("u")
+    await on.press("a")
+    await on.see("still ")
+    assert len(on.daemon.changes) == 1
+    answered.set()
+    await on.see("undo: release from lte0~strict")
+    await on.until(lambda: len(on.daemon.changes) == 2)
+    assert on.daemon.changes[1] == protocol.Assign(route=Wanted("lte0", strict=True), pids=[2502])
+
+
+@pytest.mark.promise("VIEW-04")
+@driven()
 async def test_escape_changes_nothing(on: Driver) -> None:
     for key in ("a", "r", "l", "c", "question_mark"):
         await on.press(key)

@@ -105,7 +105,7 @@ class Acting(Seeing):
 
     async def action_undo(self) -> None:
         """Take the last change back."""
-        await self.start(self.changer.undo, asks=False)
+        await self.start(self.changer.undo, asks=False, waits=True)
 
     async def action_launch(self) -> None:
         """Start a command."""
@@ -113,30 +113,34 @@ class Acting(Seeing):
 
     def action_end(self) -> None:
         """Quit; what is assigned stays so. What is being changed is first; again: at once."""
-        worker = self._changing()
-        if worker is None or self._ending:
+        changes = self._changes()
+        if not changes or self._ending:
             self.exit()
             return
         self._ending = True
         self.say(f"still {self._busy or 'busy'}: quits right after; q again: at once")
 
         async def end() -> None:
-            with contextlib.suppress(WorkerError):
-                await worker.wait()
+            await _ends(changes)
             self.exit()
 
         self.run_worker(end())
 
-    async def start(self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True) -> None:
+    async def start(
+        self, change: Callable[[], Coroutine[None, None, None]], *, asks: bool = True, waits: bool = False
+    ) -> None:
         """One change at a time: what a change does must be known before the next.
 
         asks: it opens a dialog, which is waited for, or the next key would be for what is behind it.
+        waits: it is done right after what is being changed now.
         """
-        if self._changing() is not None:
+        before = self._changes()
+        if before and not waits:
             self.say(f"still {self._busy or 'busy'}", wrong=True)
             return
 
         async def changing() -> None:
+            await _ends(before)
             try:
                 await change()
             finally:
@@ -147,6 +151,13 @@ class Acting(Seeing):
         if asks:
             await self._opened.wait()
 
-    def _changing(self) -> Worker[object] | None:
-        """What changes something now."""
-        return next((each for each in self.workers if each.name == "change" and not each.is_finished), None)
+    def _changes(self) -> list[Worker[object]]:
+        """What changes something now, and what waits for that."""
+        return [each for each in self.workers if each.name == "change" and not each.is_finished]
+
+
+async def _ends(changes: Iterable[Worker[object]]) -> None:
+    """Wait until none of them goes on, whatever has come of it."""
+    for each in changes:
+        with contextlib.suppress(WorkerError):
+            await each.wait()
