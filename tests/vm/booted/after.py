@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.vm.booted.machine import PROBE, WAN1, by, goes_on_by, lost, procroute, run, until
+from tests.vm.booted.machine import PROBE, by, comes, goes_on_by, lost, procroute, run, until
 
 pytestmark = pytest.mark.promise("SERVICE-30")
 
@@ -18,7 +18,7 @@ def test_nothing_has_left_since_the_boot() -> None:
 
 
 def test_then_the_adapter_comes() -> None:
-    run("systemctl", "start", WAN1)
+    comes()
     goes_on_by("wan1")
     assert by("wan2") == (0, 0)
 

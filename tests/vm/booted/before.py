@@ -9,8 +9,9 @@ import pytest
 
 from tests.vm.booted.machine import (
     PROBE,
-    WAN1,
     by,
+    comes,
+    goes,
     goes_on_by,
     lost,
     make,
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.promise("SERVICE-30")
 def test_unwrapped_it_goes_by_main() -> None:
     """The control."""
     make()
-    run("systemctl", "start", WAN1)
+    comes()
     run("systemctl", "start", PROBE)
     goes_on_by("wan2")
     assert by("wan1") == (0, 0)
@@ -63,12 +64,11 @@ def test_it_stays_so(what: str) -> None:
 
 
 def test_it_is_restarted_while_the_adapter_is_gone() -> None:
-    run("systemctl", "stop", WAN1)
-    run("ip", "link", "delete", "wan1")
+    goes()
     before = by("wan2")
     run("systemctl", "restart", PROBE)
     until(lambda: lost() > 4, "refused probes")
-    run("systemctl", "start", WAN1)
+    comes()
     goes_on_by("wan1")
     assert by("wan2") == before
 

@@ -77,7 +77,7 @@ for n in range(1 if sys.argv[1:] == ["once"] else 10**6):
         file.write(str(lost))
     time.sleep(0.05)
 """
-_PROBE_UNIT = """\
+PROBE_UNIT: Final = """\
 [Service]
 ExecStartPre=/usr/bin/python3 /opt/booted/probe.py once
 ExecStart=/usr/bin/python3 /opt/booted/probe.py
@@ -93,7 +93,7 @@ def make() -> None:
     rules = f"  chain in {{\n    type filter hook prerouting priority -400;\n{_RULES}  }}\n}}\n"
     (PLACE / "counters").write_text(_COUNTERS + rules)
     (PLACE / "probe.py").write_text(_PROBE)
-    (UNITS / PROBE).write_text(_PROBE_UNIT)
+    (UNITS / PROBE).write_text(PROBE_UNIT)
     words = "wan1 1 200 198.51.100 2001:db8:1"
     (UNITS / WAN1).write_text(_UPLINK_UNIT.format(unit="", words=words, wanted_by=""))
     words = "wan2 2 100 203.0.113 2001:db8:2"
@@ -102,6 +102,17 @@ def make() -> None:
     run("systemctl", "daemon-reload")
     run("systemctl", "enable", "--now", "uplink-wan2.service")
     run("systemctl", "enable", PROBE)
+
+
+def goes() -> None:
+    """wan1 is deleted."""
+    run("systemctl", "stop", WAN1)
+    run("ip", "link", "delete", "wan1")
+
+
+def comes() -> None:
+    """wan1 is there, where it is not."""
+    run("systemctl", "start", WAN1)
 
 
 def run(*words: str) -> str:
