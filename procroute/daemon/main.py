@@ -40,7 +40,6 @@ from procroute.daemon.writer import Writer
 from procroute.engine.words import Tell
 from procroute.errors import Exit, ProcrouteError
 from procroute.kernel import service_manager
-from procroute.kernel.service_manager import ServiceManager
 from procroute.terminal import printable
 from procroute.told import ERROR, NOTICE, WARNING, told
 from procroute.user_names import user_name
@@ -111,7 +110,7 @@ class Daemon:
             self._looker,
             tell,
         )
-        self._manager = ServiceManager()
+        self._manager = service_manager.ServiceManager()
 
     async def live(self) -> None:
         """From the first look to the last."""

@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Final
 
 from msgspec import Struct
 
-from procroute.core.unit_texts import anchor_of
 from procroute.engine import dead_daemon
 from procroute.engine.alive import listed
 from procroute.engine.let_go import let_go
@@ -25,7 +25,7 @@ from procroute.kernel import cgroups, in_place, records, sysctl, wireguard
 from procroute.kernel.cgroup_mount import CgroupMount
 from procroute.kernel.linux import Linux
 from procroute.kernel.living import everybody
-from procroute.kernel.placement import PeopledError
+from procroute.kernel.placement import PeopledError, but_anchor
 from procroute.kernel.strays import strays
 from procroute.model import Marks
 
@@ -134,13 +134,8 @@ def _living(targets: list[Path]) -> Iterator[tuple[int, Path]]:
         yield from cgroups.processes(target)
 
 
-def _living_but_anchors(targets: list[Path]) -> list[tuple[int, Path]]:
-    return [
-        (pid, folder)
-        for target in targets
-        for pid, folder in _living([target])
-        if folder.name != anchor_of(target.name)
-    ]
+def _to_move(targets: list[Path]) -> list[tuple[int, Path]]:
+    return [*chain.from_iterable(map(but_anchor, targets))]
 
 
 def _of_owners(mount: CgroupMount, target: records.Target) -> Iterator[int]:
@@ -159,11 +154,11 @@ def _release_all(mount: Path, targets: list[Path]) -> None:
     """
     until = time.monotonic() + _MOVED_WITHIN
     while True:
-        for pid, folder in _living_but_anchors(targets):
+        for pid, folder in _to_move(targets):
             if pid:
                 with suppress(ProcrouteError):  # who is left is named at the end
                     let_go(mount, pid, folder)
-        living = _living_but_anchors(targets)
+        living = _to_move(targets)
         if not living:
             return
         if time.monotonic() > until:

@@ -94,16 +94,15 @@ class Units:
     def unwrapping(self, name: str) -> Changes:
         """What it takes to unwrap one. Raises ProcrouteError unit-unwrapped where it is not wrapped."""
         asked = unit_fit.completed(name)
+        facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
         place = self._drop_in(asked)
         if not place.exists():
-            facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
             asked = unit_fit.real(asked, facts.name)
             place = self._drop_in(asked)
         before = text_of(place)
         if before is None:
             raise ProcrouteError("unit-unwrapped", f"{asked} is not wrapped", "procroute unit list")
         _check_ours(place, before)
-        facts = unit_facts.facts(unit_fit.instance(asked), user=self._user)
         notes = filter(None, map(unit_fit.stays, self._loaded(asked, facts)))
         return Changes(asked, (Change(place, before, None), *self._unneeded(asked, "")), tuple(notes))
 

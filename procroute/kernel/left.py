@@ -74,13 +74,8 @@ class Left:
 
     def keep(self, path: Path, key: int) -> None:
         """Keep who is in a cgroup, or comes there, and all who descend from these. Raises OSError."""
-        if not self._hooks:
-            self._hook()
-        try:
-            self._ids[key] = os.stat(path).st_ino
-        except FileNotFoundError:
+        if not self._make_place(self._ids, path, key):
             return
-        self._places.set(_KEY.pack(self._ids[key]), _KEY.pack(key))
         # Who comes from now on is kept at once; who forks before it is kept itself is met by another look.
         # No number comes to be another's between two looks.
         seen: set[int] = {0}
@@ -95,13 +90,7 @@ class Left:
     def keep_around(self, path: Path, key: int) -> None:
         """Keep by this key who comes to a cgroup from now on, but to none within that has a key of its own;
         until the last of those that it was kept around is dropped. Raises OSError."""
-        if not self._hooks:
-            self._hook()
-        try:
-            self._around[key] = os.stat(path).st_ino
-        except FileNotFoundError:
-            return
-        self._places.set(_KEY.pack(self._around[key]), _KEY.pack(key))
+        self._make_place(self._around, path, key)
 
     def expect(self, key: int, first: Known) -> None:
         """Note how this process of a cgroup that is kept will end. Raises OSError."""
@@ -156,6 +145,17 @@ class Left:
     def let_be(self, pid: int) -> None:
         """Keep a process no longer, nor who descends from it from now on."""
         self._members.delete(_PID.pack(pid))
+
+    def _make_place(self, places: dict[int, int], path: Path, key: int) -> bool:
+        """Have a cgroup be a place to come to, and note its inode. False: it has gone. Raises OSError."""
+        if not self._hooks:
+            self._hook()
+        try:
+            places[key] = os.stat(path).st_ino
+        except FileNotFoundError:
+            return False
+        self._places.set(_KEY.pack(places[key]), _KEY.pack(key))
+        return True
 
     def _hook(self) -> None:
         try:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -280,9 +281,16 @@ class BySystemd:
         return self._mount / below.lstrip("/")
 
 
+def but_anchor(target: Path) -> Iterator[tuple[int, Path]]:
+    """The processes in a target as `cgroups.processes` has them, but for an anchor that waits."""
+    return (
+        (pid, folder) for pid, folder in cgroups.processes(target) if folder.name != anchor_of(target.name)
+    )
+
+
 def _check_left(target: Path) -> None:
     """Raises PeopledError where a process is in a target, but for an anchor that waits."""
-    if any(folder.name != anchor_of(target.name) for _, folder in cgroups.processes(target)):
+    if any(True for _ in but_anchor(target)):
         raise PeopledError(target)
 
 

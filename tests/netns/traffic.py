@@ -33,14 +33,16 @@ def gateway(uplink: Uplink, family: int) -> str:
     return uplink.wire.gateway4 if family == 4 else uplink.wire.gateway6
 
 
-def elsewhere(lab: Lab, *allowed: str) -> list[str]:
-    """Packets that came out by any adapter but the allowed ones, as text."""
+def elsewhere(lab: Lab, *allowed: str, of_the_closed: bool = True) -> list[str]:
+    """Packets that came out by any adapter but the allowed ones, as text. of_the_closed: with those that the
+    kernel may have sent by itself, for sockets that have gone."""
     lab.settle()
     return [
         f"{adapter}: {packet}"
         for adapter, uplink in lab.uplinks.items()
         if adapter not in allowed
         for packet in uplink.packets()
+        if of_the_closed or not packet.of_the_closed
     ]
 
 

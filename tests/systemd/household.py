@@ -26,7 +26,7 @@ from tests.netns.holding import PLACE
 from tests.netns.holding import programs as make_programs
 from tests.netns.ruled import FOLDER, script
 from tests.netns.running import ENVIRONMENT, PROCROUTE, run_by, until
-from tests.netns.traffic import FAMILIES, SERVER
+from tests.netns.traffic import FAMILIES, SERVER, elsewhere
 from tests.systemd.daemons import AS_ADA, UNIT
 
 SPOKEN: Final = "/run/spoken"
@@ -131,10 +131,7 @@ class Household:
 
     def assert_nothing_leaked(self) -> None:
         """Since `listen` nothing came out elsewhere, but what the kernel says for a member that has ended."""
-        self.box.settle()
-        uplinks = [uplink for name, uplink in self.box.uplinks.items() if name != "wan1"]
-        astray = [str(p) for uplink in uplinks for p in uplink.packets() if not p.of_the_closed]
-        assert not astray, astray[:20]
+        assert not (astray := elsewhere(self.box, "wan1", of_the_closed=False)), astray[:20]
 
     def assert_all_went_well(
         self, names: Collection[str] = MEMBERS, *, but: Collection[str] = (), lived: bool = True

@@ -32,7 +32,7 @@ class RuleChanger:
         from procroute_tui.screens.why import WhyDialog
 
         app = self._app
-        pid = next(iter(app.processes_of(app.table.choose())), 0)
+        pid = self._chosen()
         if pid not in app.machine.processes:
             app.say("no process is chosen", wrong=True)
             return
@@ -50,7 +50,7 @@ class RuleChanger:
         from procroute_tui.screens.make_rule import MakeRuleDialog
 
         app = self._app
-        pid = next(iter(app.processes_of(app.table.choose())), 0)
+        pid = self._chosen()
         if not pid or app.machine.is_thread(pid):
             app.say("no process is chosen", wrong=True)
             return
@@ -112,6 +112,10 @@ class RuleChanger:
         if reply is not None:
             notes = "".join(f"\n{printable(note)}" for note in reply.notes)
             self._app.say(f"the configuration and the rules were read again{notes}")
+
+    def _chosen(self) -> int:
+        """The PID of the chosen process, or the first of the chosen unit; 0: none."""
+        return next(iter(self._app.processes_of(self._app.table.choose())), 0)
 
     async def _edit(self, request: protocol.EditRule, done: str) -> None:
         reply = await self._changed(request, "changing a rule")
