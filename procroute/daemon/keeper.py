@@ -19,7 +19,7 @@ from procroute.engine.follow import Follower
 from procroute.engine.lock import BusyError
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import nft
+from procroute.kernel import nft, records
 from procroute.kernel.linux import Linux
 from procroute.model import LiveRoute
 from procroute.protocol import AdaptersChanged, Event, Switched
@@ -53,7 +53,10 @@ class Keeper:
         self._thread = threading.Thread(target=self._live, name="keeper", daemon=True)
 
     def start(self) -> None:
-        """Look, and listen from now on."""
+        """Look, and listen from now on; before anything else of this daemon changes routes."""
+        linux = self._linux
+        there = records.targets(linux.mount, linux.namespace)
+        self._follower.remember(target.live for target in there if target.identity == linux.identity)
         self.nudge()
         self._thread.start()
 

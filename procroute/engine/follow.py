@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Final
 
 from msgspec.structs import replace
@@ -77,6 +77,10 @@ class Follower:
     def close(self) -> None:
         """Stop listening."""
         self.monitor.close()
+
+    def remember(self, routes: Iterable[LiveRoute]) -> None:
+        """Tell of switches from these on, whoever in this process makes them before the first look."""
+        self._switches.remember(routes)
 
     def timeout(self) -> int | None:
         """Milliseconds until there is something to do; None: nothing until news come."""

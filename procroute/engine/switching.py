@@ -62,6 +62,10 @@ class Switches:
         self._tell = tell
         self._last: dict[int, LiveRoute] = {}
 
+    def remember(self, routes: Iterable[LiveRoute]) -> None:
+        """Take in how routes were left by who cared for them before, ahead of the first look."""
+        self._last = {live.number: live for live in routes}
+
     def look(
         self, machine: Machine, routes: Collection[LiveRoute], before: Collection[LiveRoute] = ()
     ) -> None:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import random
+import sys
 
 import pytest
 
 from tests.netns.daemons import ALICE, as_user, daemon, for_users, placed
 from tests.netns.inhabitants import routed
+from tests.netns.ruled import rule, script, write
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
 from tests.netns.test_following_adapters import drawer, plug, unplug
-from tests.netns.traffic import elsewhere
+from tests.netns.traffic import FAMILIES, SERVER, elsewhere
 from tests.netns.uplinks import by, configured, failing_over, three, until_by
 
 promise = pytest.mark.promise
@@ -106,6 +108,31 @@ def test_killed_in_the_middle_of_a_switch() -> None:
                 lab.wan1.restore()
                 lab.wan1.forget_neighbours()
                 until_by(command, "wan1", seconds=5)
+
+
+@promise("FAIL-06", "FAIL-08")
+def test_what_another_part_of_the_daemon_switches_at_its_start_is_told_all_the_same() -> None:
+    """The route is opened for a rule before the keeper has ever looked."""
+    with three() as lab, configured(lab, failing_over("wan1", "wan2", existing='"reset"')):
+        write(lab, rule(f'exe = "{script(lab)}"', way='via = "several"'))
+        with contextlib.ExitStack() as stack:
+            with daemon(lab) as running:
+                command = stack.enter_context(placed(lab, 0, via="several"))
+                for family in FAMILIES:
+                    assert command.ask("tcp", to=SERVER[family], keep=f"it{family}").router == "wan1"
+                running.kill()
+            lab.wan1.carrier(False)
+            with daemon(lab, sys.executable, "-m", "tests.netns.late_keeper") as running:
+                until_by(command, "wan2")
+                assert " leaves by " not in running.log(), "the keeper was first: this shows nothing"
+                until(lambda: running.ps()[0]["adapter"] == "wan2", 5)
+                assert "wan1 has no carrier: " in running.log()
+                ended = {"ECONNABORTED", "EPIPE", "ECONNRESET"}
+                until(
+                    lambda: {command.ask("again", name=f"it{family}").error for family in FAMILIES} <= ended,
+                    2,
+                )
+        assert not elsewhere(lab, "wan1", "wan2")
 
 
 @promise("FAIL-02", "FAIL-04")
