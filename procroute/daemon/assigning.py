@@ -133,6 +133,7 @@ class Assigning:
                 by=peer.uid,
                 command=command,
                 rule=rule,
+                in_place=True,
             )
         except BaseException:
             self._linux.let_be(unit.place)

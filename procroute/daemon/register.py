@@ -19,7 +19,7 @@ from procroute.daemon.remembered import Remembered
 from procroute.daemon.routes import OpenRoute, Routes, leaves_by
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
-from procroute.kernel import cgroups, in_place, records
+from procroute.kernel import cgroups, in_place
 from procroute.kernel.linux import Linux
 from procroute.kernel.pinned import Known
 from procroute.kernel.process_facts import WORDS, command_of, facts
@@ -74,7 +74,7 @@ class Register(Remembered):
             for target in targets:
                 for place in unknown_in(target, self.cgroup(target), self._ledger.at):
                     if cgroups.populated(place):
-                        self._take(found, place)
+                        self._take(found, place, whole=place == target)
 
     def watch_route(self, found: OpenRoute) -> None:
         """Watch a route for its last process, unless that is so: each start by it asks."""
@@ -103,9 +103,10 @@ class Register(Remembered):
         by: int,
         command: str,
         rule: str = "",
+        in_place: bool = False,
     ) -> Assignment:
-        """A new assignment. number: its id; path: its cgroup. Raises OSError."""
-        whole = records.named(path)
+        """A new assignment. number: its id; path: its cgroup; in_place: that is a unit's own, which may have
+        been started anew by now. Raises OSError."""
         assignment = Assignment(
             id=number,
             route=found.live.route.name,
@@ -114,8 +115,8 @@ class Register(Remembered):
             owner=owner,
             by=by,
             cgroup=self.cgroup(path),
-            origin=self.cgroup(path) if whole else cgroups.origin(path),
-            in_place=whole,
+            origin=self.cgroup(path) if in_place else cgroups.origin(path),
+            in_place=in_place,
             since=time.time(),
             command=command[:WORDS],
             rule=rule,
@@ -216,13 +217,14 @@ class Register(Remembered):
         found = self._route(assignment)
         self._leavers.note(assignment, path, strict=found is not None and found.live.route.strict)
 
-    def _take(self, found: OpenRoute, place: Path) -> None:
+    def _take(self, found: OpenRoute, place: Path, *, whole: bool) -> None:
         first = next((pid for pid, _ in cgroups.processes(place) if pid), 0)
         known = facts(first)
         owner = known.uids[0] if known else 0
         command = " ".join(command_of(first))
-        how = "assign" if records.named(place) else how_of(place, first)
-        self.note(found, self.next_id(), place, how=how, owner=owner, by=owner, command=command)
+        how = "assign" if whole else how_of(place, first)
+        number = self.next_id()
+        self.note(found, number, place, how=how, owner=owner, by=owner, command=command, in_place=whole)
 
     def _list_anew(self) -> None:
         """Take in again what is in place and what the target of its route does not tell of, or has gone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
@@ -18,7 +19,7 @@ from tests.netns.inhabitants import Inhabitant
 from tests.netns.ruled import FOLDER
 from tests.netns.running import until
 from tests.netns.traffic import FAMILIES, SERVER, astray, both_families, gateway, own_address
-from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, Daemon, started
+from tests.systemd.daemons import ADAS_MANAGER, AS_ADA, UNIT, UNITS, Daemon, started
 from tests.systemd.unit_rules import RULE, came_out, holds_first_programs, rules, unit_file, unit_rule
 
 promise = pytest.mark.promise
@@ -277,14 +278,16 @@ def test_units_of_one_name(running: Daemon) -> None:
     until(lambda: not running.ps(), what="the end of the assignments")
 
 
+FOREVER: Final = f"/bin/sh -c 'sleep 0.3; while :; do {first(4)}; {first(6)}; sleep 0.1; done'"
+
+
 @promise("RULE-61")
 def test_each_start_follows(running: Daemon) -> None:
     """Stopped and started, by `systemctl restart` or killed and started again by systemd."""
     box = running.box
     programs(box)
     rules(running, unit_rule("probed"))
-    forever = f"/bin/sh -c 'sleep 0.3; while :; do {first(4)}; {first(6)}; sleep 0.1; done'"
-    unit_file(box, "probed.service", f"ExecStart={forever}", "Restart=always", "RestartSec=50ms")
+    unit_file(box, "probed.service", f"ExecStart={FOREVER}", "Restart=always", "RestartSec=50ms")
     for ways in (["start"], ["restart"], ["kill", "--signal=KILL"], ["restart"]):
         before = box.unit_property("probed", "MainPID")
         box.run(["systemctl", *ways, "probed"], check=True)
@@ -296,6 +299,27 @@ def test_each_start_follows(running: Daemon) -> None:
         assert came_out(box).keys() == {"wan1"}, ways
     box.run(["systemctl", "stop", "probed"], check=True)
     until(lambda: not running.ps(), what="the end of the assignment")
+
+
+@promise("RULE-61")
+def test_a_unit_that_starts_anew_while_it_is_put_in_place_follows(running: Daemon) -> None:
+    """Its cgroup's successor has the same name, and is no target."""
+    box = running.box
+    programs(box)
+    unit_file(box, "probed.service", f"ExecStart={FOREVER}")
+    words = f"{sys.executable} -m tests.systemd.starts_anew probed"
+    running.stop()
+    box.path(f"{UNITS}/{UNIT}.d/late.conf").write_text(f"[Service]\nExecStart=\nExecStart={words}\n")
+    box.run(["systemctl", "daemon-reload"], check=True)
+    running.start()
+    rules(running, unit_rule("probed"))
+    box.run(["systemctl", "start", "probed"], check=True)
+    until(lambda: "was started anew" in running.log(), what="its next start")
+    until(lambda: [one["in_place"] for one in running.ps()] == [True], what="its place on the route")
+    assert box.unit_property("probed", "MainPID") in pids(running)
+    box.clear()
+    until(lambda: came_out(box).get("wan1", 0) > 20, what="its packets")
+    assert came_out(box).keys() == {"wan1"}
 
 
 @promise("RULE-22")
