@@ -234,7 +234,8 @@ def gateways_to_ask(
 
 
 def _is_replaced(machine: Machine, dead: tuple[int, IPAddress]) -> bool:
-    """Whether an IPv6 default of main leads elsewhere only because a gateway is known to be dead."""
+    """Whether an IPv6 default of main leads elsewhere only because a gateway is known to be dead: for whoever
+    is bound to its adapter, or for everybody, unless main prefers another that lives anyway."""
     carrying = {a.ifindex for a in machine.adapters if a.up and a.carrier}
     defaults = [
         (_rank(entry), (hop.ifindex, hop.gateway))
@@ -244,8 +245,11 @@ def _is_replaced(machine: Machine, dead: tuple[int, IPAddress]) -> bool:
     ]
     by_it = [rank for rank, neighbour in defaults if neighbour == dead]
     others = [
-        rank
+        (rank, neighbour[0] == dead[0])
         for rank, neighbour in defaults
         if neighbour[0] in carrying and neighbour not in machine.failed_gateways
     ]
-    return any(rank >= min(by_it) for rank in others) if by_it and others else False
+    if not by_it or not others:
+        return False
+    beside = any(here and rank >= min(by_it) for rank, here in others)
+    return beside or min(rank for rank, _ in others) >= min(by_it)

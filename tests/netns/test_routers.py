@@ -12,6 +12,7 @@ from procroute.lab import Lab
 from tests.netns.inhabitants import Command, Inhabitant, bystander, routed
 from tests.netns.running import unchanged, until
 from tests.netns.traffic import SERVER, WAYS, astray, both_families, gateway
+from tests.netns.uplinks import three
 
 promise = pytest.mark.promise
 DEAD = {4: "198.51.100.77", 6: "fe80::dead"}
@@ -72,6 +73,20 @@ def test_a_dead_router_is_not_asked_for_where_bystanders_have_another() -> None:
             lab.wan1.run(["ip", "neigh", "flush", "dev", "up0"])
             lab.wan1.run(["ping", "-n", "-c1", "-W0.05", "-I", gateway(lab.wan1, 6), lab.wan1.wire.address6])
             until(lambda: answered_by(command, 6) == "wan1", 2, what="the way back")
+
+
+@promise("DOWN-05", "DOWN-06", "BY-03")
+def test_a_dead_router_is_asked_for_where_bystanders_have_one_that_comes_first() -> None:
+    """Though main has a third that comes after it. It says nothing by itself."""
+    with three() as lab, bystander(lab) as other, routed(lab) as command:
+        assert answered_by(command, 6) == "wan1"
+        lab.wan1.silence()
+        until(lambda: not lab.ip("-6 route show table 7301 default"), what="the default's withdrawal")
+        assert not answered_by(command, 6)
+        assert always(other, 6, "wan2")
+        lab.wan1.silence(on=False)
+        until(lambda: answered_by(command, 6) == "wan1", 2, what="the way back")
+        assert always(other, 6, "wan2")
 
 
 # A router advertisement (RFC 4861, 4.2): from whom, and its preference (RFC 4191, 2.2).

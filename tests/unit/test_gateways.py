@@ -296,6 +296,19 @@ def test_a_gateway_that_bystanders_have_another_for_is_not_asked(other: str, har
     assert asked(TWO[0], other, failed=(dead,), adapters=(WAN1, out_of_order)) == [["fe80::a"]] * 2
 
 
+@pytest.mark.promise("BY-03", "DOWN-06")
+def test_one_that_main_would_take_only_after_another_is_asked() -> None:
+    """Though there is a third that comes after it; but who is bound to its adapter may not have another."""
+    dead, first, third = (
+        "fe80::a dev wan1",
+        "::/0 via fe80::7 dev wan2 metric 5",
+        "::/0 via fe80::8 dev {} metric 30",
+    )
+    assert asked(TWO[0], first, third.format("tun0"), failed=(dead,)) == [["fe80::a"]] * 2
+    given = Route("wan1", gateway6=IPv6Address("fe80::a"))
+    assert asked(TWO[0], first, third.format("wan1"), failed=(dead,), route=given) == [["fe80::a"], []]
+
+
 @pytest.mark.promise("BY-03")
 def test_a_given_gateway_is_not_asked_where_main_has_another_for_it() -> None:
     given = Route("wan1", gateway6=IPv6Address("fe80::a"))
