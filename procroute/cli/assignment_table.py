@@ -35,7 +35,7 @@ def as_table(assignments: Sequence[protocol.Assignment], columns: int) -> str:
         table.add_column(heading, overflow="fold", justify="right" if right else "left")
     table.add_column("command", overflow="fold")
     for assignment in assignments:
-        first = [tag(assignment), printable(assignment.route), _how(assignment), _user(assignment.owner)]
+        first = [tag(assignment), printable(assignment.called), _how(assignment), _user(assignment.owner)]
         if counted:
             first += _sockets(assignment)
         for pid, command in _processes(assignment):

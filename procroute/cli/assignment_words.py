@@ -61,6 +61,7 @@ def plain(assignment: protocol.Assignment) -> dict[str, Any]:
     return {
         "id": assignment.id,
         "route": assignment.route,
+        "named": assignment.named or None,
         "adapter": assignment.adapter,
         "how": assignment.how,
         "owner": assignment.owner,

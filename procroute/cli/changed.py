@@ -29,7 +29,7 @@ def in_words(reply: protocol.Assigned | protocol.Released, pids: Collection[int]
     """A line for each assignment, then what became of sockets and look-ups. pids: by which it was asked."""
     assigned = isinstance(reply, protocol.Assigned)
     for assignment in reply.assignments:
-        route = printable(assignment.route)
+        route = printable(assignment.called)
         what = f"{'is on' if assigned else 'has left'} {route}"
         what += ", in place" if assignment.in_place and assigned else ""
         yield f"{tag(assignment)}{_named(assignment, pids)} {what}: {who(assignment)}".rstrip(": ")

@@ -27,9 +27,9 @@ def in_words(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, st
         yield f"{_clock(what.at)} + {_about(what.assignment)}", _GREEN
     elif isinstance(what, protocol.Removed):
         gone = what.assignment
-        yield f"{_clock(what.at)} - {tag(gone)} on {printable(gone.route)} {what.why}", _DIM
+        yield f"{_clock(what.at)} - {tag(gone)} on {printable(gone.called)} {what.why}", _DIM
     elif isinstance(what, protocol.Left):
-        of = f"{tag(what.assignment)} on {printable(what.assignment.route)}"
+        of = f"{tag(what.assignment)} on {printable(what.assignment.called)}"
         name = printable(what.process.name) or "a process"
         more = f" and {what.followers} more below it" if what.followers else ""
         end = ": ended" if what.ended else ""
@@ -89,7 +89,7 @@ def as_json(what: protocol.Watching | protocol.Event) -> Iterator[tuple[str, str
 
 
 def _about(assignment: protocol.Assignment) -> str:
-    route = printable(assignment.route)
+    route = printable(assignment.called)
     return f"{tag(assignment)} on {route} by {assignment.how}: {who(assignment)}".rstrip(": ")
 
 

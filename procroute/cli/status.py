@@ -33,7 +33,7 @@ def main(options: argparse.Namespace) -> int:
     from procroute.cli import status_table
     from procroute.engine.look import routes_view
 
-    status, ruled = routes_view(config.read().identity), _rules()
+    status, ruled = routes_view(config.read()), _rules()
     output.answer(
         status_table.as_json(status, ruled)
         if options.json

@@ -47,6 +47,7 @@ def _plain(view: RouteView) -> dict[str, Any]:
     live = view.live
     return {
         "name": live.route.name,
+        "named": view.named or None,
         "adapter": view.adapter,
         "strict": live.route.strict,
         "on_down": live.route.down.value,
@@ -133,7 +134,8 @@ def _routes(status: Status) -> Table:
         table.add_row(
             Text("\n").join(
                 [
-                    Text(printable(view.live.route.name)),
+                    Text(printable(view.called)),
+                    *_meant(view),
                     *_given(view),
                     Text(*_state(view)),
                     *_carries(view),
@@ -150,6 +152,11 @@ def _routes(status: Status) -> Table:
             else "–",
         )
     return table
+
+
+def _meant(view: RouteView) -> Iterator[Text]:
+    if view.named:
+        yield Text(printable(view.live.route.name), "dim")
 
 
 def _given(view: RouteView) -> Iterator[Text]:
@@ -228,7 +235,7 @@ def _processes(status: Status) -> Table:
         table.add_column(heading, overflow="fold", justify="right" if heading == "pid" else "left")
     for view in status.routes:
         for assignment in view.assignments:
-            first = (printable(view.live.route.name), printable(assignment.name))
+            first = (printable(view.called), printable(assignment.name))
             for n, process in enumerate(assignment.processes[:_LISTED]):
                 words = printable(shlex.join(process.command)) or printable(process.name)
                 named = ("", "") if n else first

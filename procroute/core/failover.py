@@ -122,20 +122,24 @@ def passed_over(machine: Machine, live: LiveRoute) -> list[str]:
     return lines + ([f"{live.route.name} leaves by {_MAIN}"] if live.by_main else [])
 
 
-def switch_words(machine: Machine, before: LiveRoute, now: LiveRoute) -> str:
-    """That a route leaves in another way than before, and why, for people; empty where it does not."""
+def switch_words(machine: Machine, before: LiveRoute, now: LiveRoute, called: str = "") -> str:
+    """That a route leaves in another way than before, and why, for people; empty where it does not.
+
+    called: what people call it; empty: its own name.
+    """
+    called = called or now.route.name
     old, new = place_of(before), place_of(now)
     if old is None or new is None or (old == new and before.ifindex == now.ifindex):
         return ""
     listed, names = machine.listed(now), now.route.adapters
     if new == len(listed):
         reasons = (why_not(machine, a, name, now) for a, name in zip(listed, names, strict=True))
-        return f"{'; '.join(reasons)}: {now.route.name} leaves by {_MAIN}"
+        return f"{'; '.join(reasons)}: {called} leaves by {_MAIN}"
     why = why_not(machine, listed[old], names[old], now) if old < len(listed) else ""
     name = _name(listed[new], names[new])
     if not why:
         why = f"{name} has been a way out for {now.route.hold:g} s" if old > new else f"{name} is another one"
-    return f"{why}: {now.route.name} leaves by {name}"
+    return f"{why}: {called} leaves by {name}"
 
 
 def holds(routes: Iterable[LiveRoute]) -> frozenset[float]:

@@ -9,9 +9,10 @@ from msgspec import Struct
 from procroute.core.limits import Limit
 from procroute.core.machine import Machine
 from procroute.core.overview import Way, ways
+from procroute.core.route_names import named
 from procroute.core.traffic import Traffic
 from procroute.identity import Identity
-from procroute.model import Adapter, Family, LiveRoute
+from procroute.model import Adapter, Family, LiveRoute, Route
 
 
 class Process(Struct, frozen=True):
@@ -44,7 +45,7 @@ class Counted(Struct, frozen=True):
 
 
 class RouteView(Struct, frozen=True):
-    """A route as people look at it.
+    """A route as people look at it. named: what the configuration calls it; empty: it has no name for it.
 
     adapter: its name now; empty: the machine's own way. state: of that; dead: up, but its checks have found
     it down; gone, or main. in_use: not so, when a killed engine left it. lost: as in Counted. tunnels: the
@@ -63,6 +64,12 @@ class RouteView(Struct, frozen=True):
     drops: Mapping[str, int]
     lost: int | None
     tunnels: tuple[str, ...] = ()
+    named: str = ""
+
+    @property
+    def called(self) -> str:
+        """What people call it."""
+        return self.named or self.live.route.name
 
 
 class Status(Struct, frozen=True):
@@ -79,19 +86,22 @@ def status(
     counted: Collection[Counted],
     limits: Sequence[Limit],
     under_other_numbers: int = 0,
+    routes: Mapping[str, Route] = {},
 ) -> Status:
-    """The view of what was read; cgroups of one route are told together."""
+    """The view of what was read; cgroups of one route are told together. routes: of the configuration."""
     by_number: dict[int, list[Counted]] = {}
     for each in sorted(counted, key=lambda c: c.live.number):
         by_number.setdefault(each.live.number, []).append(each)
     return Status(
-        tuple(_route(identity, machine, found) for found in by_number.values()),
+        tuple(_route(identity, machine, found, routes) for found in by_number.values()),
         tuple(limits),
         under_other_numbers,
     )
 
 
-def _route(identity: Identity, machine: Machine, found: Sequence[Counted]) -> RouteView:
+def _route(
+    identity: Identity, machine: Machine, found: Sequence[Counted], routes: Mapping[str, Route]
+) -> RouteView:
     live = found[0].live
     adapter = None if live.by_main else machine.adapter_of(live)
     names = {a.ifindex: a.name for a in machine.adapters}
@@ -113,6 +123,7 @@ def _route(identity: Identity, machine: Machine, found: Sequence[Counted]) -> Ro
         drops=drops,
         lost=found[0].lost,
         tunnels=tuple(names[ifindex] for ifindex, _ in live.tunnels if ifindex in names),
+        named=named(live.route, routes),
     )
 
 

@@ -15,6 +15,7 @@ from msgspec.structs import replace
 
 from procroute.config import Settings
 from procroute.core.machine import Machine
+from procroute.core.route_names import called
 from procroute.engine.follow import Follower
 from procroute.engine.lock import BusyError
 from procroute.engine.words import Tell
@@ -43,7 +44,13 @@ class Keeper:
         self._linux = Linux(settings.identity)
         self.take(settings)
         self._follower = Follower(
-            self._linux, tell, told, self._pause, seen=self._look_at, switched=self._switched
+            self._linux,
+            tell,
+            told,
+            self._pause,
+            seen=self._look_at,
+            switched=self._switched,
+            called=lambda route: called(route, self._settings.route),
         )
         self._told = told
         self._machine: Machine | None = None
@@ -71,6 +78,7 @@ class Keeper:
 
     def take(self, settings: Settings) -> None:
         """Go by these from the next look on; their identity is that of the start. From any thread."""
+        self._settings = settings
         self._linux.tell(given=settings.given_servers)
 
     def nudge(self) -> None:

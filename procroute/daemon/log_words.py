@@ -15,7 +15,7 @@ from procroute.user_names import spoken
 
 def about(assignment: Assignment) -> str:
     """Which one, whose, where."""
-    return f"assignment {assignment.id} of {spoken(assignment.owner)} on {printable(assignment.route)}"
+    return f"assignment {assignment.id} of {spoken(assignment.owner)} on {printable(assignment.called)}"
 
 
 def told_of(assignment: Assignment, line: str, level: int = INFO, *, pid: int | None = None) -> Told:

@@ -11,6 +11,7 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from procroute.core.asking import options_of
+from procroute.core.route_names import named
 from procroute.daemon import log_words
 from procroute.daemon.endings import Endings
 from procroute.daemon.found import how_of, unknown_in
@@ -63,8 +64,17 @@ class Register(Remembered):
         self.take_in()
         for found in self._routes.all():  # it may have switched since the ledger was written
             self.switched(found.live.route.name, leaves_by(found.live))
+        self.name_anew()
         for assignment in self._ledger:
             self._watch(assignment)
+
+    def name_anew(self) -> None:
+        """Call routes as the configuration does now. Raises OSError."""
+        for one in self._ledger:
+            found = self._route(one)
+            name = named(found.live.route, self._routes.settings.route) if found is not None else one.named
+            if name != one.named:
+                self._ledger.add(replace(one, named=name))
 
     def take_in(self) -> None:
         """Learn of what others have put on routes: runs with an engine of their own, units in our slices."""
@@ -121,6 +131,7 @@ class Register(Remembered):
             command=command[:WORDS],
             rule=rule,
             options=options_of(found.live.route),
+            named=named(found.live.route, self._routes.settings.route),
         )
         self._ledger.add(assignment)
         self._watch(assignment)

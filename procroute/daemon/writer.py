@@ -134,6 +134,8 @@ class Writer:
         notes += self.doubts(settings)
         self._routes.settings = settings
         self._linux.tell(given=self.settings.given_servers)
+        with lock(patient(self._tell)):
+            self._register.name_anew()
         return notes
 
     def doubts(self, settings: Settings) -> list[str]:

@@ -13,7 +13,7 @@ from procroute.core.machine import Machine, Observed
 from procroute.engine.lock import BusyError, Pause, at_once, lock, release_directory
 from procroute.engine.reconcile import alive, steps
 from procroute.engine.repair import Outcome, Reporter, Told, repair
-from procroute.engine.switching import Steadiness, Switched, Switches
+from procroute.engine.switching import Called, Steadiness, Switched, Switches
 from procroute.engine.words import Tell
 from procroute.errors import ProcrouteError
 from procroute.kernel.interface import Kernel
@@ -38,7 +38,8 @@ class Follower:
 
     told: takes each repair of what others had changed; without it nobody is asked for. pause: lets so many
     seconds pass while somebody has the lock, or raises BusyError to come back later. seen: takes the machine
-    as it was at each look. switched: takes each route that leaves by another adapter than before, and why.
+    as it was at each look. switched: takes each route that leaves by another adapter than before, and why;
+    called: tells what people call it.
     route: the number of the one whose gateways it has asked again; None: of every one in use.
     """
 
@@ -51,6 +52,7 @@ class Follower:
         clock: Callable[[], float] = time.monotonic,
         seen: Callable[[Machine], None] = lambda _: None,
         switched: Switched = lambda *_: None,
+        called: Called = lambda route: route.name,
     ) -> None:
         witness = Witness(kernel.identity.protocol) if told is not None else None
         self.monitor = Monitor(kernel.identity.protocol, witness)
@@ -62,7 +64,7 @@ class Follower:
         self._clock = clock
         self._seen_by = seen
         self._steadiness = Steadiness()
-        self._switches = Switches(kernel.identity, switched, tell)
+        self._switches = Switches(kernel.identity, switched, tell, called)
         # When the first of the news came that are not looked at; since when it is not as it should be.
         self._since: float | None = None
         self._wrong: float | None = None

@@ -15,7 +15,6 @@ from procroute.engine import kept
 from procroute.engine.carried import carried
 from procroute.errors import ProcrouteError
 from procroute.holder import link
-from procroute.identity import Identity
 from procroute.kernel import (
     cgroups,
     health_file,
@@ -52,7 +51,7 @@ def adapter_views(settings: Settings) -> list[AdapterView]:
     return adapters(machine, routes, servers, health_file.read(), settings.tunnels)
 
 
-def routes_view(identity: Identity) -> Status:
+def routes_view(settings: Settings) -> Status:
     """Each route, what runs on it and what it has carried; what cannot be promised here.
 
     Raises ProcrouteError, not-root for all but root: cgroups and programs tell nobody else.
@@ -60,6 +59,7 @@ def routes_view(identity: Identity) -> Status:
     if os.geteuid() != 0:
         hint = "sudo procroute status; procroute ps tells everybody what the daemon has assigned"
         raise ProcrouteError("not-root", "status must be asked for by root", hint)
+    identity = settings.identity
     with Linux(identity) as linux:
         machine = steadily(linux.observe).machine
         counted = steadily(lambda: _every_target(linux))
@@ -76,7 +76,7 @@ def routes_view(identity: Identity) -> Status:
         helpers_closed=helpers_closed,
         holder=link.lives(),
     )
-    return status(identity, machine, counted, known, others)
+    return status(identity, machine, counted, known, others, settings.route)
 
 
 def steadily(look: Callable[[], _T]) -> _T:

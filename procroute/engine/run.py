@@ -12,6 +12,7 @@ from msgspec import Struct
 from procroute.config import Settings
 from procroute.core.front_ends import advice
 from procroute.core.machine import Observed
+from procroute.core.route_names import called
 from procroute.core.unit_names import slice_of
 from procroute.engine.follow import Follower
 from procroute.engine.launch import Launched, Start, launch
@@ -70,7 +71,8 @@ def run(request: Request, settings: Settings, tell: Tell) -> int:
         linux = stack.enter_context(Linux(settings.identity))
         linux.tell(given=settings.given_servers)
         # Listening starts before the first look, so that nothing is missed between that and the command.
-        follower = stack.enter_context(contextlib.closing(Follower(linux, tell)))
+        follower = Follower(linux, tell, called=lambda route: called(route, settings.route))
+        stack.enter_context(contextlib.closing(follower))
         with lock(patient(tell)) as held:
             # From here on signals are for the command; until here they are for us, and nothing is done yet.
             with undoing(linux, forget_lock):

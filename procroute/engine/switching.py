@@ -9,10 +9,11 @@ from procroute.core.machine import Machine
 from procroute.engine.words import Tell
 from procroute.identity import Identity
 from procroute.kernel import sockets
-from procroute.model import Adapter, LiveRoute
+from procroute.model import Adapter, LiveRoute, Route
 from procroute.told import NOTICE, told
 
 Switched = Callable[[LiveRoute, str], None]
+Called = Callable[[Route], str]
 _PROTOCOLS = (sockets.TCP, sockets.UDP)
 
 
@@ -53,11 +54,12 @@ class Steadiness:
 class Switches:
     """Tells of routes that take another way than at the last look; ends connections where that is asked for.
 
-    switched: takes the route, and what happened in words.
+    switched: takes the route, and what happened in words. called: tells what people call a route.
     """
 
-    def __init__(self, identity: Identity, switched: Switched, tell: Tell) -> None:
+    def __init__(self, identity: Identity, switched: Switched, tell: Tell, called: Called) -> None:
         self._identity = identity
+        self._called = called
         self._switched = switched
         self._tell = tell
         self._last: dict[int, LiveRoute] = {}
@@ -80,7 +82,7 @@ class Switches:
             old = last.get(number)
             if old is None or old.route != live.route:
                 continue
-            words = failover.switch_words(machine, old, live)
+            words = failover.switch_words(machine, old, live, self._called(live.route))
             if words:
                 by = machine.adapter_of(live)
                 self._tell(told(words, NOTICE, route=live.route.name, adapter=by and by.name))

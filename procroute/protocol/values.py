@@ -57,7 +57,8 @@ class Sockets(Struct, frozen=True, omit_defaults=True):
 
 
 class Assignment(Struct, frozen=True, omit_defaults=True):
-    """Processes on a route. adapter: by which it leaves now; empty: the machine's own way (`on_down`).
+    """Processes on a route. named: what the configuration calls that; empty: it has no name for it.
+    adapter: by which it leaves now; empty: the machine's own way (`on_down`).
 
     how: run, assign, embedded (a `procroute run` with an engine of its own), unit (that somebody started in
     the route's slice) or rule, which `rule` names: FILE:LINE. owner: the uid whose processes they are; by:
@@ -82,6 +83,12 @@ class Assignment(Struct, frozen=True, omit_defaults=True):
     processes: list[Process] = []
     sockets: Sockets | None = None
     options: Options | None = None
+    named: str = ""
+
+    @property
+    def called(self) -> str:
+        """What people call its route."""
+        return self.named or self.route
 
 
 class Ending(Struct, frozen=True, omit_defaults=True):

@@ -15,7 +15,7 @@ from tests.netns.ruled import rule, script, write
 from tests.netns.running import ENVIRONMENT, PROCROUTE, procroute, until
 from tests.netns.test_following_adapters import drawer, plug, unplug
 from tests.netns.traffic import FAMILIES, SERVER, elsewhere
-from tests.netns.uplinks import by, configured, failing_over, three, until_by
+from tests.netns.uplinks import CONFIG, by, configured, failing_over, three, until_by
 
 promise = pytest.mark.promise
 
@@ -63,7 +63,7 @@ def test_a_switch_of_ours_is_no_repair() -> None:
                 until_by(command, "wan2")
                 lab.wan1.restore()
                 until_by(command, "wan1")
-            assert running.log().count(" leaves by ") == 10
+            until(lambda: running.log().count(" leaves by ") == 10)
             assert "repaired" not in running.log()
             lab.sh("ip -4 rule del preference 4401 protocol 112")
             until(lambda: "repaired" in running.log())
@@ -150,3 +150,30 @@ def test_deleted_and_there_again_with_another_ifindex() -> None:
         plug(lab, pid)
         until_by(command, "wan1", seconds=5)
         assert not elsewhere(lab, "wan1", "wan2")
+
+
+@promise("FAIL-12")
+def test_people_are_told_the_name_that_the_configuration_has() -> None:
+    with three() as lab, configured(lab, failing_over("wan1", "wan2", hold=1)):
+        with daemon(lab) as running, placed(lab, 0, via="several") as command:
+            (found,) = running.ps()
+            assert (found["route"].partition("~")[0], found["named"]) == ("wan1,wan2", "several")
+            (shown,) = json.loads(procroute(lab, "status", "--json").stdout)["routes"]
+            assert (shown["name"], shown["named"]) == (found["route"], "several")
+            assert " several " in procroute(lab, "status").stdout
+            lab.wan1.carrier(False)
+            until_by(command, "wan2")
+            until(lambda: "wan1 has no carrier: several leaves by wan2" in running.log())
+            lab.path(CONFIG).write_text(failing_over("wan1", "wan2", hold=1).replace("several", "lines"))
+            assert procroute(lab, "reload").returncode == 0
+            assert running.ps()[0]["named"] == "lines"
+            assert " lines " in procroute(lab, "ps").stdout
+            with placed(lab, 0, via="wan1,wan2"):
+                assert [one["named"] for one in running.ps()] == ["lines", None]
+            running.kill()
+            with daemon(lab) as following:
+                assert following.ps()[0]["named"] == "lines"
+                following.kill()
+            with routed(lab, via="lines") as beside:
+                lab.wan1.restore()
+                until(lambda: "lines leaves by wan1" in beside.told(), 10)

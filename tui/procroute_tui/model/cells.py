@@ -31,7 +31,7 @@ def _of_unit(listing: Listing, unit: str, column: Column) -> Cell:
         fold = "▸" if unit in listing.folded else "▾"
         return f"{fold} {printable(unit)} ({len(pids)})", "name"
     if column.key == "route" and numbers:
-        return ", ".join(sorted({printable(machine.assignments[n].route) for n in numbers})), "route"
+        return ", ".join(sorted({printable(machine.assignments[n].called) for n in numbers})), "route"
     if column.key in {"in", "out"} and numbers:
         what = "received" if column.key == "in" else "sent"
         led = [machine.rate_of(machine.leader(n)) for n in numbers if machine.leader(n) in set(pids)]

@@ -50,16 +50,16 @@ def undo(machine: Machine, was: Before, reply: protocol.Assigned | protocol.Rele
     """What takes a change back, from the daemon's answer to it."""
     requests: list[protocol.Assign | protocol.Release] = []
     if isinstance(reply, protocol.Assigned):
-        title = f"assign to {', '.join(sorted({a.route for a in reply.assignments}))}"
+        title = f"assign to {', '.join(sorted({a.called for a in reply.assignments}))}"
         if was.bystanders or not was.routed:
             requests.append(protocol.Release(ids=[a.id for a in reply.assignments]))
     else:
-        title = f"release from {', '.join(sorted({a.route for a in reply.assignments}))}"
+        title = f"release from {', '.join(sorted({a.called for a in reply.assignments}))}"
     lost = []
     for assignment, ones in was.routed:
         pids = living(machine, ones)
         if assignment.options is None:
-            lost.append(f"{assignment.route}: its options are not for you to see")
+            lost.append(f"{assignment.called}: its options are not for you to see")
         elif pids:
             wanted = msgspec.convert(assignment.options, Wanted, from_attributes=True)
             requests.append(protocol.Assign(route=wanted, pids=pids))

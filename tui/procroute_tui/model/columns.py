@@ -52,7 +52,7 @@ def _text(value: Value, role: Role = "") -> tuple[str, Role]:
 
 def _route(facts: Facts, process: Running) -> Value:
     assignment = facts.machine.assignments.get(process.assignment)
-    return printable(assignment.route) if assignment is not None else None
+    return printable(assignment.called) if assignment is not None else None
 
 
 def _adapter(facts: Facts, process: Running) -> Value:

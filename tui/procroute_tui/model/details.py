@@ -77,7 +77,7 @@ def route_lines(machine: Machine, users: Users, pid: int) -> Iterator[Line]:
         return
     yield (
         "",
-        f"{printable(assignment.route)}, by {printable(assignment.adapter) or 'main, unprotected'}",
+        f"{printable(assignment.called)}, by {printable(assignment.adapter) or 'main, unprotected'}",
         "route",
     )
     if assignment.rule:
@@ -92,7 +92,7 @@ def _route(machine: Machine, users: Users, process: protocol.Running, now: float
     if assignment is None:
         yield "route", "none: it goes the machine's own way", "dim"
         return
-    yield "route", f"{printable(assignment.route)}, by {printable(assignment.adapter)}", "route"
+    yield "route", f"{printable(assignment.called)}, by {printable(assignment.adapter)}", "route"
     how = {"embedded": "run, with an engine of its own", "unit": "started in its slice"}
     since = f", {words.ago(now - assignment.since)} ago" if assignment.since else ""
     by = f"{how.get(assignment.how, assignment.how)}, by {printable(users(assignment.by))}{since}"

@@ -56,5 +56,5 @@ def _known_by(facts: Facts, process: Running) -> str:
     values = [str(process.pid), process.name, facts.users(process.user), process.unit]
     assignment = facts.machine.assignments.get(process.assignment)
     if assignment is not None:
-        values += [assignment.route, assignment.adapter, f"{assignment.rule}:"]
+        values += [assignment.route, assignment.named, assignment.adapter, f"{assignment.rule}:"]
     return "\n".join(values).casefold()

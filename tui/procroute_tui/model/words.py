@@ -64,7 +64,7 @@ def changed(reply: protocol.Assigned | protocol.Released) -> Iterator[str]:
     done = "is on" if isinstance(reply, protocol.Assigned) else "has left"
     for assignment in reply.assignments:
         place = ", in place" if assignment.in_place and isinstance(reply, protocol.Assigned) else ""
-        yield f"{tag(assignment)} {done} {printable(assignment.route)}{place}: {_who(assignment)}"
+        yield f"{tag(assignment)} {done} {printable(assignment.called)}{place}: {_who(assignment)}"
     if not reply.assignments:
         yield "nothing was changed"
     moved = reply.moved
@@ -91,16 +91,18 @@ def happened(event: protocol.Event) -> str:
     """An event in one line; empty for those that are no news by themselves."""
     if isinstance(event, protocol.Added):
         assignment = event.assignment
-        return f"+ {tag(assignment)} on {printable(assignment.route)} by {assignment.how}: {_who(assignment)}"
+        return (
+            f"+ {tag(assignment)} on {printable(assignment.called)} by {assignment.how}: {_who(assignment)}"
+        )
     if isinstance(event, protocol.Removed):
-        return f"- {tag(event.assignment)} on {printable(event.assignment.route)} {event.why}"
+        return f"- {tag(event.assignment)} on {printable(event.assignment.called)} {event.why}"
     if isinstance(event, protocol.Left):
         name = printable(event.process.name) or "a process"
         more = f" and {event.followers} more below it" if event.followers else ""
         end = ": ended" if event.ended else ""
         place = printable(event.cgroup)
         return (
-            f"! {tag(event.assignment)} on {printable(event.assignment.route)}: {name} "
+            f"! {tag(event.assignment)} on {printable(event.assignment.called)}: {name} "
             f"(pid {event.process.pid}){more} left for {place}{end}"
         )
     if isinstance(event, protocol.Repaired):

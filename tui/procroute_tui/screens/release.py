@@ -56,4 +56,4 @@ class ReleaseDialog(Dialog[protocol.Release]):
         count = self._counts.get(assignment.id, 0)
         many = f"{count} process{'es' if count != 1 else ''}"
         command = printable(assignment.command)[:40]
-        return f"  {words.tag(assignment):>4} on {printable(assignment.route)}, {many}  {command}"
+        return f"  {words.tag(assignment):>4} on {printable(assignment.called)}, {many}  {command}"
