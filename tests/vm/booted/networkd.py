@@ -38,8 +38,8 @@ _UPLINKS: Final = {"wan1": ("198.51.100", "2001:db8:1", 200), "wan2": ("203.0.11
 
 @pytest.fixture(scope="module", autouse=True)
 def looked_after() -> Iterator[None]:
-    """The probe is on its route, and networkd keeps both uplinks as they are: it has taken them over while the
-    daemon ran. 257 makes their addresses anew then, and IPv4 routes go with those until the repair."""
+    """The probe is on its route, and networkd keeps both uplinks as they are: it has taken them over while
+    the daemon ran. 257 makes their addresses anew then, and IPv4 routes go with those until the repair."""
     NETWORK.mkdir(exist_ok=True)
     for name, (v4, v6, metric) in _UPLINKS.items():
         (NETWORK / f"10-{name}.network").write_text(_UPLINK.format(name=name, v4=v4, v6=v6, metric=metric))
