@@ -53,6 +53,11 @@ class ProcrouteError(Exception):
         self.hint = hint
 
     @property
+    def lines(self) -> list[str]:
+        """What people are told: what is wrong, and the hint where there is one."""
+        return [self.message, *([f"hint: {self.hint}"] if self.hint else ())]
+
+    @property
     def status(self) -> int:
         """The exit status that stands for this error."""
         return _STATUS.get(self.code, Exit.FAILED)

@@ -41,7 +41,7 @@ def tell_whose() -> None:
 
 def error(problem: ProcrouteError) -> None:
     """What is wrong, line by line, and a hint."""
-    text = problem.message + (f"\n  hint: {problem.hint}" if problem.hint else "")
+    text = "\n  ".join(problem.lines)
     _write("\n".join(map(printable, text.split("\n"))), "31")
 
 

@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     except ProcrouteError as e:
         if not service_manager.gives_sockets():
             raise
-        log(told(f"{e.message}\nhint: {e.hint}", ERROR))
+        log(told("\n".join(e.lines), ERROR))
         asyncio.run(refuse(e, log))
         return Exit.FAILED
     sys.setswitchinterval(SWITCH)
@@ -198,7 +198,8 @@ class Daemon:
         try:
             await self._reread()
         except ProcrouteError as e:
-            self._tell(f"the configuration stays as it was: {e.message}\nhint: {e.hint}")
+            lines = "\n".join(e.lines)
+            self._tell(f"the configuration stays as it was: {lines}")
         except OSError as e:
             self._tell(f"the configuration stays as it was: {e}")
         finally:

@@ -156,7 +156,8 @@ class Rules:
         try:
             notes = await self.reload()
         except ProcrouteError as e:
-            notes = [f"rules stay as they were: {e.message}", f"hint: {e.hint}"]
+            what, *hint = e.lines
+            notes = [f"rules stay as they were: {what}", *hint]
         for note in notes:
             self._tell(note)
 
