@@ -93,7 +93,6 @@ def test_killed_in_the_middle_of_a_switch() -> None:
             for _ in range(6):
                 with daemon(lab) as running:
                     lab.wan1.restore()
-                    lab.wan1.forget_neighbours()  # its router is heard of again
                     until_by(command, "wan1", seconds=5)
                     lab.clear()
                     lab.wan1.carrier(False)
@@ -106,7 +105,6 @@ def test_killed_in_the_middle_of_a_switch() -> None:
                 assert not elsewhere(lab, "wan1", "wan2")
             with daemon(lab):
                 lab.wan1.restore()
-                lab.wan1.forget_neighbours()
                 until_by(command, "wan1", seconds=5)
 
 

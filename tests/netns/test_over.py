@@ -244,7 +244,6 @@ def test_outer_packets_follow_where_the_route_fails_over(family: int) -> None:
             until_inside(command, "wan2")
             assert not misled(lab, command, "wan2")
             lab.wan1.restore()
-            lab.wan1.forget_neighbours()
             until_inside(command, "wan1")
             assert not misled(lab, command, "wan1")
 
