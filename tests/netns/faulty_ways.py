@@ -87,6 +87,7 @@ class Sweep:
     def restore(self, fate: Fate | None) -> list[str]:
         """Go on without faults; what is then not as it should be."""
         lived = self._daemon.alive()
+        kept = any("let go of open sockets" in note for note in self._notes)
         self._daemon.arm(None)
         if not self._daemon.begun():
             self._daemon.end(0)
@@ -97,8 +98,10 @@ class Sweep:
         tries_again = lived and fate is not None and fate.way in _PASSES and not self._refused
         if not self._of_news and not tries_again:
             wrong += self._reload(self._given["after"]) + self._notes
-        # Killed on the way out, a process may have a socket that carries the mark: for that the route stays.
-        stays = fate is not None and fate.kills and not self._of_news and not self._given["after"]
+        # A process may have a socket that carries the mark, for which the route stays: where the daemon was
+        # killed as it let it go, and where it has said that open sockets could not be let go.
+        stays = (fate is not None and fate.kills) or kept
+        stays = stays and not self._of_news and not self._given["after"]
         if not stays:
             wrong += self._until(self._after, self._given.get("ways", ["", ""])[1])
         if self._of_news:
