@@ -3,19 +3,22 @@
     python pages.py [CERTIFICATE KEY]
 
 http on port 80, https on 443 where there is a certificate: /204 answers with that status, /slow after three
-seconds, /close not at all. The name server at 192.0.2.54 and 2001:db8:ffff::54 says SERVFAIL. "ready" on
-stdout, then until it is killed. Standard library only.
+seconds (so many times more where the lab is patient, procroute/lab/patience.py), /close not at all. The name
+server at 192.0.2.54 and 2001:db8:ffff::54 says SERVFAIL. "ready" on stdout, then until it is killed. Standard
+library only.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import sys
 from typing import Final
 
 SLOW: Final = 3.0
+_PATIENCE: Final = float(os.environ.get("PROCROUTE_LAB_PATIENCE", "1"))
 FAILING: Final = {4: "192.0.2.54", 6: "2001:db8:ffff::54"}
 _IP_FREEBIND, _IPV6_FREEBIND = 15, 78
 
@@ -25,7 +28,7 @@ async def page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
     try:
         path = (await reader.readline()).split()[1].decode()
         if path == "/slow":
-            await asyncio.sleep(SLOW)
+            await asyncio.sleep(SLOW * _PATIENCE)
         if path != "/close":
             status = path[1:] if path[1:].isdigit() else "200"
             writer.write(f"HTTP/1.1 {status} As asked\r\nConnection: close\r\n\r\nhello".encode())
