@@ -276,8 +276,11 @@ class BySystemd:
             return not target.exists()  # he has logged out, or his manager does not answer
 
     def _path(self, control_group: str) -> Path:
-        # By its name in systemd's own cgroup namespace, which may be another one than ours.
+        # By its name in systemd's own cgroup namespace, which may be another one than ours. Of a unit whose
+        # last process has ended meanwhile it is empty: that is no name of the root, in which everybody is.
         below = cgroup_mount.at(self._mount).below(control_group) or control_group
+        if not below.strip("/"):
+            raise ProcrouteError("cgroup-missing", "systemd has taken away again the cgroup that it made")
         return self._mount / below.lstrip("/")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -45,6 +46,15 @@ def test_a_command_is_a_scope_in_its_routes_slice(box: SystemdBox) -> None:
             assert scope in box.sh("systemd-cgls --no-pager")
             assert not made_by_hand(box)
         assert not box.units("procroute*")
+
+
+@promise("UNIT-02")
+def test_who_ends_while_it_is_placed_is_in_no_cgroup(box: SystemdBox) -> None:
+    """Systemd then has no cgroup for its scope: that is not the root, in which everybody is."""
+    with routed(box):
+        done = box.run([sys.executable, "-m", "tests.systemd.ends_early", SLICE], env=ENVIRONMENT)
+        assert (done.stdout, done.stderr) == ("cgroup-missing\n", "")
+        assert "procroute" not in box.sh("python3 -c 'import os; print(os.listxattr(\"/sys/fs/cgroup\"))'")
 
 
 @promise("UNIT-02")
