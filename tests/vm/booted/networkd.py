@@ -5,6 +5,7 @@ After `after.py`, in the same machine. The daemon is stopped in each test, so th
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,6 +51,7 @@ def looked_after() -> Iterator[None]:
     elsewhere = by("wan2")
     begun_anew()
     goes_on_by("wan1")
+    until(is_still, "the end of the repair")
     assert by("wan2") == elsewhere
     yield
     run("systemctl", "stop", NETWORKD, PROBE)
@@ -73,6 +75,13 @@ def made() -> tuple[set[str], set[str]]:
     rules = {f"{f} {line}" for f in "46" for line in run("ip", "-N", f"-{f}", "rule").splitlines()}
     routes = {f"{f} {line}" for f in "46" for line in _routes(f)}
     return {rule for rule in rules if "proto 112" in rule}, routes
+
+
+def is_still() -> bool:
+    """Whether they stay as they are for a moment."""
+    now = made()
+    time.sleep(2)
+    return made() == now
 
 
 def _routes(family: str) -> list[str]:
