@@ -101,7 +101,9 @@ class Sweep:
         # A process may have a socket that carries the mark, for which the route stays: where the daemon was
         # killed as it let it go, and where it has said that open sockets could not be let go.
         stays = (fate is not None and fate.kills) or kept
-        stays = stays and not self._of_news and bool(self._given["before"])
+        # A tunnel of the kernel's has no process: when it changes its route nothing of the old one may stay.
+        whole = bool(self._given.get("stand_in")) and bool(self._given.get("after"))
+        stays = stays and not self._of_news and bool(self._given["before"]) and not whole
         if not stays:
             wrong += self._until(self._after, self._given.get("ways", ["", ""])[1])
         if self._of_news:

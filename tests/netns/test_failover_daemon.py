@@ -159,6 +159,12 @@ def test_people_are_told_the_name_that_the_configuration_has() -> None:
             (shown,) = json.loads(procroute(lab, "status", "--json").stdout)["routes"]
             assert (shown["name"], shown["named"]) == (found["route"], "several")
             assert " several " in procroute(lab, "status").stdout
+            watching = lab.popen([*PROCROUTE, "watch", "--json"], env=ENVIRONMENT, stdout=-1)
+            assert watching.stdout
+            assert json.loads(watching.stdout.readline())["assignments"][0]["named"] == "several"
+            watching.kill_session()
+            watching.wait(10)
+            watching.stdout.close()
             lab.wan1.carrier(False)
             until_by(command, "wan2")
             until(lambda: "wan1 has no carrier: several leaves by wan2" in running.log())
